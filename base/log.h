@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A log line has fields. Lines go to stderr: coloured text on a terminal, one JSON object per line otherwise, or, under
+ * systemd, text with the journal's priority prefix. A program may look at every record (the agent's LogStream does).
+ * Any thread may log. Libraries keep quiet: whoever handles an error logs it, once.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/cleanup.h"
+
+enum jmp_log_level { JMP_LOG_DEBUG, JMP_LOG_INFO, JMP_LOG_WARNING, JMP_LOG_ERROR, JMP_LOG_CRITICAL };
+enum jmp_log_format { JMP_LOG_AUTO, JMP_LOG_TEXT, JMP_LOG_JSON, JMP_LOG_JOURNAL };
+enum jmp_log_source { JMP_LOG_SYSTEM, JMP_LOG_DRIVER, JMP_LOG_BEFORE_LEASE, JMP_LOG_AFTER_LEASE };
+
+struct jmp_log_fields {
+    enum jmp_log_source source;
+    int error;                  /* negative errno, 0: none */
+    const char *exporter, *lease, *client;
+    const char *driver;         /* dotted path of the device, e.g. "board.power" */
+    const char *driver_type;    /* "power", "serial", ... */
+    const char *operation;      /* driver method */
+    const char *result;         /* "success", "failure" */
+    const char *error_type;
+    const char *endpoint;
+    const char *peer;
+};
+
+struct jmp_log_record {
+    enum jmp_log_level level;
+    const struct jmp_log_fields *fields;
+    const char *message;        /* one line, UTF-8, at most 4 KiB */
+    uint64_t realtime;          /* microseconds since 1970 */
+};
+
+#define FIELDS(...) (&(const struct jmp_log_fields){ __VA_ARGS__ })
+
+/** jmp_log() - one line; %m is the text of .error, or of errno when that is 0. @fields may be NULL. */
+void jmp_log(enum jmp_log_level level, const struct jmp_log_fields *fields, const char *fmt, ...) JMP_PRINTF(3, 4);
+
+/** jmp_log_open() - set up once, before threads start; without it: text, info
+ * @program: for the "component" field */
+void jmp_log_open(const char *program, enum jmp_log_level level, enum jmp_log_format format);
+/** jmp_log_set_tap() - @tap sees every record, on the thread that logged, after it was written to stderr; it must not
+ * log, block or keep pointers. One tap; NULL takes it off (and waits until no thread is inside). */
+void jmp_log_set_tap(void (*tap)(const struct jmp_log_record *record, void *user), void *user);
+bool jmp_log_enabled(enum jmp_log_level level);
+const char *jmp_log_level_name(enum jmp_log_level level);                /* "INFO" */
+bool jmp_log_level_parse(const char *name, enum jmp_log_level *ret);     /* any case */

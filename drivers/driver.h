@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a driver is. A driver describes itself in tables and answers method calls; the core does everything else:
+ * threads, turns, leases, streams, reopening, reports. See docs/writing-a-driver.md.
+ *
+ * The promises of the core:
+ *  - own thread, own turn: driver code may block and never runs on the loop. A device serves one call at a time;
+ *    jmp_call_wait() and jmp_call_emit() give the turn away while they sleep. Between waits code is atomic: no locks.
+ *    (serve runs outside the turn; a .quick method runs on the loop and must not block.)
+ *  - a byte stream is a descriptor, the core's once returned; datagram sockets keep their boundaries. So is an image
+ *    (jmp_call_fd): from the client, decompressed. Should it stop early the call fails, even when the driver says 0.
+ *  - errors are a negative errno and a sentence. -ENODEV means gone: the core closes the device, explains it to callers
+ *    and opens it again when it is back; neighbours never notice.
+ *  - memory is the core's: self and options until close, arguments until return.
+ *  - cancel ends every wait with -ECANCELED.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/cleanup.h"
+#include "base/node.h"
+#include "base/option.h"
+#include "base/writer.h"
+
+#define JMP_DRIVER_ABI 1   /* changes only when old plug-ins can no longer run */
+
+struct jmp_call;
+
+struct jmp_arg {
+    const char *name;
+    enum jmp_type type;      /* JMP_NODE: anything */
+    bool optional;           /* may be missing or null */
+};
+
+struct jmp_method {                  /* exactly one function is set; it decides the RPC */
+    const char *name, *help;         /* help: for methods_description, or NULL */
+    struct jmp_arg args[6];          /* positional; ends at a NULL name */
+    int (*call)(void *self, struct jmp_call *call);             /* one answer */
+    int (*items)(void *self, struct jmp_call *call);            /* many: jmp_call_emit() each */
+    int (*open)(void *self, struct jmp_call *call, int *ret);   /* bytes: return a descriptor */
+    int (*serve)(void *self, struct jmp_call *call, int fd);    /* bytes: be the server on fd (not owned) */
+    bool shared;                     /* of open: open once; record, fan out, reopen when lost */
+    bool quick;                      /* of call: never blocks, run it on the loop */
+};
+
+/* A child device that a driver brings along. Its options come from the parent's "config" map under the child's name. */
+struct jmp_child {
+    const char *name;
+    const struct jmp_driver_class *driver;
+};
+
+struct jmp_driver_class {
+    size_t abi, class_size, option_size, method_size;   /* JMP_DRIVER_HEAD sets these four */
+    const char *name;            /* short native name: "serial" */
+    const char *python_type;     /* stock class path, or NULL */
+    const char *client;          /* stock client class of the report */
+    const char *kind;            /* driver_type of log records: power storage network serial console composite gpio other */
+    const char *help;            /* one line for jmp-agent drivers and the manual */
+    size_t size;                 /* of self, which the core allocates, zeroes and fills from @options */
+    const struct jmp_option *options;    /* ends with a NULL key; NULL: none */
+    const struct jmp_method *methods;    /* ends with a NULL name; NULL: none */
+    const struct jmp_child *children;    /* ends with a NULL name; NULL: none */
+    int (*open)(void *self, struct jmp_call *call);    /* claim the hardware; NULL: nothing to claim */
+    int (*reset)(void *self, struct jmp_call *call);   /* a lease begins; NULL: nothing to reset */
+    void (*close)(void *self);       /* follows every open, also a failed one */
+    int (*check)(const void *self, struct jmp_error *reterr);   /* options that rows cannot check; no I/O; may be NULL */
+};
+
+#define JMP_DRIVER_HEAD .abi = JMP_DRIVER_ABI, .class_size = sizeof(struct jmp_driver_class), \
+    .option_size = sizeof(struct jmp_option), .method_size = sizeof(struct jmp_method)
+
+/* In a plug-in, once: JMP_PLUGIN(&my_first_class, &my_second_class) */
+#define JMP_PLUGIN(...) \
+    __attribute__((visibility("default"))) const struct jmp_driver_class *const jmp_plugin_drivers[] = { __VA_ARGS__, NULL }
+
+/* Arguments by name. Kinds were checked; a missing optional one reads as 0, false, NULL. */
+double jmp_call_number(struct jmp_call *call, const char *arg);
+bool jmp_call_bool(struct jmp_call *call, const char *arg);
+const char *jmp_call_string(struct jmp_call *call, const char *arg);
+const struct jmp_node *jmp_call_node(struct jmp_call *call, const char *arg);
+bool jmp_call_has(struct jmp_call *call, const char *arg);   /* given and not null */
+
+/** jmp_call_fd() - the descriptor of an image argument (a resource handle), the core's, valid until return: readable
+ * plain bytes to @write false, writable to @write true. Return: the descriptor, or negative errno with the error set. */
+int jmp_call_fd(struct jmp_call *call, const char *arg, bool write);
+
+/** jmp_call_reply() - where the answer is written; keeps its first error */
+struct jmp_writer *jmp_call_reply(struct jmp_call *call);
+/** jmp_call_emit() - in items: send what was written to jmp_call_reply() as one item; waits, without the turn, while
+ * the client is slow. Return: 0, -ECANCELED, -ENOMEM. */
+int jmp_call_emit(struct jmp_call *call);
+
+/**
+ * jmp_call_wait() - sleep without the turn
+ * @fd:        descriptor to wait for, or -1
+ * @events:    POLLIN, POLLOUT
+ * @deadline:  jmp_now() + microseconds, or JMP_USEC_INFINITY
+ *
+ * Return: revents > 0, 0 when @fd is -1 and the deadline has come, -ETIMEDOUT when @fd is not -1 and it has come,
+ * -ECANCELED when the client has gone or the lease ended. The turn is back on return.
+ */
+int jmp_call_wait(struct jmp_call *call, int fd, short events, uint64_t deadline);
+/** jmp_call_cancel_fd() - becomes readable (POLLIN) once the client has gone; for code with a poll loop of its own */
+int jmp_call_cancel_fd(struct jmp_call *call);
+/** jmp_call_fail() - set the sentence of an error; %m is the text of @error. Return: @error. */
+int jmp_call_fail(struct jmp_call *call, int error, const char *fmt, ...) JMP_PRINTF(3, 4);
+/** jmp_call_log() - a line for the lease's log, source DRIVER */
+void jmp_call_log(struct jmp_call *call, int level, const char *fmt, ...) JMP_PRINTF(3, 4);
+uint64_t jmp_now(void);   /* microseconds, the clock of jmp_call_wait() */

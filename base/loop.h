@@ -74,7 +74,7 @@ struct jmp_io {
  * Return: 0, -ENOMEM, or what epoll_ctl says: -EPERM for regular files. */
 int jmp_io_start(struct jmp_loop *loop, struct jmp_io *io, int fd, uint32_t events,
                  void (*run)(struct jmp_io *io, uint32_t revents));
-/** jmp_io_set() - change @events; with @off true not even errors and hang-ups are reported */
+/** jmp_io_set() - change @events, and watch again after jmp_io_pause() */
 void jmp_io_set(struct jmp_io *io, uint32_t events);
 void jmp_io_pause(struct jmp_io *io);    /* nothing is reported, not even hang-up, until jmp_io_set() */
 void jmp_io_close(struct jmp_io *io);    /* the struct is zeroed, the descriptor stays open */

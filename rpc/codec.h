@@ -16,7 +16,7 @@ int jmp_codec_scan(const ProtobufCMessageDescriptor *descriptor, const uint8_t *
 
 /** jmp_codec_unpack() - scan, then unpack into one arena
  * @ret:  free with jmp_codec_free(); strings and sub-messages live as long
- * Return: 0, -EBADMSG, -ENOMEM (the arena'"'"'s budget: 16 times the wire and 64 KiB). */
+ * Return: 0, -EBADMSG, -ENOMEM (the arena's budget: 16 times the wire and 64 KiB). */
 int jmp_codec_unpack(const ProtobufCMessageDescriptor *descriptor, const uint8_t *data, size_t length, ProtobufCMessage **ret,
                      struct jmp_error *reterr);
 void jmp_codec_free(ProtobufCMessage *message);   /* of jmp_codec_unpack() only; accepts NULL */

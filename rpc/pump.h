@@ -22,8 +22,8 @@ struct jmp_pump_events {
  * @fd:        taken, also on failure; socket, pty or pipe, O_NONBLOCK
  * @ret:       free with jmp_pump_free()
  *
- * Writes do not wait for the peer'"'"'s headers: a router sends none until the other side has come.
- * At end of file: GOAWAY and half-close. When the peer'"'"'s GOAWAY came, shutdown(SHUT_WR). The call ends when both directions have.
+ * Writes do not wait for the peer's headers: a router sends none until the other side has come.
+ * At end of file: GOAWAY and half-close. When the peer's GOAWAY came, shutdown(SHUT_WR). The call ends when both directions have.
  */
 int jmp_pump_dial(struct jmp_channel *channel, const struct jmp_metadata *metadata, int fd, const struct jmp_pump_events *events,
                   void *user, struct jmp_pump **ret);
@@ -33,7 +33,7 @@ int jmp_pump_dial(struct jmp_channel *channel, const struct jmp_metadata *metada
  * @rpc:  taken: the pump listens to it; headers must have been sent, or are sent at once without metadata
  * @fd:   taken; may be two different descriptors for reading and writing when @wfd is not negative
  *
- * At end of file GOAWAY; the call stays open until the client'"'"'s side has ended too (GOAWAY, half-close or cancel), then OK.
+ * At end of file GOAWAY; the call stays open until the client's side has ended too (GOAWAY, half-close or cancel), then OK.
  * A read error ends the stream with GOAWAY and then UNAVAILABLE and the reason.
  */
 int jmp_pump_serve(struct jmp_rpc *rpc, int fd, const struct jmp_pump_events *events, void *user, struct jmp_pump **ret);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The door between gRPC and the loop. The main thread sits in gRPC'"'"'s completion queue, because the thread that waits
- * there is the only one that moves bytes; a helper thread watches the loop'"'"'s descriptor and wakes the queue, which then
+ * The door between gRPC and the loop. The main thread sits in gRPC's completion queue, because the thread that waits
+ * there is the only one that moves bytes; a helper thread watches the loop's descriptor and wakes the queue, which then
  * runs the loop. Every callback of rpc/ comes on the main thread. (docs/architecture.md, "One loop")
  */
 #pragma once

@@ -30,7 +30,7 @@ struct jmp_rpc_events {
     void (*headers)(struct jmp_rpc *rpc, void *user);
     /* The message asked for by jmp_rpc_receive(), borrowed for the time of the callback; NULL: the peer sends no more. */
     void (*message)(struct jmp_rpc *rpc, const ProtobufCMessage *message, void *user);
-    /* The same for methods without descriptors; the buffer is the callee'"'"'s (jmp_buffer_free()). */
+    /* The same for methods without descriptors; the buffer is the callee's (jmp_buffer_free()). */
     void (*buffer)(struct jmp_rpc *rpc, struct jmp_buffer *buffer, void *user);
     /* The last jmp_rpc_send() was accepted by flow control; the next may follow. @ok false: the call is ending. */
     void (*sent)(struct jmp_rpc *rpc, bool ok, void *user);
@@ -38,7 +38,7 @@ struct jmp_rpc_events {
     void (*closed)(struct jmp_rpc *rpc, const struct jmp_status *status, void *user);
 };
 
-/** jmp_rpc_listen() - who hears of this call from now on; inside a server'"'"'s handler or right after starting it as a client.
+/** jmp_rpc_listen() - who hears of this call from now on; inside a server's handler or right after starting it as a client.
  * NULL events: nobody, the call takes care of itself (for instance after jmp_rpc_reply()). */
 void jmp_rpc_listen(struct jmp_rpc *rpc, const struct jmp_rpc_events *events, void *user);
 void *jmp_rpc_user(const struct jmp_rpc *rpc);

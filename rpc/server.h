@@ -15,7 +15,7 @@ struct jmp_handler {
 };
 
 struct jmp_server_options {
-    const struct jmp_handler *handlers;  /* ends with a NULL method; borrowed for the server'"'"'s life. Others: UNIMPLEMENTED. */
+    const struct jmp_handler *handlers;  /* ends with a NULL method; borrowed for the server's life. Others: UNIMPLEMENTED. */
     void *user;                          /* of the handlers */
     /* Asked before any handler, also for unknown methods; to refuse, jmp_rpc_finish() and return false. May be NULL. */
     bool (*admit)(struct jmp_rpc *rpc, void *user);

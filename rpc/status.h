@@ -30,7 +30,7 @@ struct jmp_status {
 };
 
 const char *jmp_code_name(enum jmp_code code);    /* "UNAVAILABLE" */
-/** jmp_code_from_errno() - the code of a driver'"'"'s error, as stock exporters map Python exceptions: EINVAL (ValueError)
+/** jmp_code_from_errno() - the code of a driver's error, as stock exporters map Python exceptions: EINVAL (ValueError)
  * INVALID_ARGUMENT, EOPNOTSUPP and ENOSYS (NotImplementedError) UNIMPLEMENTED, ETIMEDOUT DEADLINE_EXCEEDED, ECONNREFUSED, ECONNRESET,
  * ECONNABORTED, EPIPE (ConnectionError) and ENODEV UNAVAILABLE, ECANCELED CANCELLED, EBADMSG, EPROTO, ENOKEY, E2BIG (anything else in
  * Python) UNKNOWN, every other errno (OSError) INTERNAL; 0 OK. */

@@ -10,5 +10,5 @@ struct Google__Protobuf__Value;
 /** jmp_value_to_node() - an unset or NULL value is a null node; of doubled struct keys the last counts. Return: 0, -ENOMEM, -ELOOP
  * (nesting), -EBADMSG. */
 int jmp_value_to_node(const struct Google__Protobuf__Value *value, struct jmp_tree *tree, struct jmp_node **ret);
-/** jmp_value_from_node() - NaN and infinities become null (the stock client refuses them); memory is @tree'"'"'s */
+/** jmp_value_from_node() - NaN and infinities become null (the stock client refuses them); memory is @tree's */
 int jmp_value_from_node(const struct jmp_node *node, struct jmp_tree *tree, struct Google__Protobuf__Value **ret);

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The stock client's Python interface and bare gRPC stubs, both towards a directly served exporter."""
+
+from contextlib import ExitStack, contextmanager
+
+import grpc
+from anyio.from_thread import start_blocking_portal
+from google.protobuf import empty_pb2, struct_pb2
+from jumpstarter.client.client import client_from_path
+from jumpstarter.config.tls import TLSConfigV1Alpha1
+from jumpstarter_protocol import jumpstarter_pb2_grpc, router_pb2, router_pb2_grpc
+from jumpstarter_protocol import jumpstarter_pb2 as pb
+from jumpstarter_protocol.jumpstarter.v1 import common_pb2
+
+EMPTY = empty_pb2.Empty()
+CLIENT_LABEL = "jumpstarter.dev/client"
+NAME_LABEL = "jumpstarter.dev/name"
+
+
+@contextmanager
+def client(endpoint, *, insecure=True, passphrase=None, tls=None):
+    """The root driver client, as `j` builds it, of HOST:PORT or of a unix socket's path."""
+    with start_blocking_portal() as portal, ExitStack() as stack:
+        connection = client_from_path(endpoint, portal, stack, allow=[], unsafe=True, insecure=insecure,
+                                      passphrase=passphrase, tls_config=tls or TLSConfigV1Alpha1())
+        with portal.wrap_async_context_manager(connection) as root:
+            yield root
+
+
+class Raw:
+    """A channel and its stubs; requests are built by hand, so they may be wrong on purpose."""
+
+    def __init__(self, endpoint, credentials=None, passphrase=None, options=()):
+        target = endpoint if ":" in endpoint else f"unix:{endpoint}"
+        # a channel of its own, not gRPC's shared subchannel: tests count connections
+        options = [("grpc.use_local_subchannel_pool", 1), *options]
+        if credentials:
+            self.channel = grpc.secure_channel(target, credentials, options=options)
+        else:
+            self.channel = grpc.insecure_channel(target, options=options)
+        self.endpoint = endpoint
+        self.metadata = [("x-jumpstarter-passphrase", passphrase)] if passphrase is not None else []
+        self.exporter = jumpstarter_pb2_grpc.ExporterServiceStub(self.channel)
+        self.router = router_pb2_grpc.RouterServiceStub(self.channel)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.channel.close()
+
+    def report(self, timeout=10):
+        return self.exporter.GetReport(EMPTY, timeout=timeout, metadata=self.metadata)
+
+    def tree(self):
+        """Dotted name to report, the root under the empty name."""
+        names, found = {}, {}
+        for report in self.report().reports:
+            if not report.parent_uuid:
+                name = ""
+            else:
+                above = names[report.parent_uuid]
+                name = (above + "." if above else "") + report.labels[NAME_LABEL]
+            names.setdefault(report.uuid, name)
+            found[name] = report
+        return found
+
+    def uuid(self, name):
+        return self.tree()[name].uuid
+
+    def call(self, uuid, method, *args, timeout=20):
+        request = pb.DriverCallRequest(uuid=uuid, method=method, args=[value(a) for a in args])
+        return self.exporter.DriverCall(request, timeout=timeout, metadata=self.metadata)
+
+    def items(self, uuid, method, *args, timeout=20):
+        request = pb.StreamingDriverCallRequest(uuid=uuid, method=method, args=[value(a) for a in args])
+        return self.exporter.StreamingDriverCall(request, timeout=timeout, metadata=self.metadata)
+
+    def stream(self, requests, metadata, timeout=20):
+        return self.router.Stream(requests, timeout=timeout, metadata=[*self.metadata, *metadata])
+
+
+def value(v):
+    if isinstance(v, struct_pb2.Value):
+        return v
+    out = struct_pb2.Value()
+    if v is None:
+        out.null_value = 0
+    elif isinstance(v, bool):
+        out.bool_value = v
+    elif isinstance(v, (int, float)):
+        out.number_value = v
+    elif isinstance(v, str):
+        out.string_value = v
+    elif isinstance(v, dict):
+        out.struct_value.SetInParent()
+        for key, item in v.items():
+            out.struct_value.fields[key].CopyFrom(value(item))
+    elif isinstance(v, (list, tuple)):
+        out.list_value.SetInParent()
+        out.list_value.values.extend(value(item) for item in v)
+    else:
+        raise TypeError(type(v))
+    return out
+
+
+def failure(call):
+    """The gRPC error of a call that must fail; `call` starts it and reads all of it."""
+    try:
+        answer = call()
+    except grpc.RpcError as error:
+        return error
+    raise AssertionError(f"the call succeeded with {answer!r}")
+
+
+DATA, GOAWAY = router_pb2.FRAME_TYPE_DATA, router_pb2.FRAME_TYPE_GOAWAY
+
+
+def frame(payload=b"", kind=DATA):
+    return router_pb2.StreamRequest(payload=payload, frame_type=kind)

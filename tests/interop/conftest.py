@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The stock client against an exporter: ours by default, the stock one with --exporter=stock."""
+
+import contextlib
+import os
+from pathlib import Path
+
+import pytest
+from harness import exporter as exporters
+from harness import stock
+from harness.board import PtyBoard, TcpEcho, UdpEcho, UnixEcho, closed_port
+from harness.place import BIN, Place
+from harness.program import Program, run, sweep
+
+_default_build = Path(__file__).resolve().parents[2] / "build" / "dev"
+
+
+def pytest_addoption(parser):
+    group = parser.getgroup("jumpstarter")
+    group.addoption("--exporter", choices=("native", "stock"), default=os.environ.get("JMP_EXPORTER_KIND", "native"),
+                    help="whose exporter is judged; the stock one is the reference (default: native)")
+    group.addoption("--build", default=os.environ.get("JMP_BUILD", str(_default_build)),
+                    help="the build tree with agent/jmp-agent, labd/jmp-labd, ctl/jmpctl (default: JMP_BUILD, "
+                         "else build/dev)")
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--exporter") == "stock":
+        for item in items:
+            for mark in item.iter_markers("native"):
+                item.add_marker(pytest.mark.skip(reason="stock exporter: " + mark.kwargs["reason"]))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    report = outcome.get_result()
+    if report.failed:
+        for program in Program.running:
+            text = program.unshown()
+            if text:
+                state = "running" if program.alive() else f"ended with {program.process.returncode}"
+                report.sections.append((f"output of {program.name} ({program.pid}, {state})", text[-16000:]))
+
+
+def pytest_runtest_setup(item):
+    for program in Program.running:     # what was said before is not about this test
+        program.shown = program.mark()
+
+
+def pytest_sessionfinish(session):
+    left = sweep()
+    if left:
+        print(f"\n{left} processes had to be killed at the end")
+
+
+@pytest.fixture(scope="session")
+def kind(request):
+    return request.config.getoption("--exporter")
+
+
+@pytest.fixture(scope="session")
+def build(request):
+    return Path(request.config.getoption("--build")).resolve()
+
+
+@pytest.fixture(scope="module")
+def place(build):
+    place = Place(build)
+    yield place
+    place.close()
+
+
+@contextlib.contextmanager
+def stopping(exporter):
+    try:
+        yield exporter
+    finally:
+        exporter.stop()
+        exporter.program.forget()
+
+
+@pytest.fixture
+def serve(kind, place, build):
+    """Starts an exporter of its own for one test: serve(export, ...)."""
+    with contextlib.ExitStack() as stack:
+        def start(export, *, top=None, **how):
+            text = export if isinstance(export, str) else exporters.config(export, **(top or {}))
+            return stack.enter_context(stopping(exporters.start_direct(kind, place, build, text, **how)))
+        yield start
+
+
+class Board:
+    """The hardware of the module's exporter."""
+
+    def __init__(self, place):
+        self.pty = PtyBoard()
+        self.tcp, self.udp, self.unix = TcpEcho(), UdpEcho(), UnixEcho(place.run / "dut.sock")
+        self.reserved, self.refused = closed_port()
+
+    def export(self):
+        e = exporters
+        return {
+            "power": e.driver(e.POWER),
+            "sync_power": e.driver(e.SYNC_POWER),
+            "serial": e.driver(e.SERIAL, url=self.pty.path, baudrate=115200),
+            "loop": e.driver(e.SERIAL, url="loop://"),
+            "net": e.driver(e.TCP, host="127.0.0.1", port=self.tcp.port),
+            "hidden": e.driver(e.TCP, host="127.0.0.1", port=self.tcp.port, enable_address=False),
+            "refused": e.driver(e.TCP, host="127.0.0.1", port=self.refused),
+            "udp": e.driver(e.UDP, host="127.0.0.1", port=self.udp.port),
+            "unix": e.driver(e.UNIX, path=self.unix.path),
+            "echo": e.driver(e.ECHO),
+            "storage": e.driver(e.STORAGE),
+            "lab": {"children": {"power": e.driver(e.POWER), "storage": e.driver(e.STORAGE)}},
+            "relay": {"ref": "lab.power"},
+        }
+
+    def close(self):
+        for part in (self.pty, self.tcp, self.udp, self.unix, self.reserved):
+            part.close()
+
+
+@pytest.fixture(scope="module")
+def board(place):
+    board = Board(place)
+    yield board
+    board.close()
+
+
+@pytest.fixture(scope="module")
+def exporter(kind, place, build, board):
+    """One directly served exporter with every driver of the board, for all tests of a module."""
+    text = exporters.config(board.export(), description="a board for tests")
+    with stopping(exporters.start_direct(kind, place, build, text)) as exporter:
+        yield exporter
+
+
+@pytest.fixture
+def raw(exporter):
+    with stock.Raw(exporter.endpoint) as raw:
+        yield raw
+
+
+@pytest.fixture(scope="module")
+def root(exporter):
+    """The stock client's driver tree on the module's exporter."""
+    with stock.client(exporter.endpoint) as root:
+        yield root
+
+
+@pytest.fixture
+def shell(exporter, place):
+    """Runs a script in `jmp shell`, directly connected: shell("j power on; j power off")."""
+    def run_shell(script, *options, endpoint=None, timeout=60, stdin="", insecure=True, env=None):
+        argv = [BIN / "jmp", "shell", "--tls-grpc", endpoint or exporter.endpoint]
+        argv += ["--tls-grpc-insecure"] if insecure else []
+        return run([*argv, *options, "--", "sh", "-c", script], env={**place.env, **(env or {})}, timeout=timeout,
+                   stdin=stdin)
+    return run_shell
+
+
+@pytest.fixture
+def j(exporter, place):
+    """The environment in which `j` finds the module's exporter, as the shell would set it."""
+    return {**place.env, "JUMPSTARTER_HOST": exporter.endpoint, "JMP_DRIVERS_ALLOW": "UNSAFE",
+            "JMP_GRPC_INSECURE": "1", "_JMP_SUPPRESS_DRIVER_WARNINGS": "1"}

@@ -46,7 +46,11 @@ struct jmp_method {                  /* exactly one function is set; it decides 
     bool quick;                      /* of call: never blocks, run it on the loop */
 };
 
-/* A child device that a driver brings along. Its options come from the parent's "config" map under the child's name. */
+/*
+ * A child device that a driver brings along. Its options come from the parent's "config" map under the child's name. It has a
+ * thread and a turn of its own; its parent is opened before it and closed after it, so that jmp_call_parent() always is an
+ * open device. What both touch needs a lock.
+ */
 struct jmp_child {
     const char *name;
     const struct jmp_driver_class *driver;
@@ -86,6 +90,16 @@ bool jmp_call_has(struct jmp_call *call, const char *arg);   /* given and not nu
 /** jmp_call_fd() - the descriptor of an image argument (a resource handle), the core's, valid until return: readable
  * plain bytes to @write false, writable to @write true. Return: the descriptor, or negative errno with the error set. */
 int jmp_call_fd(struct jmp_call *call, const char *arg, bool write);
+
+/** jmp_call_parent() - self of the driver that brought this device along as its child; NULL for any other device */
+void *jmp_call_parent(struct jmp_call *call);
+
+/** jmp_call_pace() - in a shared open: write to the descriptor byte by byte, at most @rate bytes a second; 0: no limit. Holds
+ * until the descriptor is closed. */
+void jmp_call_pace(struct jmp_call *call, double rate);
+/** jmp_call_hangup() - end all streams of this device's shared methods as if the other side had closed them; the core closes the
+ * descriptor before the call's answer goes out and does not reopen it before somebody asks for a stream again */
+void jmp_call_hangup(struct jmp_call *call);
 
 /** jmp_call_reply() - where the answer is written; keeps its first error */
 struct jmp_writer *jmp_call_reply(struct jmp_call *call);

@@ -121,6 +121,13 @@ int jmp_call_wait(struct jmp_call *call, int fd, short events, uint64_t deadline
 int jmp_call_cancel_fd(struct jmp_call *call);
 /** jmp_call_fail() - set the sentence of an error; %m is the text of @error. Return: @error. */
 int jmp_call_fail(struct jmp_call *call, int error, const char *fmt, ...) JMP_PRINTF(3, 4);
+/** jmp_call_pace() - in the open of a .shared method: what viewers write reaches the descriptor one byte at a time, at no
+ * more than @rate bytes a second; 0: as fast as it takes them, which is also the default of each open */
+void jmp_call_pace(struct jmp_call *call, double rate);
+/** jmp_call_drop_streams() - end viewers of this device's .shared streams, each with an orderly end of stream, before this
+ * call is answered
+ * @newest: how many, the most recently opened first; 0: all of them */
+void jmp_call_drop_streams(struct jmp_call *call, unsigned newest);
 /** jmp_call_log() - a line for the lease's log, source DRIVER */
 void jmp_call_log(struct jmp_call *call, int level, const char *fmt, ...) JMP_PRINTF(3, 4);
 uint64_t jmp_now(void);   /* microseconds, the clock of jmp_call_wait() */

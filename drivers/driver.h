@@ -21,6 +21,7 @@
 #include <stdint.h>
 
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "base/node.h"
 #include "base/option.h"
 #include "base/writer.h"
@@ -94,12 +95,13 @@ int jmp_call_fd(struct jmp_call *call, const char *arg, bool write);
 /** jmp_call_parent() - self of the driver that brought this device along as its child; NULL for any other device */
 void *jmp_call_parent(struct jmp_call *call);
 
-/** jmp_call_pace() - in a shared open: write to the descriptor byte by byte, at most @rate bytes a second; 0: no limit. Holds
- * until the descriptor is closed. */
+/** jmp_call_pace() - in the open of a .shared method: what viewers write reaches the descriptor one byte at a time, at most
+ * @rate bytes a second; 0: no limit, the default of every open. Holds until the descriptor is closed. */
 void jmp_call_pace(struct jmp_call *call, double rate);
-/** jmp_call_hangup() - end all streams of this device's shared methods as if the other side had closed them; the core closes the
- * descriptor before the call's answer goes out and does not reopen it before somebody asks for a stream again */
-void jmp_call_hangup(struct jmp_call *call);
+/** jmp_call_hangup() - end viewers of this device's .shared streams, each with an orderly end of stream, before this call is
+ * answered; the descriptor stays open and keeps being read
+ * @newest:  how many, the most recently opened first; 0: all */
+void jmp_call_hangup(struct jmp_call *call, unsigned newest);
 
 /** jmp_call_reply() - where the answer is written; keeps its first error */
 struct jmp_writer *jmp_call_reply(struct jmp_call *call);
@@ -121,13 +123,6 @@ int jmp_call_wait(struct jmp_call *call, int fd, short events, uint64_t deadline
 int jmp_call_cancel_fd(struct jmp_call *call);
 /** jmp_call_fail() - set the sentence of an error; %m is the text of @error. Return: @error. */
 int jmp_call_fail(struct jmp_call *call, int error, const char *fmt, ...) JMP_PRINTF(3, 4);
-/** jmp_call_pace() - in the open of a .shared method: what viewers write reaches the descriptor one byte at a time, at no
- * more than @rate bytes a second; 0: as fast as it takes them, which is also the default of each open */
-void jmp_call_pace(struct jmp_call *call, double rate);
-/** jmp_call_drop_streams() - end viewers of this device's .shared streams, each with an orderly end of stream, before this
- * call is answered
- * @newest: how many, the most recently opened first; 0: all of them */
-void jmp_call_drop_streams(struct jmp_call *call, unsigned newest);
 /** jmp_call_log() - a line for the lease's log, source DRIVER */
 void jmp_call_log(struct jmp_call *call, int level, const char *fmt, ...) JMP_PRINTF(3, 4);
 uint64_t jmp_now(void);   /* microseconds, the clock of jmp_call_wait() */

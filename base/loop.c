@@ -232,6 +232,12 @@ void jmp_loop_exit(struct jmp_loop *loop, int code)
     loop->dirty = true;
 }
 
+void jmp_loop_resume(struct jmp_loop *loop)
+{
+    loop->exiting = false;
+    loop->code = 0;
+}
+
 static int on_timer(sd_event_source *source, uint64_t usec, void *user)
 {
     struct jmp_timer *timer = user;

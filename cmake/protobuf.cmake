@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # jmp_protobuf(TARGET FILE.proto...): generated C as a static library, never part of the source tree.
-# The well-known types are generated too: libprotobuf-c ships none.
+# The well-known types are generated too: libprotobuf-c ships none. A method named Register becomes a member named
+# "register", which C reserves: it gets an underscore.
 function(jmp_protobuf target)
     set(out ${CMAKE_CURRENT_BINARY_DIR}/gen)
     find_path(WELL_KNOWN_PROTOS google/protobuf/struct.proto REQUIRED)
@@ -18,6 +19,7 @@ function(jmp_protobuf target)
             OUTPUT ${out}/${stem}.c ${out}/${stem}.h
             COMMAND ${CMAKE_COMMAND} -E make_directory ${out}
             COMMAND ${PROTOC_C} -I${CMAKE_CURRENT_SOURCE_DIR} -I${WELL_KNOWN_PROTOS} --c_out=${out} ${proto}
+            COMMAND sed -i "s/(\\*register)(/(*register_)(/" ${out}/${stem}.h
             DEPENDS ${input} VERBATIM)
         list(APPEND sources ${out}/${stem}.c)
     endforeach()

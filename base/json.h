@@ -26,3 +26,7 @@ int jmp_json_parse(const char *text, size_t length, struct jmp_tree *tree, const
  * Whole numbers are printed without a fraction; keys keep their order.
  */
 int jmp_json_print(const struct jmp_node *node, unsigned indent, char **ret);
+
+/** jmp_json_print_number() - a number node alone, with the fewest digits that read back as the same number; NaN and
+ * infinities, which JSON does not have, as null */
+void jmp_json_print_number(FILE *stream, const struct jmp_node *node);

@@ -69,7 +69,11 @@ const struct jmp_node *jmp_node_at(const struct jmp_node *list, size_t index);
 /** jmp_node_string() - the string of a string node, otherwise NULL; @node may be NULL */
 const char *jmp_node_string(const struct jmp_node *node);
 bool jmp_node_is_null(const struct jmp_node *node);      /* also true for NULL */
+/** jmp_node_equal() - same kinds and values; the order of a map's members does not matter, null equals absent */
 bool jmp_node_equal(const struct jmp_node *a, const struct jmp_node *b);
+/** jmp_node_find_double() - the first member of a map whose key was there before. Return: 1 with @ret set, 0: all keys
+ * differ, -ENOMEM. Takes n log n, so it may be asked about maps from outside. */
+int jmp_node_find_double(const struct jmp_node *map, const struct jmp_node **ret);
 const char *jmp_node_kind_name(const struct jmp_node *node);   /* "a whole number", "a map", ... for messages */
 
 #define JMP_NODE_EACH(child, parent) \

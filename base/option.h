@@ -30,6 +30,8 @@ struct jmp_option {
     char letter;                 /* short form on a command line, or 0 */
     const char *value_name;      /* "FILE", "SECONDS", ... in help */
     double min, max;             /* numbers; both 0: no limit but that of the type */
+    bool convert;                /* jmp_options_read() as the stock tools do: "yes" and 1 are true, "30" is 30, but an
+                                  * unquoted 30 is no string */
 };
 
 /* .key, .offset and .type of a field whose option has the field's own name. */
@@ -74,6 +76,19 @@ int jmp_options_parse(const struct jmp_option *rows, void *object, char **argv, 
 
 /** jmp_options_help() - the option part of --help, wrapped at @width columns (0: 100) */
 void jmp_options_help(FILE *stream, const struct jmp_option *rows, unsigned width);
+
+/**
+ * jmp_option_set() - fill one field from text, as on a command line or in a preset
+ * @text:  borrowed by JMP_STRING
+ * @tree:  owns lists and nodes; may be NULL for other types. JMP_NODE is read as JSON, and is a string if it is none.
+ *
+ * Return: 0, -EINVAL with words in @reterr, -ENOMEM.
+ */
+int jmp_option_set(const struct jmp_option *row, void *object, const char *text, struct jmp_tree *tree,
+                   struct jmp_error *reterr);
+
+/** jmp_option_row() - copy row @index into today's form; false behind the last one. @row_size as above. */
+bool jmp_option_row(const struct jmp_option *rows, size_t row_size, size_t index, struct jmp_option *ret);
 
 /** jmp_nearest() - the word of @words (NULL-terminated) most like @wrong, or NULL when none is close */
 const char *jmp_nearest(const char *wrong, const char *const *words);

@@ -35,6 +35,7 @@ void jmp_writer_end_list(struct jmp_writer *writer);
  * jmp_writer_finish() - the document written so far; the writer is empty and usable again
  * @ret:  owned by the tree; a null node when nothing was written
  *
- * Return: 0, -ENOMEM, -EINVAL (unbalanced, a key missing or doubled, two outermost values), -EILSEQ (not UTF-8).
+ * Return: 0, -ENOMEM, -EINVAL (unbalanced, a key missing or doubled, two outermost values), -EILSEQ (not UTF-8),
+ * -E2BIG (nested deeper than JMP_NESTING_MAX).
  */
 int jmp_writer_finish(struct jmp_writer *writer, const struct jmp_node **ret);

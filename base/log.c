@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/log.h"
+
+#include <inttypes.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "base/limits.h"
+#include "base/text.h"
+
+#define MESSAGE_MAX 4096u
+#define FIELD_MAX 512u        /* of one field's value */
+#define LINE_SIZE (48u * 1024) /* even if each byte of the message has to be escaped */
+#define STUCK_MSEC 200        /* how long a full, non-blocking stderr may hold up a thread before the line is dropped */
+
+/* All but the threshold is guarded by the lock. The buffers stand here because logging must work without memory, and on
+ * small stacks. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static atomic_int threshold = JMP_LOG_INFO;
+static struct {
+    char component[64];
+    char namespace_[JMP_NAME_MAX + 1];
+    enum jmp_log_format format;
+    bool colour;
+    void (*tap)(const struct jmp_log_record *record, void *user);
+    void *tap_user;
+    char message[MESSAGE_MAX + 1];
+    char line[LINE_SIZE];
+    size_t length;
+} state = { .format = JMP_LOG_TEXT };
+
+static const struct {
+    const char *name, *colour;
+    int priority;   /* syslog(3) */
+} levels[] = {
+    [JMP_LOG_DEBUG] = { "DEBUG", "\033[2m", 7 },
+    [JMP_LOG_INFO] = { "INFO", "", 6 },
+    [JMP_LOG_WARNING] = { "WARNING", "\033[33m", 4 },
+    [JMP_LOG_ERROR] = { "ERROR", "\033[31m", 3 },
+    [JMP_LOG_CRITICAL] = { "CRITICAL", "\033[1;31m", 2 },
+};
+
+static const char *const loggers[] = {
+    [JMP_LOG_SYSTEM] = "system",
+    [JMP_LOG_DRIVER] = "driver",
+    [JMP_LOG_BEFORE_LEASE] = "hook.beforeLease",
+    [JMP_LOG_AFTER_LEASE] = "hook.afterLease",
+};
+
+const char *jmp_log_level_name(enum jmp_log_level level)
+{
+    return (size_t)level < ELEMENTSOF(levels) ? levels[level].name : "CRITICAL";
+}
+
+bool jmp_log_level_parse(const char *name, enum jmp_log_level *ret)
+{
+    for (size_t i = 0; i < ELEMENTSOF(levels); i++) {
+        if (strcasecmp(name, levels[i].name) == 0) {
+            *ret = (enum jmp_log_level)i;
+            return true;
+        }
+    }
+    if (strcasecmp(name, "warn") == 0) {
+        *ret = JMP_LOG_WARNING;
+        return true;
+    }
+    return false;
+}
+
+bool jmp_log_enabled(enum jmp_log_level level)
+{
+    return (int)level >= atomic_load_explicit(&threshold, memory_order_relaxed);
+}
+
+/* systemd names the journal's socket by device and inode; only if stderr is still that one, lines end up there. */
+static bool stderr_is_journal(void)
+{
+    const char *text = getenv("JOURNAL_STREAM");
+    uint64_t device, inode;
+    struct stat st;
+
+    return text && sscanf(text, "%" SCNu64 ":%" SCNu64, &device, &inode) == 2 && fstat(STDERR_FILENO, &st) == 0 &&
+           (uint64_t)st.st_dev == device && (uint64_t)st.st_ino == inode;
+}
+
+void jmp_log_open(const char *program, enum jmp_log_level level, enum jmp_log_format format)
+{
+    bool terminal = isatty(STDERR_FILENO);
+    const char *no_colour = getenv("NO_COLOR");
+    const char *namespace_ = getenv("NAMESPACE");
+
+    if (!namespace_ || !*namespace_)
+        namespace_ = getenv("POD_NAMESPACE");
+    if (format == JMP_LOG_AUTO)
+        format = stderr_is_journal() ? JMP_LOG_JOURNAL : terminal ? JMP_LOG_TEXT : JMP_LOG_JSON;
+
+    pthread_mutex_lock(&lock);
+    snprintf(state.component, sizeof(state.component), "%s", program ? program : "");
+    snprintf(state.namespace_, sizeof(state.namespace_), "%s", namespace_ ? namespace_ : "");
+    state.format = format;
+    state.colour = terminal && !(no_colour && *no_colour);
+    pthread_mutex_unlock(&lock);
+
+    atomic_store(&threshold, (int)level);
+}
+
+void jmp_log_set_tap(void (*tap)(const struct jmp_log_record *record, void *user), void *user)
+{
+    pthread_mutex_lock(&lock);
+    state.tap = tap;
+    state.tap_user = user;
+    pthread_mutex_unlock(&lock);
+}
+
+/* One byte stays free for the end of the line, four for the end of a JSON string and object. */
+static bool put(const char *text, size_t length)
+{
+    if (length > LINE_SIZE - 5 - state.length)
+        return false;
+
+    memcpy(state.line + state.length, text, length);
+    state.length += length;
+    return true;
+}
+
+static void puts_(const char *text)
+{
+    put(text, strlen(text));
+}
+
+/* Replaces what is no UTF-8 and makes the rest fit the format; cuts after @max bytes of @text. */
+static void put_text(const char *text, size_t max, bool json)
+{
+    size_t length = jmp_text_cut(text, strnlen(text, max + 1), max);
+
+    for (size_t i = 0; i < length;) {
+        size_t n = jmp_text_sequence(text + i, length - i);
+        char escape[8];
+        bool room;
+
+        if (n == 0) {
+            room = put("\xef\xbf\xbd", 3);   /* U+FFFD */
+            n = 1;
+        } else if (json && (text[i] == '"' || text[i] == '\\')) {
+            escape[0] = '\\';
+            escape[1] = text[i];
+            room = put(escape, 2);
+        } else if (jmp_text_is_shown(text + i, n) || (json && n > 1)) {
+            room = put(text + i, n);
+        } else if (json) {
+            snprintf(escape, sizeof(escape), "\\u%04x", (unsigned)(unsigned char)text[i]);
+            room = put(escape, 6);
+        } else if (n == 1) {
+            snprintf(escape, sizeof(escape), "\\x%02x", (unsigned)(unsigned char)text[i]);
+            room = put(escape, 4);
+        } else {
+            room = put("\xef\xbf\xbd", 3);
+        }
+        if (!room)
+            return;
+        i += n;
+    }
+}
+
+static void put_json(const char *key, const char *value)
+{
+    size_t start = state.length;
+
+    /* A field that cannot be whole is left out, so that the line stays one JSON object. */
+    if (!value || !*value || strnlen(value, FIELD_MAX) * 6 + strlen(key) + 8 > LINE_SIZE - 5 - state.length)
+        return;
+
+    puts_(start > 1 ? ",\"" : "\"");
+    puts_(key);
+    puts_("\":\"");
+    put_text(value, FIELD_MAX, true);
+    puts_("\"");
+}
+
+static bool is_word(const char *text)
+{
+    return text[strcspn(text, " \t\n\r\"='\\")] == 0 && *text;
+}
+
+static void put_pair(const char *key, const char *value)
+{
+    bool word;
+
+    if (!value || !*value)
+        return;
+
+    word = is_word(value);
+    puts_(" ");
+    puts_(key);
+    puts_(word ? "=" : "=\"");
+    put_text(value, FIELD_MAX, false);
+    if (!word)
+        puts_("\"");
+}
+
+/* The fields that people look for; keys as the stock exporter names them where it has the same. */
+static void put_fields(const struct jmp_log_record *record, void (*put_field)(const char *key, const char *value))
+{
+    const struct jmp_log_fields *fields = record->fields;
+    char error[128];
+
+    put_field("exporter", fields->exporter);
+    put_field("lease_id", fields->lease);
+    put_field("client", fields->client);
+    put_field("driver", fields->driver);
+    put_field("driver_type", fields->driver_type);
+    put_field("operation", fields->operation);
+    put_field("result", fields->result);
+    put_field("error_type", fields->error_type);
+    put_field("endpoint", fields->endpoint);
+    put_field("peer", fields->peer);
+
+    if (fields->error < 0) {
+        const char *text = strerrordesc_np(-fields->error);
+
+        if (text)
+            snprintf(error, sizeof(error), "%s", text);
+        else
+            snprintf(error, sizeof(error), "error %d", -fields->error);
+        put_field("error", error);
+    }
+}
+
+static void format_json(const struct jmp_log_record *record)
+{
+    time_t seconds = (time_t)(record->realtime / JMP_USEC_PER_SEC);
+    struct tm tm;
+    char text[64];
+    size_t n;
+
+    gmtime_r(&seconds, &tm);
+    n = strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
+    snprintf(text + n, sizeof(text) - n, ".%06uZ", (unsigned)(record->realtime % JMP_USEC_PER_SEC));
+
+    puts_("{");
+    put_json("ts", text);
+    put_json("level", jmp_log_level_name(record->level));
+    puts_(",\"msg\":\"");
+    put_text(record->message, MESSAGE_MAX, true);
+    puts_("\"");
+    put_json("logger", loggers[record->fields->source]);
+    put_json("component", state.component);
+    put_json("namespace", state.namespace_);
+    put_fields(record, put_json);
+    state.line[state.length++] = '}';
+}
+
+static void format_text(const struct jmp_log_record *record)
+{
+    time_t seconds = (time_t)(record->realtime / JMP_USEC_PER_SEC);
+    const char *colour = state.colour ? levels[record->level].colour : "";
+    struct tm tm;
+    char text[64];
+    size_t n;
+
+    localtime_r(&seconds, &tm);
+    n = strftime(text, sizeof(text), "%H:%M:%S", &tm);
+    snprintf(text + n, sizeof(text) - n, ".%03u ", (unsigned)(record->realtime % JMP_USEC_PER_SEC / 1000));
+
+    puts_(text);
+    puts_(colour);
+    snprintf(text, sizeof(text), "%-8s ", jmp_log_level_name(record->level));
+    puts_(text);
+    put_text(record->message, MESSAGE_MAX, false);
+    if (*colour)
+        puts_("\033[0m");
+    put_fields(record, put_pair);
+}
+
+static void format_journal(const struct jmp_log_record *record)
+{
+    char text[8];
+
+    snprintf(text, sizeof(text), "<%d>", levels[record->level].priority);
+    puts_(text);
+    put_text(record->message, MESSAGE_MAX, false);
+    put_fields(record, put_pair);
+}
+
+static void write_line(void)
+{
+    const char *data = state.line;
+    size_t left = state.length;
+
+    /* Nearly always one write; more only after an interrupted or partial one. */
+    while (left > 0) {
+        ssize_t n = write(STDERR_FILENO, data, left);
+
+        if (n > 0) {
+            data += n;
+            left -= (size_t)n;
+            continue;
+        }
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno == EAGAIN) {
+            struct pollfd full = { .fd = STDERR_FILENO, .events = POLLOUT };
+
+            if (poll(&full, 1, STUCK_MSEC) > 0)
+                continue;
+        }
+        return;   /* there is nobody left to tell */
+    }
+}
+
+void jmp_log(enum jmp_log_level level, const struct jmp_log_fields *fields, const char *fmt, ...)
+{
+    static const struct jmp_log_fields none;
+    int saved = errno;
+    struct jmp_log_record record;
+    struct timespec now;
+    size_t length;
+    va_list ap;
+
+    if (!jmp_log_enabled(level))
+        return;
+    if (!fields)
+        fields = &none;
+    if ((size_t)level >= ELEMENTSOF(levels))
+        level = JMP_LOG_CRITICAL;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+
+    pthread_mutex_lock(&lock);
+
+    errno = fields->error < 0 ? -fields->error : saved;
+    va_start(ap, fmt);
+    if (vsnprintf(state.message, sizeof(state.message), fmt, ap) < 0)
+        snprintf(state.message, sizeof(state.message), "%s", fmt);
+    va_end(ap);
+
+    /* One line of UTF-8, whoever looks at it. */
+    length = strlen(state.message);
+    while (length > 0 && state.message[length - 1] == '\n')
+        length--;
+    if (length == MESSAGE_MAX)
+        length = jmp_text_cut(state.message, length, length - 1);
+    state.message[length] = 0;
+    for (size_t i = 0; i < length;) {
+        size_t n = jmp_text_sequence(state.message + i, length - i);
+
+        if (n == 0)
+            state.message[i] = '?';
+        else if (state.message[i] == '\n' || state.message[i] == '\r')
+            state.message[i] = ' ';
+        i += n ? n : 1;
+    }
+
+    record = (struct jmp_log_record){
+        .level = level,
+        .fields = fields,
+        .message = state.message,
+        .realtime = (uint64_t)now.tv_sec * JMP_USEC_PER_SEC + (uint64_t)now.tv_nsec / 1000,
+    };
+
+    state.length = 0;
+    switch (state.format) {
+    case JMP_LOG_JSON:
+        format_json(&record);
+        break;
+    case JMP_LOG_JOURNAL:
+        format_journal(&record);
+        break;
+    case JMP_LOG_AUTO:
+    case JMP_LOG_TEXT:
+        format_text(&record);
+        break;
+    }
+    state.line[state.length++] = '\n';
+    write_line();
+
+    if (state.tap)
+        state.tap(&record, state.tap_user);
+
+    pthread_mutex_unlock(&lock);
+    errno = saved;
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The built-in driver classes by name, for drivers/registry.c and for tests. */
+#pragma once
+
+#include "drivers/driver.h"
+
+extern const struct jmp_driver_class jmp_composite_class;
+
+extern const struct jmp_driver_class jmp_power_mock_class;
+extern const struct jmp_driver_class jmp_power_mock_sync_class;
+
+extern const struct jmp_driver_class jmp_storage_mock_class;
+extern const struct jmp_driver_class jmp_storage_mock_flasher_class;
+extern const struct jmp_driver_class jmp_flasher_mock_class;
+
+extern const struct jmp_driver_class jmp_network_tcp_class;
+extern const struct jmp_driver_class jmp_network_udp_class;
+extern const struct jmp_driver_class jmp_network_unix_class;
+extern const struct jmp_driver_class jmp_network_echo_class;
+
+extern const struct jmp_driver_class jmp_serial_class;
+
+extern const struct jmp_driver_class jmp_sim_board_class;

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "drivers/registry.h"
+
+#include "drivers/families.h"
+
+const struct jmp_driver_class *const jmp_builtin_drivers[] = {
+    &jmp_composite_class,
+    &jmp_power_mock_class,
+    &jmp_power_mock_sync_class,
+    &jmp_storage_mock_class,
+    &jmp_storage_mock_flasher_class,
+    &jmp_flasher_mock_class,
+    &jmp_network_tcp_class,
+    &jmp_network_udp_class,
+    &jmp_network_unix_class,
+    &jmp_network_echo_class,
+    NULL,
+};

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "base/test.h"
+#include "drivers/registry.h"
+
+#define EACH_DRIVER(driver) \
+    const struct jmp_driver_class *driver, *const *driver##_at = jmp_builtin_drivers; (driver = *driver##_at); driver##_at++
+
+static size_t size_of(enum jmp_type type)
+{
+    static const size_t sizes[] = {
+        [JMP_BOOL] = sizeof(bool), [JMP_UINT] = sizeof(unsigned), [JMP_NUMBER] = sizeof(double),
+        [JMP_STRING] = sizeof(char *), [JMP_NODE] = sizeof(void *), [JMP_STRINGS] = sizeof(void *),
+    };
+
+    return sizes[type];
+}
+
+static bool among(const char *word, const char *const *words)
+{
+    for (; *words; words++)
+        if (strcmp(word, *words) == 0)
+            return true;
+    return false;
+}
+
+JMP_TEST(every_class_is_complete)
+{
+    static const char *const kinds[] = { "power", "storage", "network", "serial", "console", "composite", "gpio", "other",
+                                         NULL };
+
+    for (EACH_DRIVER(driver)) {
+        assert_int_equal(driver->abi, JMP_DRIVER_ABI);
+        assert_int_equal(driver->class_size, sizeof(*driver));
+        assert_non_null(driver->name);
+        assert_non_null(driver->help);
+        assert_non_null(driver->client);
+        /* What the usual allow list of stock clients lets in. */
+        assert_memory_equal(driver->client, "jumpstarter_driver_", strlen("jumpstarter_driver_"));
+        assert_true(among(driver->kind, kinds));
+        assert_true(!driver->open || driver->close);
+    }
+}
+
+JMP_TEST(every_option_fits_into_its_object)
+{
+    for (EACH_DRIVER(driver)) {
+        for (const struct jmp_option *option = driver->options; option && option->key; option++) {
+            assert_non_null(option->help);
+            assert_true(option->offset + size_of(option->type) <= driver->size);
+            assert_false(option->required && option->preset);
+        }
+    }
+}
+
+JMP_TEST(every_method_is_exactly_one_thing)
+{
+    for (EACH_DRIVER(driver)) {
+        for (const struct jmp_method *method = driver->methods; method && method->name; method++) {
+            int functions = !!method->call + !!method->items + !!method->open + !!method->serve;
+
+            if (functions != 1 || (method->quick && !method->call) || (method->shared && !method->open))
+                fail_msg("%s.%s", driver->name, method->name);
+            if ((method->open || method->serve) && method->args[0].name)
+                fail_msg("%s.%s: nobody can give arguments to a stream", driver->name, method->name);
+        }
+    }
+}
+
+JMP_TEST(no_name_is_taken_twice)
+{
+    for (EACH_DRIVER(a)) {
+        for (EACH_DRIVER(b)) {
+            if (a == b)
+                continue;
+            assert_string_not_equal(a->name, b->name);
+            if (a->python_type && b->python_type)
+                assert_string_not_equal(a->python_type, b->python_type);
+        }
+    }
+}

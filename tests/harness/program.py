@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Programs that a test starts: ready by what they say, never by waiting and hoping; none outlives the test."""
 
-import ctypes
 import os
 import re
+import shutil
 import signal
 import subprocess
 import threading
@@ -12,9 +12,6 @@ import uuid
 from collections import deque
 from pathlib import Path
 
-_libc = ctypes.CDLL(None, use_errno=True)
-_PR_SET_PDEATHSIG = 1
-
 # Every process below this one carries the mark, also after a setsid() of its own.
 _MARK = "JMP_TEST_MARK"
 _mark = uuid.uuid4().hex
@@ -22,12 +19,21 @@ _mark = uuid.uuid4().hex
 KEEP_LINES = 4000
 
 
+def marked(env):
+    """The environment with which a program has to be started for sweep() to find it."""
+    return {**env, _MARK: _mark}
+
+
 class ProgramError(AssertionError):
     """A program did not do what the test needs; the text says which and what it printed last."""
 
 
-def _die_with_parent():
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+def _start(argv, env, **how):
+    """Starts it in a session of its own. It dies with us, by setpriv: a preexec_fn would run gRPC's fork handlers."""
+    if not shutil.which(argv[0], path=env.get("PATH")):
+        raise ProgramError(f"{argv[0]} is not there: build it, or say where with --build DIR")
+    return subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "--", *argv], env=marked(env), start_new_session=True,
+                            **how)
 
 
 def descendants(pid):
@@ -100,12 +106,8 @@ class Program:
         self.count = 0              # lines ever seen
         self.shown = 0              # up to here a failure report has shown them
         self._changed = threading.Condition()
-        try:
-            self.process = subprocess.Popen(
-                self.argv, env={**env, _MARK: _mark}, cwd=cwd, stdin=stdin, stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=_die_with_parent, pass_fds=pass_fds)
-        except FileNotFoundError as error:
-            raise ProgramError(f"{self.argv[0]} is not there: build it, or say where with --build DIR") from error
+        self.process = _start(self.argv, env, cwd=cwd, stdin=stdin, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, pass_fds=pass_fds)
         self.pid = self.process.pid
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -170,6 +172,21 @@ class Program:
     def interrupt(self):
         """What a terminal does on Ctrl-C: SIGINT to the whole process group."""
         os.killpg(self.pid, signal.SIGINT)
+
+    def interrupt_until_gone(self, patience=1.0):
+        """Ctrl-C as a person does it. `j forward-tcp` outlives the first one (a thread of its own waits for ever) and
+        at times the second; then the terminal is closed."""
+        for _ in range(2):
+            try:
+                self.interrupt()
+                return self.process.wait(patience)
+            except ProcessLookupError:
+                break
+            except subprocess.TimeoutExpired:
+                pass
+        if self.alive():
+            os.killpg(self.pid, signal.SIGKILL)
+        return self.process.wait(10)
 
     def wait(self, timeout=20):
         """Waits for the end and for the last of the output; returns the exit status."""
@@ -252,12 +269,7 @@ class Result:
 def run(argv, *, env, timeout=60, stdin="", cwd=None):
     """Runs a command to its end; its whole process group goes if it takes longer than `timeout` seconds."""
     argv = [str(a) for a in argv]
-    try:
-        process = subprocess.Popen(
-            argv, env={**env, _MARK: _mark}, cwd=cwd, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, start_new_session=True, preexec_fn=_die_with_parent)
-    except FileNotFoundError as error:
-        raise ProgramError(f"{argv[0]} is not there: build it, or say where with --build DIR") from error
+    process = _start(argv, env, cwd=cwd, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     if isinstance(stdin, str):
         stdin = stdin.encode()
     try:

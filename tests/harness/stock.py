@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The stock client's Python interface and bare gRPC stubs, both towards a directly served exporter."""
 
+import json
+import queue
 from contextlib import ExitStack, contextmanager
 
 import grpc
@@ -118,3 +120,64 @@ DATA, GOAWAY = router_pb2.FRAME_TYPE_DATA, router_pb2.FRAME_TYPE_GOAWAY
 
 def frame(payload=b"", kind=DATA):
     return router_pb2.StreamRequest(payload=payload, frame_type=kind)
+
+
+class Duplex:
+    """One RouterService.Stream of a Raw, frame by frame."""
+
+    def __init__(self, raw, request, timeout=60):
+        self._out = queue.SimpleQueue()
+        self.call = raw.stream(iter(self._out.get, None), [("request", json.dumps(request))], timeout=timeout)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.call.cancel()
+        self._out.put(None)
+
+    def headers(self):
+        """Waits for the response headers."""
+        return dict(self.call.initial_metadata())
+
+    def send(self, payload=b"", kind=DATA):
+        self._out.put(frame(payload, kind))
+
+    def goaway(self):
+        self.send(kind=GOAWAY)
+
+    def half_close(self):
+        self._out.put(None)
+
+    def receive(self):
+        """The next message; None at the end of the call with OK."""
+        return next(self.call, None)
+
+    def read(self, size):
+        """Exactly `size` bytes of data."""
+        data = b""
+        while len(data) < size:
+            message = self.receive()
+            assert message is not None and message.frame_type == DATA, f"{message} after {len(data)} of {size} bytes"
+            data += message.payload
+        assert len(data) == size, f"{len(data) - size} bytes too many"
+        return data
+
+    def read_to_end(self):
+        """All data up to the GOAWAY or the end of the call, and which of them it was."""
+        data = b""
+        while True:
+            message = self.receive()
+            if message is None:
+                return data, "end"
+            if message.frame_type == GOAWAY:
+                return data, "goaway"
+            data += message.payload
+
+
+def driver_request(uuid, method="connect"):
+    return {"kind": "driver", "uuid": uuid, "method": method}
+
+
+def resource_request(uuid, encoding=None):
+    return {"kind": "resource", "uuid": uuid, "x_jmp_content_encoding": encoding}

@@ -22,6 +22,7 @@ struct jmp_loop {
     bool dirty, exiting;
     int code;
     struct loop_signal *signals;
+    pthread_t owner;                  /* looks for posts by itself before it blocks */
 
     pthread_mutex_t lock;             /* guards the queue of posts, nothing else */
     struct jmp_post *first, *last;
@@ -63,6 +64,7 @@ int jmp_loop_new(struct jmp_loop **ret)
     if (!loop)
         return -ENOMEM;
     loop->wakefd = -EBADF;
+    loop->owner = pthread_self();
     pthread_mutex_init(&loop->lock, NULL);
 
     r = sd_event_new(&loop->event);
@@ -99,7 +101,6 @@ struct jmp_loop *jmp_loop_free(struct jmp_loop *loop)
 }
 
 sd_event *jmp_loop_event(struct jmp_loop *loop) { return loop->event; }
-bool jmp_loop_is_dirty(const struct jmp_loop *loop) { return loop->dirty; }
 int jmp_loop_exit_code(const struct jmp_loop *loop) { return loop->code; }
 
 void jmp_loop_set_waker(struct jmp_loop *loop, void (*wake)(void *user), void *user)
@@ -123,7 +124,7 @@ void jmp_loop_post(struct jmp_loop *loop, struct jmp_post *post)
             loop->first = post;
         loop->last = post;
     }
-    if (!loop->woken) {
+    if (!loop->woken && !pthread_equal(loop->owner, pthread_self())) {
         loop->woken = true;
         /* Under the lock: a waker that was just replaced is never called again. */
         if (loop->wake)
@@ -196,27 +197,34 @@ static bool has_posts(struct jmp_loop *loop)
     return any;
 }
 
-bool jmp_loop_dispatch(struct jmp_loop *loop)
+static void run_sources(struct jmp_loop *loop)
 {
-    int r;
+    loop->dirty = false;
+    for (unsigned n = 0; n < 256 && !loop->exiting; n++) {
+        int r = sd_event_run(loop->event, 0);
 
+        if (r < 0 && r != -EINTR)
+            jmp_loop_exit(loop, r);
+        if (r <= 0)
+            return;
+    }
+    loop->dirty = true;
+}
+
+bool jmp_loop_dispatch(struct jmp_loop *loop, bool sources)
+{
     do {
         run_posts(loop, 256);
-        loop->dirty = false;
-        for (unsigned n = 0; n < 256 && !loop->exiting; n++) {
-            r = sd_event_run(loop->event, 0);
-            if (r < 0 && r != -EINTR)
-                jmp_loop_exit(loop, r);
-            if (r <= 0)
-                break;
-        }
+        if (sources || loop->dirty)
+            run_sources(loop);
+        sources = false;
     } while (!loop->exiting && (has_posts(loop) || loop->dirty));
     return !loop->exiting;
 }
 
 int jmp_loop_run(struct jmp_loop *loop)
 {
-    while (jmp_loop_dispatch(loop)) {
+    while (jmp_loop_dispatch(loop, true)) {
         int r = sd_event_run(loop->event, UINT64_MAX);
 
         if (r < 0 && r != -EINTR)

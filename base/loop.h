@@ -18,6 +18,7 @@
 
 struct jmp_loop;
 
+/** jmp_loop_new() - for the calling thread, which is the one that runs it */
 int jmp_loop_new(struct jmp_loop **ret);
 struct jmp_loop *jmp_loop_free(struct jmp_loop *loop);   /* posts that have not run are dropped */
 JMP_DEFINE_CLEANUP(struct jmp_loop *, jmp_loop_free)
@@ -89,7 +90,7 @@ int jmp_loop_signal(struct jmp_loop *loop, int signal, void (*run)(int signal, v
  * For rpc/queue.c: how to run this loop from another one.
  */
 void jmp_loop_set_waker(struct jmp_loop *loop, void (*wake)(void *user), void *user);   /* NULL: an eventfd */
-/** jmp_loop_dispatch() - run all posts and all ready sources, without blocking; returns false after jmp_loop_exit() */
-bool jmp_loop_dispatch(struct jmp_loop *loop);
-bool jmp_loop_is_dirty(const struct jmp_loop *loop);
+/** jmp_loop_dispatch() - run all posts and, with @sources or when one was changed, all ready sources, without blocking;
+ * returns false after jmp_loop_exit() */
+bool jmp_loop_dispatch(struct jmp_loop *loop, bool sources);
 int jmp_loop_exit_code(const struct jmp_loop *loop);

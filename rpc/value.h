@@ -5,10 +5,10 @@
 #include "base/node.h"
 
 /* The generated type, without its header: users outside rpc/ and the services need only the pointer. */
-struct Google__Protobuf__Value;
+typedef struct Google__Protobuf__Value Google__Protobuf__Value;
 
 /** jmp_value_to_node() - an unset or NULL value is a null node; of doubled struct keys the last counts. Return: 0, -ENOMEM, -ELOOP
  * (nesting), -EBADMSG. */
-int jmp_value_to_node(const struct Google__Protobuf__Value *value, struct jmp_tree *tree, struct jmp_node **ret);
+int jmp_value_to_node(const Google__Protobuf__Value *value, struct jmp_tree *tree, struct jmp_node **ret);
 /** jmp_value_from_node() - NaN and infinities become null (the stock client refuses them); memory is @tree's */
-int jmp_value_from_node(const struct jmp_node *node, struct jmp_tree *tree, struct Google__Protobuf__Value **ret);
+int jmp_value_from_node(const struct jmp_node *node, struct jmp_tree *tree, Google__Protobuf__Value **ret);

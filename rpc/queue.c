@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <poll.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+
+#include "rpc/internal.h"
+
+struct jmp_queue {
+    struct jmp_loop *loop;
+    grpc_completion_queue *cq;
+    unsigned held;
+
+    /*
+     * The public C API has one way to post to a completion queue: an empty batch, which completes at once. It goes on
+     * a call that is never started, of a channel that cannot connect.
+     */
+    grpc_channel *lame;
+    grpc_call *doorbell;
+    struct jmp_tag posted, ready;
+
+    pthread_t watcher;                 /* polls the loop's descriptor, nothing else */
+    bool watching;
+    int stopfd;
+    sem_t seen;                        /* the loop has looked at its descriptors */
+};
+
+grpc_completion_queue *jmp_queue_cq(struct jmp_queue *queue) { return queue->cq; }
+struct jmp_loop *jmp_queue_loop(struct jmp_queue *queue) { return queue->loop; }
+void jmp_queue_hold(struct jmp_queue *queue) { queue->held++; }
+void jmp_queue_drop(struct jmp_queue *queue) { queue->held--; }
+
+static void ring(struct jmp_queue *queue, struct jmp_tag *tag)
+{
+    grpc_call_start_batch(queue->doorbell, NULL, 0, tag, NULL);
+}
+
+static void on_posted(struct jmp_tag *tag, bool ok)
+{
+    struct jmp_queue *queue = CONTAINER_OF(tag, struct jmp_queue, posted);
+
+    jmp_loop_dispatch(queue->loop, false);
+}
+
+static void on_ready(struct jmp_tag *tag, bool ok)
+{
+    struct jmp_queue *queue = CONTAINER_OF(tag, struct jmp_queue, ready);
+
+    jmp_loop_dispatch(queue->loop, true);
+    sem_post(&queue->seen);
+}
+
+static void wake(void *user)
+{
+    struct jmp_queue *queue = user;
+
+    ring(queue, &queue->posted);
+}
+
+static void *watch(void *user)
+{
+    struct jmp_queue *queue = user;
+    struct pollfd fds[2] = {
+        { .fd = sd_event_get_fd(jmp_loop_event(queue->loop)), .events = POLLIN },
+        { .fd = queue->stopfd, .events = POLLIN },
+    };
+
+    pthread_setname_np(pthread_self(), "loop-watcher");
+    for (;;) {
+        if (poll(fds, 2, -1) < 0 && errno != EINTR)
+            return NULL;
+        if (fds[1].revents)
+            return NULL;
+        if (!fds[0].revents)
+            continue;
+        ring(queue, &queue->ready);
+        while (sem_wait(&queue->seen) < 0 && errno == EINTR)
+            ;
+    }
+}
+
+int jmp_queue_new(struct jmp_loop *loop, struct jmp_queue **ret)
+{
+    struct jmp_queue *queue;
+    sigset_t all, old;
+    int r;
+
+    queue = calloc(1, sizeof(*queue));
+    if (!queue)
+        return -ENOMEM;
+    queue->stopfd = eventfd(0, EFD_CLOEXEC);
+    if (queue->stopfd < 0) {
+        r = -errno;
+        free(queue);
+        return r;
+    }
+
+    /* The system's resolver knows nsswitch and mDNS; c-ares does not. */
+    setenv("GRPC_DNS_RESOLVER", "native", 0);
+    /* What gRPC has to say about a failed call is in the call's status. */
+    setenv("GRPC_VERBOSITY", "NONE", 0);
+
+    queue->loop = loop;
+    queue->posted.run = on_posted;
+    queue->ready.run = on_ready;
+    sem_init(&queue->seen, 0, 0);
+
+    /* Signals are for the loop's thread; gRPC's own threads inherit an empty ear. */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    grpc_init();
+    queue->cq = grpc_completion_queue_create_for_next(NULL);
+    queue->lame = grpc_lame_client_channel_create("doorbell", GRPC_STATUS_UNAVAILABLE, "not a peer");
+    queue->doorbell = grpc_channel_create_call(queue->lame, NULL, GRPC_PROPAGATE_DEFAULTS, queue->cq,
+                                               grpc_slice_from_static_string("/doorbell"), NULL,
+                                               gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+    r = -pthread_create(&queue->watcher, NULL, watch, queue);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    queue->watching = r == 0;
+    if (r < 0) {
+        jmp_queue_free(queue);
+        return r;
+    }
+    jmp_loop_set_waker(loop, wake, queue);
+
+    *ret = queue;
+    return 0;
+}
+
+static bool next(struct jmp_queue *queue, gpr_timespec deadline)
+{
+    grpc_event event = grpc_completion_queue_next(queue->cq, deadline, NULL);
+    struct jmp_tag *tag = event.tag;
+
+    if (event.type != GRPC_OP_COMPLETE)
+        return false;
+    tag->run(tag, event.success);
+    return true;
+}
+
+int jmp_queue_run(struct jmp_queue *queue)
+{
+    bool running = jmp_loop_dispatch(queue->loop, true);
+
+    while (running) {
+        next(queue, gpr_inf_future(GPR_CLOCK_MONOTONIC));
+        running = jmp_loop_dispatch(queue->loop, false);
+    }
+    return jmp_loop_exit_code(queue->loop);
+}
+
+struct jmp_queue *jmp_queue_free(struct jmp_queue *queue)
+{
+    gpr_timespec deadline;
+
+    if (!queue)
+        return NULL;
+
+    jmp_loop_set_waker(queue->loop, NULL, NULL);
+    if (queue->watching) {
+        uint64_t one = 1;
+
+        while (write(queue->stopfd, &one, sizeof(one)) < 0 && errno == EINTR)
+            ;
+        sem_post(&queue->seen);
+        pthread_join(queue->watcher, NULL);
+    }
+
+    /* Everything was cancelled, so this takes a moment; the limit is for what a broken peer might do. */
+    deadline = gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_seconds(5, GPR_TIMESPAN));
+    while (queue->held > 0 && next(queue, deadline))
+        ;
+    grpc_call_unref(queue->doorbell);
+    grpc_channel_destroy(queue->lame);
+    grpc_completion_queue_shutdown(queue->cq);
+    for (;;) {
+        grpc_event event = grpc_completion_queue_next(queue->cq, deadline, NULL);
+
+        if (event.type != GRPC_OP_COMPLETE)
+            break;
+        if (event.tag != &queue->posted && event.tag != &queue->ready)
+            ((struct jmp_tag *)event.tag)->run(event.tag, event.success);
+    }
+    grpc_completion_queue_destroy(queue->cq);
+    grpc_shutdown_blocking();
+
+    sem_destroy(&queue->seen);
+    jmp_close(queue->stopfd);
+    free(queue);
+    return NULL;
+}

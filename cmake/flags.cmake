@@ -12,6 +12,9 @@ if(CMAKE_SIZEOF_VOID_P EQUAL 4)
 endif()
 include_directories(${CMAKE_SOURCE_DIR})
 
+if(JMP_FUZZ)
+    add_compile_options(-fsanitize=fuzzer-no-link)   # coverage of the libraries, which the fuzzer is guided by
+endif()
 if(JMP_SANITIZE)
     add_compile_options(-fsanitize=${JMP_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
     add_link_options(-fsanitize=${JMP_SANITIZE})

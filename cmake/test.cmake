@@ -3,7 +3,7 @@
 # jmp_fuzz(NAME FILE_fuzz.c... LIBS lib... CORPUS dir): a libFuzzer target, or, without JMP_FUZZ, a program that
 # runs every file of the corpus once, as a unit test.
 function(jmp_test name)
-    if(NOT JMP_BUILD_TESTS)
+    if(NOT JMP_BUILD_TESTS OR JMP_FUZZ)
         return()
     endif()
     cmake_parse_arguments(T "" "TIMEOUT" "LIBS;LABELS;ENV" ${ARGN})
@@ -15,6 +15,7 @@ function(jmp_test name)
     endif()
     if(NOT T_LABELS)
         set(T_LABELS unit)
+        set_property(GLOBAL APPEND PROPERTY JMP_UNIT_TESTS ${name})
     endif()
     set_tests_properties(${name} PROPERTIES TIMEOUT ${T_TIMEOUT} LABELS "${T_LABELS}" SKIP_RETURN_CODE 77
         ENVIRONMENT "JMP_SOURCE_DIR=${CMAKE_SOURCE_DIR};JMP_BUILD_DIR=${CMAKE_BINARY_DIR};${T_ENV}")

@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/lease.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/test.h"
+
+#define S(name) JMP_LEASE_##name
+
+static bool is_stopping(enum jmp_lease_state state)
+{
+    return state == S(STOP_AFTER) || state == S(STOP_FAILED) || state == S(STOP_CLOSING) || state == S(LEAVING);
+}
+
+static bool has_session(enum jmp_lease_state state)
+{
+    switch (state) {
+    case S(START):
+    case S(IDLE):
+    case S(PARTED):
+    case S(LEAVING):
+    case S(GONE):
+        return false;
+    default:
+        return true;
+    }
+}
+
+JMP_TEST(every_pair_of_state_and_event_has_an_answer)
+{
+    for (enum jmp_lease_state s = 0; s < S(STATES); s++) {
+        for (enum jmp_lease_event e = 0; e < S(EVENTS); e++) {
+            enum jmp_lease_state next = s;
+            unsigned actions = jmp_lease_step(&next, e);
+
+            assert_true(next < S(STATES));
+            if (!jmp_lease_knows(s, e)) {
+                assert_int_equal(next, s);
+                assert_int_equal(actions, 0);
+                continue;
+            }
+            /* A rule does something or goes somewhere. */
+            assert_true(actions || next != s);
+            /* Sessions are opened where there is none, and closed on the way out only. */
+            if (actions & S(OPEN))
+                assert_true(!has_session(s) && has_session(next));
+            if (actions & S(CLOSE))
+                assert_true(has_session(s) && (next == S(CLOSING) || next == S(PARTING) || next == S(STOP_CLOSING)));
+            /* What is told to a client needs one that can still read it. */
+            if (actions & S(SHOW))
+                assert_true(has_session(next));
+            /* Every waiting state has its clock. */
+            if (next != s && (next == S(ENDED) || next == S(FAILED) || next == S(STOP_FAILED)))
+                assert_true(actions & S(START_GRACE));
+            /* A hook is stopped before the next one runs, and only where one may run. */
+            if (actions & S(STOP_HOOK))
+                assert_true(s == S(BEFORE) || s == S(STOP_AFTER));
+            if (is_stopping(s))
+                assert_true(is_stopping(next) || next == S(GONE));
+            if (actions & S(EXIT))
+                assert_int_equal(next, S(GONE));
+        }
+    }
+}
+
+JMP_TEST(every_state_and_event_has_a_name)
+{
+    for (enum jmp_lease_state s = 0; s < S(STATES); s++)
+        for (enum jmp_lease_state t = 0; t < s; t++)
+            assert_string_not_equal(jmp_lease_state_name(s), jmp_lease_state_name(t));
+    for (enum jmp_lease_event e = 0; e < S(EVENTS); e++)
+        for (enum jmp_lease_event f = 0; f < e; f++)
+            assert_string_not_equal(jmp_lease_event_name(e), jmp_lease_event_name(f));
+    assert_string_equal(jmp_lease_state_name(S(STATES)), "?");
+    assert_string_equal(jmp_lease_event_name(S(EVENTS)), "?");
+}
+
+/* What comes without anybody's help: sessions come up or not and go, hooks end or time out, leases expire. */
+static const enum jmp_lease_event unaided[] = {
+    S(DEVICES_UP), S(SESSION_UP), S(SESSION_FAILED), S(SESSION_DOWN), S(HOOK_DONE), S(HOOK_FAILED), S(HOOK_FATAL),
+    S(GRACE_OVER), S(UNLEASED), S(GOODBYE_SAID),
+};
+
+static bool is_home(enum jmp_lease_state state) { return state == S(IDLE) || state == S(GONE); }
+
+static bool gets_home(enum jmp_lease_state state, unsigned steps)
+{
+    for (size_t i = 0; !is_home(state) && steps > 0 && i < ELEMENTSOF(unaided); i++) {
+        enum jmp_lease_state next = state;
+
+        jmp_lease_step(&next, unaided[i]);
+        if (next != state && gets_home(next, steps - 1))
+            return true;
+    }
+    return is_home(state);
+}
+
+JMP_TEST(no_state_waits_for_a_human)
+{
+    for (enum jmp_lease_state s = 0; s < S(STATES); s++)
+        assert_true(gets_home(s, 5));
+}
+
+JMP_TEST(one_kind_of_news_at_a_time_is_enough)
+{
+    /* Whatever else stays away, the answer to what a state itself has started brings it on. */
+    static const struct {
+        enum jmp_lease_state in;
+        enum jmp_lease_event answers[3];
+        unsigned count;
+    } rows[] = {
+        { S(START), { S(DEVICES_UP) }, 1 },
+        { S(OPENING), { S(SESSION_UP), S(SESSION_FAILED) }, 2 },
+        { S(BEFORE), { S(HOOK_DONE), S(HOOK_FAILED), S(HOOK_FATAL) }, 3 },
+        { S(AFTER), { S(HOOK_DONE), S(HOOK_FAILED), S(HOOK_FATAL) }, 3 },
+        { S(AFTER_GONE), { S(HOOK_DONE), S(HOOK_FAILED), S(HOOK_FATAL) }, 3 },
+        { S(ENDED), { S(GRACE_OVER) }, 1 },
+        { S(FAILED), { S(GRACE_OVER) }, 1 },
+        { S(PARTING), { S(SESSION_DOWN) }, 1 },
+        { S(CLOSING), { S(SESSION_DOWN) }, 1 },
+        { S(STOP_AFTER), { S(HOOK_DONE), S(HOOK_FAILED), S(HOOK_FATAL) }, 3 },
+        { S(STOP_FAILED), { S(GRACE_OVER) }, 1 },
+        { S(STOP_CLOSING), { S(SESSION_DOWN) }, 1 },
+        { S(LEAVING), { S(GOODBYE_SAID) }, 1 },
+    };
+
+    for (size_t i = 0; i < ELEMENTSOF(rows); i++)
+        for (unsigned k = 0; k < rows[i].count; k++) {
+            enum jmp_lease_state next = rows[i].in;
+
+            jmp_lease_step(&next, rows[i].answers[k]);
+            assert_int_not_equal(next, rows[i].in);
+        }
+}
+
+JMP_TEST(a_stop_in_any_state_ends_the_program_even_if_nothing_answers)
+{
+    for (enum jmp_lease_state s = 0; s < S(STATES); s++) {
+        enum jmp_lease_state now = s;
+
+        jmp_lease_step(&now, S(STOP));
+        assert_true(is_stopping(now) || now == S(GONE));
+        for (unsigned i = 0; i < 3; i++)
+            jmp_lease_step(&now, S(HURRY));
+        assert_int_equal(now, S(GONE));
+    }
+}
+
+JMP_TEST(the_end_of_a_lease_is_heard_in_every_state_that_serves_one)
+{
+    for (enum jmp_lease_state s = 0; s < S(STATES); s++) {
+        bool serves = has_session(s) && !is_stopping(s) && s != S(AFTER_GONE) && s != S(CLOSING);
+
+        if (serves || s == S(PARTED) || s == S(STOP_FAILED))
+            assert_true(jmp_lease_knows(s, S(UNLEASED)));
+    }
+}
+
+/* The usual lives, as rows: events, and the state after each. */
+JMP_TEST(usual_lives)
+{
+    static const struct {
+        const char *what;
+        struct { enum jmp_lease_event on; enum jmp_lease_state then; unsigned actions; } steps[10];
+    } lives[] = {
+        { "a shell", {
+            { S(DEVICES_UP), S(IDLE), S(RECALL) }, { S(UNLEASED), S(IDLE), S(REPORT) },
+            { S(LEASED), S(OPENING), S(OPEN) }, { S(SESSION_UP), S(BEFORE), S(RUN_BEFORE) },
+            { S(HOOK_DONE), S(READY), S(REPORT) }, { S(END_SESSION), S(AFTER), S(RUN_AFTER) },
+            { S(HOOK_DONE), S(ENDED), S(SHOW) | S(START_GRACE) }, { S(UNLEASED), S(CLOSING), S(CLOSE) },
+            { S(SESSION_DOWN), S(IDLE), S(RECALL) } } },
+        { "a lease found at start", {
+            { S(DEVICES_UP), S(IDLE), S(RECALL) }, { S(LEASED), S(OPENING), S(OPEN) },
+            { S(SESSION_UP), S(BEFORE), S(RUN_BEFORE) }, { S(HOOK_DONE), S(READY), S(REPORT) },
+            { S(UNLEASED), S(AFTER_GONE), S(RUN_AFTER) }, { S(HOOK_DONE), S(CLOSING), S(CLOSE) },
+            { S(SESSION_DOWN), S(IDLE), S(RECALL) } } },
+        { "a client that dies between EndSession and DeleteLease", {
+            { S(DEVICES_UP), S(IDLE), S(RECALL) }, { S(LEASED), S(OPENING), S(OPEN) },
+            { S(SESSION_UP), S(BEFORE), S(RUN_BEFORE) }, { S(HOOK_DONE), S(READY), S(REPORT) },
+            { S(END_SESSION), S(AFTER), S(RUN_AFTER) }, { S(HOOK_DONE), S(ENDED), S(SHOW) | S(START_GRACE) },
+            { S(GRACE_OVER), S(PARTING), S(RELEASE) | S(CLOSE) }, { S(SESSION_DOWN), S(PARTED), 0 },
+            { S(UNLEASED), S(IDLE), S(RECALL) } } },
+        { "a hook that ends the lease", {
+            { S(DEVICES_UP), S(IDLE), S(RECALL) }, { S(LEASED), S(OPENING), S(OPEN) },
+            { S(SESSION_UP), S(BEFORE), S(RUN_BEFORE) }, { S(HOOK_FAILED), S(FAILED), S(REPORT) | S(START_GRACE) },
+            { S(GRACE_OVER), S(PARTING), S(RELEASE) | S(CLOSE) }, { S(UNLEASED), S(CLOSING), 0 },
+            { S(SESSION_DOWN), S(IDLE), S(RECALL) } } },
+        { "SIGTERM while a client works", {
+            { S(DEVICES_UP), S(IDLE), S(RECALL) }, { S(LEASED), S(OPENING), S(OPEN) },
+            { S(SESSION_UP), S(BEFORE), S(RUN_BEFORE) }, { S(HOOK_DONE), S(READY), S(REPORT) },
+            { S(STOP), S(STOP_AFTER), S(RUN_AFTER) }, { S(HOOK_DONE), S(STOP_CLOSING), S(RELEASE) | S(CLOSE) },
+            { S(SESSION_DOWN), S(LEAVING), S(SAY_GOODBYE) }, { S(GOODBYE_SAID), S(GONE), S(EXIT) } } },
+    };
+
+    for (size_t l = 0; l < ELEMENTSOF(lives); l++) {
+        enum jmp_lease_state now = S(START);
+
+        for (size_t i = 0; i < ELEMENTSOF(lives[l].steps); i++) {
+            unsigned actions;
+
+            if (i > 0 && lives[l].steps[i].then == S(START))
+                break;
+            actions = jmp_lease_step(&now, lives[l].steps[i].on);
+            if (now != lives[l].steps[i].then || actions != lives[l].steps[i].actions)
+                fail_msg("%s, step %zu: in %s", lives[l].what, i, jmp_lease_state_name(now));
+        }
+    }
+}
+
+/*
+ * A world around the table: it may only say what can be true (a session cannot go down that is not closing, a hook ends
+ * once), but says it in any order.
+ */
+struct world {
+    bool devices, session, closing, opening, hook, grace, goodbye, gone, stopped, held;
+    unsigned afters, releases;
+};
+
+static uint32_t draw(uint32_t *seed)
+{
+    *seed ^= *seed << 13;
+    *seed ^= *seed >> 17;
+    *seed ^= *seed << 5;
+    return *seed;
+}
+
+static bool can_happen(const struct world *w, enum jmp_lease_state state, enum jmp_lease_event event)
+{
+    switch (event) {
+    case S(DEVICES_UP): return !w->devices;
+    case S(LEASED): return state == S(IDLE) && w->held;
+    case S(UNLEASED): return !w->held;
+    case S(SESSION_UP):
+    case S(SESSION_FAILED): return w->opening;
+    case S(SESSION_DOWN): return w->closing;
+    case S(HOOK_DONE):
+    case S(HOOK_FAILED):
+    case S(HOOK_FATAL): return w->hook;
+    case S(END_SESSION): return w->session;
+    case S(GRACE_OVER): return w->grace;
+    case S(STOP): return true;
+    case S(HURRY): return w->stopped;
+    case S(GOODBYE_SAID): return w->goodbye;
+    default: return false;
+    }
+}
+
+static void carry_out(struct world *w, enum jmp_lease_state state, unsigned actions)
+{
+    if (actions & S(STOP_HOOK))
+        w->hook = false;
+    if (actions & S(OPEN)) {
+        assert_false(w->session);
+        assert_true(w->devices);
+        w->session = w->opening = true;
+        w->afters = w->releases = 0;
+    }
+    if (actions & (S(RUN_BEFORE) | S(RUN_AFTER))) {
+        assert_true(w->session);
+        assert_false(w->hook);
+        w->hook = true;
+        if (actions & S(RUN_AFTER))
+            assert_int_equal(++w->afters, 1);
+    }
+    if (actions & S(REPORT)) {
+        /* AVAILABLE only when all is closed; READY only with a session whose hook is through. */
+        if (state == S(IDLE))
+            assert_false(w->session);
+        if (state == S(READY))
+            assert_true(w->session && !w->hook && !w->opening);
+    }
+    if (actions & S(START_GRACE))
+        w->grace = true;
+    if (actions & S(RELEASE))
+        assert_int_equal(++w->releases, 1);
+    if (actions & S(CLOSE)) {
+        assert_true(w->session && !w->closing);
+        w->closing = true;
+        w->opening = w->grace = w->hook = false;
+    }
+    if (actions & S(SAY_GOODBYE)) {
+        assert_false(w->goodbye);
+        w->goodbye = true;
+    }
+    if (actions & S(EXIT)) {
+        assert_false(w->gone);
+        w->gone = true;
+    }
+}
+
+JMP_TEST(a_long_random_life_keeps_its_promises)
+{
+    uint32_t seed = 20240229;
+    unsigned ended = 0, leases = 0;
+
+    for (unsigned life = 0; life < 3000; life++) {
+        struct world w = { 0 };
+        enum jmp_lease_state now = S(START);
+
+        for (unsigned i = 0; i < 400 && !w.gone; i++) {
+            enum jmp_lease_event event = draw(&seed) % S(EVENTS);
+            unsigned actions;
+
+            /* The controller gives and takes as it likes; stops are rare. */
+            if (draw(&seed) % 8 == 0)
+                w.held = !w.held;
+            if (!can_happen(&w, now, event) || (event == S(STOP) && draw(&seed) % 16))
+                continue;
+
+            actions = jmp_lease_step(&now, event);
+            switch (event) {
+            case S(DEVICES_UP): w.devices = true; break;
+            case S(SESSION_UP):
+            case S(SESSION_FAILED): w.opening = false; break;
+            case S(SESSION_DOWN): w.session = w.closing = false; break;
+            case S(HOOK_DONE):
+            case S(HOOK_FAILED):
+            case S(HOOK_FATAL): w.hook = false; break;
+            case S(GRACE_OVER): w.grace = false; break;
+            case S(STOP): w.stopped = true; break;
+            default: break;
+            }
+            if (actions & S(OPEN))
+                leases++;
+            carry_out(&w, now, actions);
+            assert_int_equal(w.gone, now == S(GONE));
+        }
+        ended += w.gone;
+    }
+    assert_true(ended > 1000);
+    assert_true(leases > 3000);
+}

@@ -14,5 +14,6 @@ const struct jmp_driver_class *const jmp_builtin_drivers[] = {
     &jmp_network_udp_class,
     &jmp_network_unix_class,
     &jmp_network_echo_class,
+    &jmp_serial_class,
     NULL,
 };

@@ -199,7 +199,9 @@ static void on_buffer(struct jmp_rpc *rpc, struct jmp_buffer *buffer, void *user
     size_t length;
 
     if (!buffer) {
-        peer_has_ended(pump);
+        /* Not so when the call was cancelled: what was cut short must not look like a whole, closed() follows. */
+        if (!pump->is_server || !__atomic_load_n(&rpc->cancelled, __ATOMIC_ACQUIRE))
+            peer_has_ended(pump);
         return;
     }
     if (!jmp_buffer_flatten((grpc_byte_buffer *)buffer, &pump->held) ||

@@ -18,7 +18,12 @@ static int check_size(const char *text, size_t length, struct jmp_error *reterr)
     bool quoted = false;
 
     for (size_t i = 0; i < length; i++) {
+        int r = 0;
+
         switch (text[i]) {
+        case 0:
+            r = jmp_error_set(reterr, -EINVAL, "not JSON: a NUL byte");
+            break;
         case '\n':
             line++;
             line_start = i + 1;
@@ -49,13 +54,13 @@ static int check_size(const char *text, size_t length, struct jmp_error *reterr)
             break;
         }
 
-        if (depth > JMP_NESTING_MAX || values > JMP_NODES_MAX) {
-            if (depth > JMP_NESTING_MAX)
-                jmp_error_set(reterr, -E2BIG, "nested deeper than %u levels", JMP_NESTING_MAX);
-            else
-                jmp_error_set(reterr, -E2BIG, "more than %u values", JMP_NODES_MAX);
+        if (depth > JMP_NESTING_MAX)
+            r = jmp_error_set(reterr, -E2BIG, "nested deeper than %u levels", JMP_NESTING_MAX);
+        else if (values > JMP_NODES_MAX)
+            r = jmp_error_set(reterr, -E2BIG, "more than %u values", JMP_NODES_MAX);
+        if (r < 0) {
             jmp_error_at(reterr, NULL, line, (unsigned)(i - line_start) + 1, NULL);
-            return -E2BIG;
+            return r;
         }
     }
     return 0;

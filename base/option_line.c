@@ -382,6 +382,10 @@ void jmp_options_help(FILE *stream, const struct jmp_option *rows, unsigned widt
         if (format_names(row, names, sizeof(names)) < 0 || format_words(row, &text) < 0)
             return;
 
+        if (!text[0]) {
+            fprintf(stream, "  %s\n", names);
+            continue;
+        }
         if (strlen(names) + 4 > column)
             fprintf(stream, "  %s\n%*s", names, (int)column, "");
         else

@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Things gRPC core does that surprise; each cost somebody an afternoon. */
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "base/test.h"
+#include "google/protobuf/empty.pb-c.h"
+#include "jumpstarter/v1/jumpstarter.pb-c.h"
+#include "rpc/channel.h"
+#include "rpc/methods.h"
+#include "rpc/pump.h"
+#include "rpc/server.h"
+
+struct bench {
+    struct jmp_loop *loop;
+    struct jmp_queue *queue;
+    struct jmp_server *server;
+    struct jmp_channel *channel;
+    struct jmp_timer patience, later;
+    struct jmp_rpc *rpc;
+    struct jmp_pump *pump;
+    struct jmp_io io;
+    enum jmp_code code;
+    char text[256];
+    size_t size, sent;
+    unsigned tries;
+    bool headers;
+};
+
+static struct bench *bench;
+
+static void out_of_patience(struct jmp_timer *timer) { jmp_loop_exit(timer->loop, -ETIMEDOUT); }
+
+static int run(uint64_t usec)
+{
+    int r;
+
+    assert_int_equal(jmp_timer_start(bench->loop, &bench->patience, usec, out_of_patience), 0);
+    jmp_loop_resume(bench->loop);
+    r = jmp_queue_run(bench->queue);
+    jmp_timer_stop(&bench->patience);
+    return r;
+}
+
+static void finish(void) { jmp_loop_exit(bench->loop, 0); }
+
+static void on_later(struct jmp_timer *timer)
+{
+    Jumpstarter__V1__GetStatusResponse answer = JUMPSTARTER__V1__GET_STATUS_RESPONSE__INIT;
+
+    jmp_rpc_reply(bench->rpc, &answer.base);
+}
+
+/* Answers from a timer that is armed inside a handler of gRPC's queue. */
+static void get_status(struct jmp_rpc *rpc, const ProtobufCMessage *request, void *user)
+{
+    bench->rpc = rpc;
+    jmp_timer_start(bench->loop, &bench->later, 30 * JMP_USEC_PER_MSEC, on_later);
+}
+
+static void driver_call(struct jmp_rpc *rpc, const ProtobufCMessage *request, void *user)
+{
+    const Jumpstarter__V1__DriverCallRequest *call = (const Jumpstarter__V1__DriverCallRequest *)request;
+
+    jmp_rpc_finish(rpc, JMP_NOT_FOUND, "%zu bytes, x-empty is \"%s\"", strlen(call->method), jmp_rpc_metadata(rpc, "x-empty", NULL) ?: "absent");
+}
+
+static char kilobytes[64 * 1024 + 1];
+
+static void flood(struct jmp_rpc *rpc, bool ok, void *user)
+{
+    Jumpstarter__V1__LogStreamResponse line = JUMPSTARTER__V1__LOG_STREAM_RESPONSE__INIT;
+
+    if (!ok)
+        return;
+    line.message = kilobytes;
+    if (jmp_rpc_send(rpc, &line.base) == 0)
+        bench->sent += sizeof(kilobytes);
+}
+
+static const struct jmp_rpc_events flood_events = { .sent = flood };
+
+static void log_stream(struct jmp_rpc *rpc, const ProtobufCMessage *request, void *user)
+{
+    jmp_rpc_listen(rpc, &flood_events, NULL);
+    flood(rpc, true, NULL);
+}
+
+static void stream(struct jmp_rpc *rpc, const ProtobufCMessage *request, void *user)
+{
+    int pair[2];
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
+    bench->io.fd = pair[0];   /* a device that says nothing */
+    assert_int_equal(jmp_pump_serve(rpc, pair[1], NULL, NULL, &bench->pump), 0);
+}
+
+static const struct jmp_handler handlers[] = {
+    { &jmp_exporter_get_status, get_status },
+    { &jmp_exporter_driver_call, driver_call },
+    { &jmp_exporter_log_stream, log_stream },
+    { &jmp_router_stream, stream },
+    {},
+};
+
+static void start_server(const char *address, unsigned keepalive, unsigned *retport)
+{
+    const struct jmp_server_options options = { .handlers = handlers, .keepalive_time = keepalive, .keepalive_timeout = keepalive };
+
+    assert_int_equal(jmp_server_new(bench->queue, &options, &bench->server), 0);
+    assert_int_equal(jmp_server_listen(bench->server, address, NULL, NULL, retport, NULL), 0);
+    assert_int_equal(jmp_server_start(bench->server), 0);
+}
+
+static void start(bool server)
+{
+    struct jmp_channel_options options = { .plaintext = true };
+    char endpoint[64];
+    unsigned port;
+
+    bench = calloc(1, sizeof(*bench));
+    assert_non_null(bench);
+    bench->io.fd = -EBADF;
+    memset(kilobytes, 'x', sizeof(kilobytes) - 1);
+    assert_int_equal(jmp_loop_new(&bench->loop), 0);
+    assert_int_equal(jmp_queue_new(bench->loop, &bench->queue), 0);
+    if (!server)
+        return;
+    start_server("127.0.0.1:0", 1, &port);
+    snprintf(endpoint, sizeof(endpoint), "127.0.0.1:%u", port);
+    options.endpoint = endpoint;
+    assert_int_equal(jmp_channel_new(bench->queue, &options, &bench->channel, NULL), 0);
+}
+
+static void stop(void)
+{
+    jmp_timer_close(&bench->patience);
+    jmp_timer_close(&bench->later);
+    jmp_pump_free(bench->pump);
+    jmp_channel_free(bench->channel);
+    jmp_server_free(bench->server);
+    jmp_queue_free(bench->queue);
+    jmp_loop_free(bench->loop);
+    jmp_close(bench->io.fd);
+    free(bench);
+}
+
+static void done(const struct jmp_status *status, const ProtobufCMessage *response, void *user)
+{
+    bench->code = status->code;
+    snprintf(bench->text, sizeof(bench->text), "%s", status->text);
+    finish();
+}
+
+static void call(const ProtobufCMessage *request, const struct jmp_metadata *metadata)
+{
+    assert_int_equal(jmp_channel_unary(bench->channel, &jmp_exporter_driver_call, metadata, 10 * JMP_USEC_PER_SEC, request, done, NULL, NULL),
+                     0);
+    assert_int_equal(run(10 * JMP_USEC_PER_SEC), 0);
+}
+
+JMP_TEST(a_timer_armed_by_a_handler_of_grpc_fires)
+{
+    Jumpstarter__V1__GetStatusRequest request = JUMPSTARTER__V1__GET_STATUS_REQUEST__INIT;
+
+    start(true);
+    assert_int_equal(jmp_channel_unary(bench->channel, &jmp_exporter_get_status, NULL, 5 * JMP_USEC_PER_SEC, &request.base, done, NULL, NULL), 0);
+    assert_int_equal(run(5 * JMP_USEC_PER_SEC), 0);
+    assert_int_equal(bench->code, JMP_OK);
+    stop();
+}
+
+JMP_TEST(four_mebibytes_pass_and_one_byte_more_does_not)
+{
+    Jumpstarter__V1__DriverCallRequest request = JUMPSTARTER__V1__DRIVER_CALL_REQUEST__INIT;
+    _cleanup_free_ char *text = malloc(JMP_MESSAGE_MAX);
+    size_t length = JMP_MESSAGE_MAX - 5;   /* key and length of the field */
+
+    assert_non_null(text);
+    memset(text, 'x', length);
+    text[length] = '\0';
+    request.method = text;
+    start(true);
+    assert_int_equal(protobuf_c_message_get_packed_size(&request.base), JMP_MESSAGE_MAX);
+    call(&request.base, NULL);
+    assert_int_equal(bench->code, JMP_NOT_FOUND);
+    request.uuid = (char *)"x";
+    assert_int_equal(jmp_channel_unary(bench->channel, &jmp_exporter_driver_call, NULL, JMP_USEC_INFINITY, &request.base, done, NULL, NULL),
+                     -EMSGSIZE);
+    stop();
+}
+
+JMP_TEST(an_empty_value_of_metadata_arrives_as_such)
+{
+    const struct jmp_metadata empty[] = { { "x-empty", "" }, {} };
+    Jumpstarter__V1__DriverCallRequest request = JUMPSTARTER__V1__DRIVER_CALL_REQUEST__INIT;
+
+    start(true);
+    call(&request.base, empty);
+    assert_string_equal(bench->text, "0 bytes, x-empty is \"\"");
+    call(&request.base, NULL);
+    assert_string_equal(bench->text, "0 bytes, x-empty is \"absent\"");
+    stop();
+}
+
+static void note_headers(struct jmp_rpc *rpc, void *user)
+{
+    bench->headers = true;
+    finish();
+}
+
+static const struct jmp_rpc_events headers_events = { .headers = note_headers };
+
+JMP_TEST(headers_of_a_silent_stream_come_at_once)
+{
+    struct jmp_rpc *rpc;
+
+    start(true);
+    assert_int_equal(jmp_channel_call(bench->channel, &jmp_router_stream, NULL, JMP_USEC_INFINITY, NULL, &headers_events, NULL, &rpc), 0);
+    assert_int_equal(run(5 * JMP_USEC_PER_SEC), 0);
+    assert_true(bench->headers);
+    jmp_rpc_cancel(rpc);
+    stop();
+}
+
+JMP_TEST(a_reader_that_never_reads_stops_the_writer)
+{
+    Google__Protobuf__Empty request = GOOGLE__PROTOBUF__EMPTY__INIT;
+    struct jmp_rpc *rpc;
+    size_t before;
+
+    start(true);
+    assert_int_equal(jmp_channel_call(bench->channel, &jmp_exporter_log_stream, NULL, JMP_USEC_INFINITY, &request.base, NULL, NULL, &rpc), 0);
+    /* Until the windows are full; then nothing more is accepted, however long one waits. */
+    do {
+        before = bench->sent;
+        assert_int_equal(run(300 * JMP_USEC_PER_MSEC), -ETIMEDOUT);
+    } while (bench->sent != before);
+    assert_true(bench->sent > 0);
+    assert_true(bench->sent < 32 << 20);
+    jmp_rpc_cancel(rpc);
+    stop();
+}
+
+static void until_eof(struct jmp_io *io, uint32_t revents)
+{
+    char data[4096];
+    ssize_t n = read(io->fd, data, sizeof(data));
+
+    if (n == 0 || (n < 0 && errno != EAGAIN))
+        finish();
+}
+
+static int tunnel(void)
+{
+    int pair[2];
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
+    assert_int_equal(jmp_server_adopt(bench->server, pair[0]), 0);
+    assert_int_equal(jmp_io_start(bench->loop, &bench->io, pair[1], EPOLLIN, until_eof), 0);
+    return pair[1];
+}
+
+JMP_TEST(a_tunnel_that_speaks_no_http2_is_closed)
+{
+    _cleanup_close_ int fd = -EBADF;
+
+    start(true);
+    fd = tunnel();
+    assert_int_equal(send(fd, "GET / HTTP/1.1\r\nHost: x\r\n\r\n", 27, 0), 27);
+    assert_int_equal(run(5 * JMP_USEC_PER_SEC), 0);
+    jmp_io_close(&bench->io);
+    bench->io.fd = -EBADF;
+    stop();
+}
+
+JMP_TEST(a_tunnel_nobody_came_through_is_closed_by_keepalive)
+{
+    _cleanup_close_ int fd = -EBADF;
+    uint64_t begin;
+
+    start(true);
+    begin = jmp_now();
+    fd = tunnel();
+    assert_int_equal(run(20 * JMP_USEC_PER_SEC), 0);
+    assert_true(jmp_now() - begin >= JMP_USEC_PER_SEC);   /* not before it was asked */
+    jmp_io_close(&bench->io);
+    bench->io.fd = -EBADF;
+    stop();
+}
+
+static void again(struct jmp_timer *timer);
+
+static void try_done(const struct jmp_status *status, const ProtobufCMessage *response, void *user)
+{
+    bench->tries++;
+    if (status->code != JMP_UNAVAILABLE) {
+        done(status, response, user);
+        return;
+    }
+    if (!bench->server)
+        start_server(user, 1, NULL);
+    jmp_timer_start(bench->loop, &bench->later, 100 * JMP_USEC_PER_MSEC, again);
+}
+
+static char address[64];
+
+static void again(struct jmp_timer *timer)
+{
+    Jumpstarter__V1__DriverCallRequest request = JUMPSTARTER__V1__DRIVER_CALL_REQUEST__INIT;
+
+    assert_int_equal(jmp_channel_unary(bench->channel, &jmp_exporter_driver_call, NULL, 5 * JMP_USEC_PER_SEC, &request.base, try_done, address,
+                                       NULL), 0);
+}
+
+/* The channel's state sticks in a failure; calls are what finds out that the peer is back. */
+JMP_TEST(a_peer_that_comes_later_is_found_by_calling_again)
+{
+    char directory[] = "/tmp/jmp-rpc-XXXXXX";
+    struct jmp_channel_options options = { .endpoint = address };
+
+    assert_non_null(mkdtemp(directory));
+    snprintf(address, sizeof(address), "unix:%s/s", directory);
+    start(false);
+    assert_int_equal(jmp_channel_new(bench->queue, &options, &bench->channel, NULL), 0);
+    again(NULL);
+    assert_int_equal(run(20 * JMP_USEC_PER_SEC), 0);
+    assert_int_equal(bench->code, JMP_NOT_FOUND);
+    assert_true(bench->tries > 1);
+    stop();
+    rmdir(directory);
+}

@@ -36,6 +36,22 @@ bool jmp_buffer_flatten(grpc_byte_buffer *buffer, grpc_slice *ret)
     return true;
 }
 
+int jmp_buffer_copy(struct jmp_buffer *buffer, void *data, size_t size)
+{
+    grpc_slice slice;
+    int r = 0;
+
+    if (!jmp_buffer_flatten(to_grpc(buffer), &slice))
+        return -EBADMSG;
+    /* Compressed ones would have another size inside than outside. */
+    if (GRPC_SLICE_LENGTH(slice) == size)
+        memcpy(data, GRPC_SLICE_START_PTR(slice), size);
+    else
+        r = -EMSGSIZE;
+    grpc_slice_unref(slice);
+    return r;
+}
+
 grpc_byte_buffer *jmp_buffer_pack(const ProtobufCMessage *message)
 {
     size_t size = protobuf_c_message_get_packed_size(message);

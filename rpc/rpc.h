@@ -76,3 +76,5 @@ uint64_t jmp_rpc_deadline(const struct jmp_rpc *rpc);
 struct jmp_buffer *jmp_buffer_free(struct jmp_buffer *buffer);
 JMP_DEFINE_CLEANUP(struct jmp_buffer *, jmp_buffer_free)
 size_t jmp_buffer_length(const struct jmp_buffer *buffer);
+/** jmp_buffer_copy() - all of it to @data. Return: 0, -EMSGSIZE (not @size bytes), -EBADMSG. */
+int jmp_buffer_copy(struct jmp_buffer *buffer, void *data, size_t size);

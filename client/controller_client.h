@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a user asks of a controller: exporters, leases, and a way to an exporter (docs/protocol.md, "ClientService", "Dial"). */
+#pragma once
+
+#include "client/client.h"
+#include "client/objects.h"
+
+struct jmp_controller_client;
+
+struct jmp_controller_options {
+    struct jmp_channel_options channel;   /* also how routers are reached, but for the endpoint */
+    const char *namespace_, *name;        /* of the client object */
+    const char *token;                    /* never logged */
+};
+
+/** jmp_controller_client_new() - @options are copied, but grpc_options, which is borrowed. Does not connect yet. */
+int jmp_controller_client_new(struct jmp_client *client, const struct jmp_controller_options *options,
+                              struct jmp_controller_client **ret, struct jmp_error *reterr);
+struct jmp_controller_client *jmp_controller_client_free(struct jmp_controller_client *controller);
+JMP_DEFINE_CLEANUP(struct jmp_controller_client *, jmp_controller_client_free)
+struct jmp_client *jmp_controller_client_base(struct jmp_controller_client *controller);
+const struct jmp_controller_options *jmp_controller_client_options(const struct jmp_controller_client *controller);
+
+struct jmp_exporters {
+    struct jmp_exporter *items;
+    size_t count;
+};
+
+struct jmp_leases {
+    struct jmp_lease *items;
+    size_t count;
+};
+
+/*
+ * All of these wait. Results live in @tree. A status of the peer is the error, see jmp_client_call(); the controller answers UNKNOWN
+ * to much, with the reason in the text.
+ */
+
+/** jmp_controller_client_exporters() - all pages
+ * @filter: label selector, NULL: all */
+int jmp_controller_client_exporters(struct jmp_controller_client *controller, const char *filter, bool hidden_labels,
+                                    struct jmp_tree *tree, struct jmp_exporters *ret, struct jmp_error *reterr);
+int jmp_controller_client_exporter(struct jmp_controller_client *controller, const char *name, struct jmp_tree *tree,
+                                   struct jmp_exporter *ret, struct jmp_error *reterr);
+/** jmp_controller_client_leases() - all pages, of all clients
+ * @filter, @tag_filter: selectors, NULL: all; only the equalities of @filter are used
+ * @ended: also those that are over */
+int jmp_controller_client_leases(struct jmp_controller_client *controller, const char *filter, const char *tag_filter,
+                                 bool ended, struct jmp_tree *tree, struct jmp_leases *ret, struct jmp_error *reterr);
+int jmp_controller_client_lease(struct jmp_controller_client *controller, const char *name, struct jmp_tree *tree,
+                                struct jmp_lease *ret, enum jmp_code *retcode, struct jmp_error *reterr);
+
+struct jmp_lease_request {
+    const char *selector, *exporter_name;   /* one of them, or both; NULL: not */
+    const char *lease_id;                   /* the name it shall have; NULL: the controller's choice */
+    struct jmp_pairs tags, context;
+    int64_t duration, begin;                /* microseconds; begin: since 1970 or JMP_TIME_NONE */
+    bool allow_disabled;
+};
+
+int jmp_controller_client_create(struct jmp_controller_client *controller, const struct jmp_lease_request *request,
+                                 struct jmp_tree *tree, struct jmp_lease *ret, struct jmp_error *reterr);
+
+struct jmp_lease_change {
+    int64_t duration, begin;    /* JMP_TIME_NONE: as it is */
+    const char *client;         /* bare name of the new owner, NULL: as it is */
+};
+
+int jmp_controller_client_update(struct jmp_controller_client *controller, const char *name,
+                                 const struct jmp_lease_change *change, struct jmp_tree *tree, struct jmp_lease *ret,
+                                 struct jmp_error *reterr);
+int jmp_controller_client_delete(struct jmp_controller_client *controller, const char *name, uint64_t timeout,
+                                 struct jmp_error *reterr);
+
+/**
+ * jmp_controller_client_dial() - ask once for a way to the exporter of a lease; does not wait
+ * @done: @endpoint and @token are borrowed, NULL unless the status is OK
+ * @ret:  to cancel; done() comes then too
+ */
+int jmp_controller_client_dial(struct jmp_controller_client *controller, const char *lease,
+                               void (*done)(const struct jmp_status *status, const char *endpoint, const char *token, void *user),
+                               void *user, struct jmp_rpc **ret);

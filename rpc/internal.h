@@ -58,6 +58,7 @@ struct jmp_rpc {
     const char *own_text;
 
     char *path, *peer;
+    char **values;                           /* of metadata that was asked for, as C strings; one for each header */
     uint64_t deadline;
 };
 

@@ -120,6 +120,9 @@ void jmp_rpc_release(struct jmp_rpc *rpc)
         grpc_call_unref(rpc->call);
     if (rpc->received)
         grpc_byte_buffer_destroy(rpc->received);
+    for (size_t i = 0; rpc->values && i < rpc->headers.count; i++)
+        gpr_free(rpc->values[i]);
+    free(rpc->values);
     grpc_metadata_array_destroy(&rpc->headers);
     grpc_metadata_array_destroy(&rpc->trailers);
     if (rpc->is_server)
@@ -510,30 +513,26 @@ void jmp_rpc_cancel(struct jmp_rpc *rpc)
         grpc_call_cancel(rpc->call, NULL);
 }
 
+/* Slices have no NUL and stay gRPC's own, so what is asked for is copied once and kept with the call. */
+static const char *header_value(struct jmp_rpc *rpc, size_t index)
+{
+    if (!rpc->values)
+        rpc->values = calloc(rpc->headers.count, sizeof(*rpc->values));
+    if (rpc->values && !rpc->values[index])
+        rpc->values[index] = grpc_slice_to_c_string(rpc->headers.metadata[index].value);
+    return rpc->values ? rpc->values[index] : NULL;
+}
+
 const char *jmp_rpc_metadata(const struct jmp_rpc *rpc, const char *key, unsigned *count)
 {
     const char *found = NULL;
     unsigned n = 0;
 
     for (size_t i = 0; i < rpc->headers.count; i++) {
-        grpc_metadata *entry = (grpc_metadata *)&rpc->headers.metadata[i];
-
-        if (grpc_slice_str_cmp(entry->key, key) != 0)
+        if (grpc_slice_str_cmp(rpc->headers.metadata[i].key, key) != 0)
             continue;
-        if (n++ == 0) {
-            /* Slices have no NUL: replaced once by a copy that has one, in gRPC's own array, which frees it. */
-            size_t length = GRPC_SLICE_LENGTH(entry->value);
-            grpc_slice copy;
-
-            if (length == 0 || GRPC_SLICE_START_PTR(entry->value)[length - 1] != '\0') {
-                copy = grpc_slice_malloc_large(length + 1);
-                memcpy(GRPC_SLICE_START_PTR(copy), GRPC_SLICE_START_PTR(entry->value), length);
-                GRPC_SLICE_START_PTR(copy)[length] = '\0';
-                grpc_slice_unref(entry->value);
-                entry->value = copy;
-            }
-            found = (const char *)GRPC_SLICE_START_PTR(entry->value);
-        }
+        if (n++ == 0)
+            found = header_value((struct jmp_rpc *)rpc, i);   /* only remembers the answer */
     }
     if (count)
         *count = n;

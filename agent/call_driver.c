@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a driver may do with its call (drivers/driver.h), on the call's own thread. */
+#include <poll.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+
+#include "agent/core.h"
+#include "base/log.h"
+
+static const struct jmp_node *find_arg(struct jmp_call *call, const char *name)
+{
+    if (call->method)
+        for (size_t i = 0; i < ELEMENTSOF(call->method->args) && call->method->args[i].name; i++)
+            if (strcmp(call->method->args[i].name, name) == 0)
+                return call->args[i];
+    return NULL;
+}
+
+double jmp_call_number(struct jmp_call *call, const char *arg)
+{
+    const struct jmp_node *value = find_arg(call, arg);
+
+    return value && value->kind == JMP_NODE_NUMBER ? value->number : 0;
+}
+
+bool jmp_call_bool(struct jmp_call *call, const char *arg)
+{
+    const struct jmp_node *value = find_arg(call, arg);
+
+    return value && value->kind == JMP_NODE_BOOL && value->boolean;
+}
+
+const char *jmp_call_string(struct jmp_call *call, const char *arg) { return jmp_node_string(find_arg(call, arg)); }
+const struct jmp_node *jmp_call_node(struct jmp_call *call, const char *arg) { return find_arg(call, arg); }
+bool jmp_call_has(struct jmp_call *call, const char *arg) { return !jmp_node_is_null(find_arg(call, arg)); }
+
+int jmp_call_fd(struct jmp_call *call, const char *arg, bool write)
+{
+    const struct jmp_node *handle = find_arg(call, arg);
+
+    if (call->quick)
+        return jmp_call_fail(call, -EDEADLK, "%s() is declared quick and cannot transfer an image", call->doing);
+    if (jmp_node_is_null(handle))
+        return jmp_call_fail(call, -EINVAL, "%s() needs an image as its argument '%s'", call->doing, arg);
+    return jmp_resource_use(call, handle, write);
+}
+
+void *jmp_call_parent(struct jmp_call *call) { return call->instance->parent ? call->instance->parent->self : NULL; }
+
+void jmp_call_pace(struct jmp_call *call, double rate)
+{
+    if (call->shared < JMP_SHARED_MAX)
+        call->instance->pace[call->shared] = rate;
+}
+
+void jmp_call_hangup(struct jmp_call *call, unsigned newest)
+{
+    pthread_mutex_lock(&call->core->lock);
+    call->hangup = true;
+    call->hangup_newest = newest;
+    pthread_mutex_unlock(&call->core->lock);
+}
+
+struct jmp_writer *jmp_call_reply(struct jmp_call *call) { return call->writer; }
+
+static void turn_give(struct jmp_call *call)
+{
+    if (call->has_turn)
+        jmp_turn_give(call->instance);
+}
+
+static void turn_take(struct jmp_call *call)
+{
+    if (call->has_turn)
+        jmp_turn_take(call->instance, &call->turn, NULL);
+}
+
+int jmp_call_emit(struct jmp_call *call)
+{
+    struct jmp_core *core = call->core;
+    _cleanup_(jmp_writer_freep) struct jmp_writer *writer = NULL;
+    _cleanup_(jmp_tree_freep) struct jmp_tree *tree = NULL;
+    const struct jmp_node *item;
+    int r;
+
+    if (!call->method || !call->method->items)
+        return jmp_call_fail(call, -EINVAL, "%s() has one answer, it cannot emit items", call->doing);
+    r = jmp_writer_finish(call->writer, &item);
+    if (r < 0)
+        return jmp_call_fail(call, r == -EILSEQ ? -EINVAL : r, "an item of %s() cannot be sent: %s", call->doing,
+                             r == -EILSEQ ? "it is not UTF-8" : strerror(-r));
+    r = jmp_tree_new(0, &tree);
+    if (r < 0)
+        return r;
+    r = jmp_writer_new(tree, &writer);
+    if (r < 0)
+        return r;
+
+    pthread_mutex_lock(&core->lock);
+    if (call->outstanding && !call->cancelled) {
+        turn_give(call);
+        while (call->outstanding && !call->cancelled)
+            pthread_cond_wait(&call->turn.wake, &core->lock);
+        turn_take(call);
+    }
+    if (call->cancelled) {
+        r = -ECANCELED;
+    } else {
+        call->outstanding = true;
+        call->item = item;
+        call->item_tree = call->tree;
+        call->tree = TAKE_PTR(tree);
+        /* The writer goes before the tree that it wrote into does. */
+        jmp_writer_free(call->writer);
+        call->writer = TAKE_PTR(writer);
+        if (!call->orphan && core->loop)
+            jmp_loop_post(core->loop, &call->post);
+    }
+    pthread_mutex_unlock(&core->lock);
+    return r;
+}
+
+static int cancel_fd_locked(struct jmp_call *call)
+{
+    if (call->cancel_fd < 0) {
+        int fd = eventfd(call->cancelled ? 1 : 0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+        if (fd < 0)
+            return -errno;
+        call->cancel_fd = fd;
+    }
+    return call->cancel_fd;
+}
+
+int jmp_call_cancel_fd(struct jmp_call *call)
+{
+    int fd;
+
+    pthread_mutex_lock(&call->core->lock);
+    fd = cancel_fd_locked(call);
+    pthread_mutex_unlock(&call->core->lock);
+    return fd;
+}
+
+/* Without the turn. Return: as jmp_call_wait(), cancelling left aside. */
+static int wait_fds(int fd, short events, int cancel_fd, uint64_t deadline)
+{
+    struct pollfd fds[2] = { { .fd = cancel_fd, .events = POLLIN }, { .fd = fd, .events = events } };
+
+    for (;;) {
+        uint64_t now = jmp_now(), left = deadline > now ? deadline - now : 0;
+        struct timespec timeout = { .tv_sec = (time_t)(left / JMP_USEC_PER_SEC),
+                                    .tv_nsec = (long)(left % JMP_USEC_PER_SEC) * 1000 };
+        int r = ppoll(fds, fd >= 0 ? 2 : 1, deadline == JMP_USEC_INFINITY ? NULL : &timeout, NULL);
+
+        if (r < 0 && errno != EINTR)
+            return -errno;
+        if (r <= 0 && (deadline == JMP_USEC_INFINITY || jmp_now() < deadline))
+            continue;
+        if (r <= 0)
+            return fd >= 0 ? -ETIMEDOUT : 0;
+        if (fds[0].revents)
+            return -ECANCELED;
+        return fds[1].revents;
+    }
+}
+
+int jmp_call_wait(struct jmp_call *call, int fd, short events, uint64_t deadline)
+{
+    struct jmp_core *core = call->core;
+    int cancel_fd, r;
+
+    if (call->quick)
+        return jmp_call_fail(call, -EDEADLK, "%s() is declared quick and cannot wait", call->doing);
+
+    pthread_mutex_lock(&core->lock);
+    cancel_fd = cancel_fd_locked(call);
+    if (call->cancelled || cancel_fd < 0) {
+        r = call->cancelled ? -ECANCELED : cancel_fd;
+        pthread_mutex_unlock(&core->lock);
+        return r;
+    }
+    turn_give(call);
+    pthread_mutex_unlock(&core->lock);
+
+    r = wait_fds(fd, events, cancel_fd, deadline);
+
+    pthread_mutex_lock(&core->lock);
+    turn_take(call);
+    if (call->cancelled)
+        r = -ECANCELED;
+    pthread_mutex_unlock(&core->lock);
+    return r;
+}
+
+int jmp_call_fail(struct jmp_call *call, int error, const char *fmt, ...)
+{
+    va_list args;
+
+    errno = -error;
+    va_start(args, fmt);
+    vsnprintf(call->text, sizeof(call->text), fmt, args);
+    va_end(args);
+    return error;
+}
+
+void jmp_call_log(struct jmp_call *call, int level, const char *fmt, ...)
+{
+    char text[512];
+    va_list args;
+
+    va_start(args, fmt);
+    vsnprintf(text, sizeof(text), fmt, args);
+    va_end(args);
+    if (level < JMP_LOG_DEBUG)
+        level = JMP_LOG_DEBUG;
+    if (level > JMP_LOG_CRITICAL)
+        level = JMP_LOG_CRITICAL;
+    jmp_log((enum jmp_log_level)level, FIELDS(.source = JMP_LOG_DRIVER, .driver = call->instance->path,
+                                              .driver_type = call->instance->driver->kind, .operation = call->doing),
+            "%s", text);
+}

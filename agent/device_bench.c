@@ -1,0 +1,688 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/device_bench.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/json.h"
+#include "drivers/registry.h"
+
+struct bench_world bench_world;
+unsigned bench_fault;
+
+static const struct jmp_driver_class composite_class = {
+    JMP_DRIVER_HEAD, .name = "composite", .kind = "composite", .python_type = "test.Composite", .client = "test.CompositeClient",
+};
+
+/* part: a device that does what it is told, also wrong things */
+struct part {
+    const char *label;
+    unsigned start;
+    double factor;
+    bool loud;
+    const struct jmp_node *extra;
+    unsigned value;               /* guarded by nothing but the turn */
+};
+
+static const struct jmp_option part_options[] = {
+    { JMP_FIELD(struct part, label), .required = true, .help = "a word" },
+    { JMP_FIELD(struct part, start), .preset = "7", .help = "first value" },
+    { JMP_FIELD(struct part, factor), .preset = "1.5", .help = "a factor" },
+    { JMP_FIELD(struct part, loud), .help = "unused" },
+    { JMP_FIELD(struct part, extra), .help = "anything" },
+    {}
+};
+
+static int part_check(const void *self, struct jmp_error *reterr)
+{
+    const struct part *part = self;
+
+    if (part->start > 1000)
+        return jmp_error_set(reterr, -EINVAL, "start is beyond 1000");
+    return 0;
+}
+
+static void spin_until(const atomic_bool *flag)
+{
+    while (!atomic_load(flag))
+        poll(NULL, 0, 1);
+}
+
+static int part_open(void *self, struct jmp_call *call)
+{
+    struct part *part = self;
+
+    atomic_fetch_add(&bench_world.open_count, 1);
+    part->value = part->start;
+    if (atomic_load(&bench_world.stuck_open))
+        spin_until(&bench_world.released);
+    if (!atomic_load(&bench_world.present))
+        return jmp_call_fail(call, -ENODEV, "nothing is plugged in");
+    return 0;
+}
+
+static void part_close(void *self) { atomic_fetch_add(&bench_world.close_count, 1); }
+
+static int part_reset(void *self, struct jmp_call *call)
+{
+    struct part *part = self;
+
+    atomic_fetch_add(&bench_world.reset_count, 1);
+    part->value = part->start;
+    return atomic_load(&bench_world.reset_error);
+}
+
+static int part_get(void *self, struct jmp_call *call)
+{
+    jmp_writer_integer(jmp_call_reply(call), ((struct part *)self)->value);
+    return 0;
+}
+
+static int part_set(void *self, struct jmp_call *call)
+{
+    ((struct part *)self)->value = (unsigned)jmp_call_number(call, "value");
+    return 0;
+}
+
+static int part_echo(void *self, struct jmp_call *call)
+{
+    struct jmp_writer *reply = jmp_call_reply(call);
+
+    jmp_writer_begin_list(reply);
+    jmp_writer_number(reply, jmp_call_number(call, "number"));
+    jmp_writer_bool(reply, jmp_call_bool(call, "flag"));
+    jmp_writer_string(reply, jmp_call_string(call, "text"));
+    if (jmp_call_has(call, "any"))
+        jmp_writer_node(reply, jmp_call_node(call, "any"));
+    jmp_writer_end_list(reply);
+    return 0;
+}
+
+static int part_fail(void *self, struct jmp_call *call)
+{
+    int error = -(int)jmp_call_number(call, "error");
+
+    if (!jmp_call_has(call, "text"))
+        return error;
+    return jmp_call_fail(call, error, "%s", jmp_call_string(call, "text"));
+}
+
+static int part_garbage(void *self, struct jmp_call *call)
+{
+    jmp_writer_string(jmp_call_reply(call), "\xff\xfe");
+    return 0;
+}
+
+/* Reads, lets others run, writes: only right if it has the turn to itself between waits. */
+static int part_increment(void *self, struct jmp_call *call)
+{
+    struct part *part = self;
+
+    for (unsigned i = 0; i < 100; i++) {
+        unsigned value = part->value;
+        int r;
+
+        part->value = value + 1;
+        if (i % 10 == 0) {
+            r = jmp_call_wait(call, -1, 0, jmp_now() + 100);
+            if (r < 0)
+                return r;
+        }
+    }
+    return 0;
+}
+
+static int part_wait(void *self, struct jmp_call *call)
+{
+    int r;
+
+    atomic_fetch_add(&bench_world.inside, 1);
+    r = jmp_call_wait(call, -1, 0, jmp_call_has(call, "seconds") ? jmp_now() + (uint64_t)(jmp_call_number(call, "seconds") *
+                                                                                    (double)JMP_USEC_PER_SEC)
+                                                                 : JMP_USEC_INFINITY);
+    atomic_fetch_sub(&bench_world.inside, 1);
+    return r < 0 ? jmp_call_fail(call, r, "the wait ended: %m") : 0;
+}
+
+static int part_wait_fd(void *self, struct jmp_call *call)
+{
+    _cleanup_close_pair_ int pair[2] = { -EBADF, -EBADF };
+    int r;
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+        return -errno;
+    if (jmp_call_bool(call, "ready") && write(pair[1], "x", 1) != 1)
+        return -errno;
+    r = jmp_call_wait(call, pair[0], POLLIN, jmp_now() + 20 * JMP_USEC_PER_MSEC);
+    if (r < 0)
+        return jmp_call_fail(call, r, "nothing came: %m");
+    jmp_writer_integer(jmp_call_reply(call), r & POLLIN ? 1 : 0);
+    return 0;
+}
+
+/* Holds the turn and ignores that it was cancelled. */
+static int part_stuck(void *self, struct jmp_call *call)
+{
+    atomic_fetch_add(&bench_world.inside, 1);
+    spin_until(&bench_world.released);
+    atomic_fetch_sub(&bench_world.inside, 1);
+    return 0;
+}
+
+static int part_count(void *self, struct jmp_call *call)
+{
+    unsigned n = (unsigned)jmp_call_number(call, "to");
+
+    for (unsigned i = 0; n == 0 || i < n; i++) {
+        int r;
+
+        jmp_writer_integer(jmp_call_reply(call), i);
+        r = jmp_call_emit(call);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+static int part_quick(void *self, struct jmp_call *call)
+{
+    int r = jmp_call_wait(call, -1, 0, jmp_now());
+
+    /* On the loop waiting is refused, on a thread it is not: tells the test where it ran. */
+    jmp_writer_bool(jmp_call_reply(call), r == -EDEADLK);
+    return 0;
+}
+
+static int part_pair(void *self, struct jmp_call *call, int *ret)
+{
+    _cleanup_close_pair_ int pair[2] = { -EBADF, -EBADF };
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+        return -errno;
+    if (write(pair[1], "hello", 5) != 5)
+        return -errno;
+    *ret = TAKE_FD(pair[0]);
+    return 0;
+}
+
+static int part_mirror(void *self, struct jmp_call *call, int fd)
+{
+    char data[4096];
+    ssize_t n;
+
+    atomic_fetch_add(&bench_world.inside, 1);
+    while ((n = read(fd, data, sizeof(data))) > 0)
+        if (write(fd, data, (size_t)n) != n)
+            break;
+    atomic_fetch_sub(&bench_world.inside, 1);
+    return 0;
+}
+
+static const struct jmp_method part_methods[] = {
+    { .name = "get", .call = part_get, .help = "the value" },
+    { .name = "set_value", .call = part_set, .args = { { "value", JMP_UINT } }, .help = "change the value" },
+    { .name = "echo", .call = part_echo,
+      .args = { { "number", JMP_NUMBER }, { "flag", JMP_BOOL, true }, { "text", JMP_STRING, true }, { "any", JMP_NODE, true } } },
+    { .name = "fail", .call = part_fail, .args = { { "error", JMP_UINT }, { "text", JMP_STRING, true } } },
+    { .name = "garbage", .call = part_garbage },
+    { .name = "increment", .call = part_increment },
+    { .name = "wait", .call = part_wait, .args = { { "seconds", JMP_NUMBER, true } } },
+    { .name = "wait_fd", .call = part_wait_fd, .args = { { "ready", JMP_BOOL } } },
+    { .name = "stuck", .call = part_stuck },
+    { .name = "count", .items = part_count, .args = { { "to", JMP_UINT } } },
+    { .name = "quick", .call = part_quick, .quick = true },
+    { .name = "pair", .open = part_pair },
+    { .name = "mirror", .serve = part_mirror },
+    {}
+};
+
+static const struct jmp_driver_class part_class = {
+    JMP_DRIVER_HEAD, .name = "part", .kind = "other", .python_type = "test.Part", .client = "test.PartClient",
+    .size = sizeof(struct part), .options = part_options, .methods = part_methods, .check = part_check,
+    .open = part_open, .reset = part_reset, .close = part_close,
+};
+
+/* plain: nothing to open, so it opens at once */
+static int plain_get(void *self, struct jmp_call *call) { return 0; }
+static int plain_gone(void *self, struct jmp_call *call) { return jmp_call_fail(call, -ENODEV, "it fell off"); }
+
+static const struct jmp_method plain_methods[] = {
+    { .name = "get", .call = plain_get, .quick = true },
+    { .name = "gone", .call = plain_gone },
+    {}
+};
+
+static const struct jmp_driver_class plain_class = {
+    JMP_DRIVER_HEAD, .name = "plain", .kind = "power", .client = "test.PlainClient", .methods = plain_methods,
+};
+
+/* console: its port is one end of a socketpair, the test has the other */
+struct console {
+    double cps;
+};
+
+static const struct jmp_option console_options[] = {
+    { JMP_FIELD(struct console, cps), .help = "bytes a second" },
+    {}
+};
+
+static int console_connect(void *self, struct jmp_call *call, int *ret)
+{
+    int pair[2];
+
+    if (!atomic_load(&bench_world.present))
+        return jmp_call_fail(call, -ENODEV, "no such port");
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
+        return -errno;
+    jmp_call_pace(call, ((struct console *)self)->cps);
+    jmp_close(atomic_exchange(&bench_world.board, pair[1]));
+    *ret = pair[0];
+    return 0;
+}
+
+static int console_drop(void *self, struct jmp_call *call)
+{
+    jmp_call_hangup(call, jmp_call_has(call, "newest") ? (unsigned)jmp_call_number(call, "newest") : 0);
+    return 0;
+}
+
+static const struct jmp_method console_methods[] = {
+    { .name = "connect", .open = console_connect, .shared = true },
+    { .name = "drop", .call = console_drop, .args = { { "newest", JMP_UINT, true } } },
+    {}
+};
+
+static const struct jmp_driver_class console_class = {
+    JMP_DRIVER_HEAD, .name = "console", .kind = "console", .client = "test.ConsoleClient", .size = sizeof(struct console),
+    .options = console_options, .methods = console_methods,
+};
+
+/* flasher: images in and out */
+static int flasher_flash(void *self, struct jmp_call *call)
+{
+    int fd = jmp_call_fd(call, "image", false);
+    size_t size = 0;
+    ssize_t n;
+
+    if (fd < 0)
+        return fd;
+    while (size < sizeof(bench_world.image) && (n = read(fd, bench_world.image + size, sizeof(bench_world.image) - size)) > 0) {
+        size += (size_t)n;
+        if (jmp_call_has(call, "most") && size >= (size_t)jmp_call_number(call, "most"))
+            break;
+    }
+    atomic_store(&bench_world.image_size, size);
+    return 0;
+}
+
+static int flasher_dump(void *self, struct jmp_call *call)
+{
+    size_t sent = 0, size = atomic_load(&bench_world.image_size);
+    int fd = jmp_call_fd(call, "image", true);
+
+    if (fd < 0)
+        return fd;
+    while (sent < size) {
+        ssize_t n = write(fd, bench_world.image + sent, size - sent);
+
+        if (n < 0)
+            return jmp_call_fail(call, -errno, "the image cannot be sent: %m");
+        sent += (size_t)n;
+    }
+    if (jmp_call_bool(call, "fail"))
+        return jmp_call_fail(call, -EIO, "the card is broken");
+    return 0;
+}
+
+static int flasher_ignore(void *self, struct jmp_call *call) { return 0; }
+
+static const struct jmp_method flasher_methods[] = {
+    { .name = "flash", .call = flasher_flash, .args = { { "image", JMP_NODE }, { "most", JMP_UINT, true } } },
+    { .name = "dump", .call = flasher_dump, .args = { { "image", JMP_NODE }, { "fail", JMP_BOOL, true } } },
+    { .name = "ignore", .call = flasher_ignore, .args = { { "image", JMP_NODE } } },
+    {}
+};
+
+static const struct jmp_driver_class flasher_class = {
+    JMP_DRIVER_HEAD, .name = "flasher", .kind = "storage", .client = "test.FlasherClient", .methods = flasher_methods,
+};
+
+/* family: a driver with children that work on its state */
+struct family {
+    unsigned wealth;
+};
+
+static int family_open(void *self, struct jmp_call *call)
+{
+    ((struct family *)self)->wealth = 42;
+    if (!atomic_load(&bench_world.present))
+        return jmp_call_fail(call, -ENODEV, "nobody is at home");
+    return 0;
+}
+
+static void family_close(void *self) { ((struct family *)self)->wealth = 0; }
+static int family_leave(void *self, struct jmp_call *call) { return jmp_call_fail(call, -ENODEV, "moved away"); }
+
+struct child {
+    const char *toy;
+};
+
+static const struct jmp_option child_options[] = {
+    { JMP_FIELD(struct child, toy), .preset = "ball", .help = "what it plays with" },
+    {}
+};
+
+static int child_open(void *self, struct jmp_call *call) { return jmp_call_parent(call) ? 0 : -EINVAL; }
+
+static int child_ask(void *self, struct jmp_call *call)
+{
+    const struct family *family = jmp_call_parent(call);
+
+    jmp_writer_begin_list(jmp_call_reply(call));
+    jmp_writer_string(jmp_call_reply(call), ((struct child *)self)->toy);
+    jmp_writer_integer(jmp_call_reply(call), family->wealth);
+    jmp_writer_end_list(jmp_call_reply(call));
+    return 0;
+}
+
+static const struct jmp_method child_methods[] = { { .name = "ask", .call = child_ask }, {} };
+static const struct jmp_driver_class child_class = {
+    JMP_DRIVER_HEAD, .name = "child", .kind = "other", .client = "test.ChildClient", .size = sizeof(struct child),
+    .options = child_options, .methods = child_methods, .open = child_open,
+};
+
+static const struct jmp_child family_children[] = { { "son", &child_class }, { "daughter", &child_class }, {} };
+static const struct jmp_method family_methods[] = { { .name = "leave", .call = family_leave }, {} };
+static const struct jmp_driver_class family_class = {
+    JMP_DRIVER_HEAD, .name = "family", .kind = "other", .client = "test.FamilyClient", .size = sizeof(struct family),
+    .methods = family_methods, .children = family_children, .open = family_open, .close = family_close,
+};
+
+const struct jmp_driver_class *const jmp_builtin_drivers[] = {
+    &composite_class, &part_class, &plain_class, &console_class, &flasher_class, &family_class, NULL,
+};
+
+static const char *text_of(const struct jmp_node *map, const char *key) { return jmp_node_string(jmp_node_get(map, key)); }
+
+static struct jmp_device_config *read_entries(struct jmp_tree *tree, const struct jmp_node *map, const char *parent)
+{
+    struct jmp_device_config *first = NULL, **last = &first;
+
+    JMP_NODE_EACH(node, map) {
+        struct jmp_device_config *config = jmp_tree_alloc(tree, sizeof(*config));
+        size_t size = strlen(parent) + strlen(node->key) + 2;
+        char *path = jmp_tree_alloc(tree, size);
+
+        assert_non_null(config);
+        assert_non_null(path);
+        snprintf(path, size, "%s%s%s", parent, parent[0] ? "." : "", node->key);
+        *config = (struct jmp_device_config){
+            .name = node->key, .path = path, .type = text_of(node, "type"), .ref = text_of(node, "ref"),
+            .description = text_of(node, "description"), .config = jmp_node_get(node, "config"),
+            .methods_description = jmp_node_get(node, "methods_description"),
+            .labels = jmp_node_get(jmp_node_get(node, "config"), "labels"),
+            .line = node->line ? node->line : 1, .column = node->column ? node->column : 1,
+        };
+        config->children = read_entries(tree, jmp_node_get(node, "children"), path);
+        *last = config;
+        last = &config->next;
+    }
+    return first;
+}
+
+int bench_try(const char *json, struct bench **ret)
+{
+    struct bench *bench = calloc(1, sizeof(*bench));
+    struct jmp_error error = JMP_ERROR_INIT;
+    const struct jmp_node *map;
+    int r;
+
+    assert_non_null(bench);
+    memset(&bench_world, 0, sizeof(bench_world));
+    bench_fault = 0;
+    atomic_store(&bench_world.present, true);
+    atomic_store(&bench_world.board, -1);
+    assert_int_equal(jmp_loop_new(&bench->loop), 0);
+    assert_int_equal(jmp_tree_new(0, &bench->tree), 0);
+    r = jmp_json_parse(json, strlen(json), bench->tree, &map, &error);
+    if (r < 0)
+        fail_msg("%s", error.text);
+    bench->config = (struct jmp_exporter_config){
+        .tree = bench->tree, .file = "bench.yaml", .name = "bench", .namespace_ = "lab", .description = "a bench",
+        .devices = read_entries(bench->tree, map, ""),
+    };
+    r = jmp_devices_new(bench->loop, &bench->config, NULL, &bench->devices, &bench->problems);
+    if (r == 0)
+        jmp_devices_set_limits(bench->devices, &(struct jmp_limits){ .open = 300 * JMP_USEC_PER_MSEC, .reset = JMP_USEC_PER_SEC,
+                               .give_up = 200 * JMP_USEC_PER_MSEC, .retry = 20 * JMP_USEC_PER_MSEC, .gate = 8 * JMP_USEC_PER_MSEC });
+    *ret = bench;
+    return r;
+}
+
+struct bench *bench_new(const char *json)
+{
+    struct bench *bench;
+
+    if (bench_try(json, &bench) < 0)
+        fail_msg("%s: %s", bench->problems.first ? bench->problems.first->error.path : "?",
+                 bench->problems.first ? bench->problems.first->error.text : "no problem named");
+    return bench;
+}
+
+struct bench *bench_free(struct bench *bench)
+{
+    if (!bench)
+        return NULL;
+    jmp_devices_free(bench->devices);
+    jmp_close(atomic_exchange(&bench_world.board, -1));
+    jmp_problems_clear(&bench->problems);
+    jmp_loop_free(bench->loop);
+    jmp_tree_free(bench->tree);
+    free(bench);
+    return NULL;
+}
+
+static void run_once(struct bench *bench, uint64_t deadline)
+{
+    if (jmp_now() > deadline)
+        fail_msg("what was waited for did not come");
+    jmp_loop_dispatch(bench->loop, true);
+}
+
+/* Sleeps until the loop has something to do; the checks of the caller come after that. */
+static void sleep_once(struct bench *bench) { sd_event_run(jmp_loop_event(bench->loop), 5000); }
+
+void bench_until(struct bench *bench, const bool *flag)
+{
+    uint64_t deadline = jmp_now() + BENCH_DEADLINE;
+
+    for (;;) {
+        run_once(bench, deadline);
+        if (*flag)
+            return;
+        sleep_once(bench);
+    }
+}
+
+void bench_until_missing(struct bench *bench, const char *path, bool missing)
+{
+    uint64_t deadline = jmp_now() + BENCH_DEADLINE;
+
+    for (;;) {
+        run_once(bench, deadline);
+        if (!jmp_device_missing(jmp_devices_find_path(bench->devices, path)) == !missing)
+            return;
+        sleep_once(bench);
+    }
+}
+
+void bench_until_closed(struct bench *bench, int count)
+{
+    uint64_t deadline = jmp_now() + BENCH_DEADLINE;
+
+    while (atomic_load(&bench_world.close_count) < count) {
+        run_once(bench, deadline);
+        sleep_once(bench);
+    }
+}
+
+void bench_done(void *user) { *(bool *)user = true; }
+
+void bench_start(struct bench *bench)
+{
+    bool done = false;
+
+    assert_int_equal(jmp_devices_start(bench->devices, bench_done, &done), 0);
+    bench_until(bench, &done);
+}
+
+void outcome_clear(struct outcome *outcome)
+{
+    free(outcome->result);
+    jmp_close(outcome->fd);
+    *outcome = OUTCOME;
+}
+
+static void set_result(struct outcome *outcome, const struct jmp_node *value)
+{
+    jmp_fault_disarm();   /* from here on it would be the test's own memory */
+    free(TAKE_PTR(outcome->result));
+    if (value)
+        assert_int_equal(jmp_json_print(value, 0, &outcome->result), 0);
+}
+
+static void on_item(struct jmp_call *call, const struct jmp_node *value, void *user)
+{
+    struct outcome *outcome = user;
+
+    outcome->item = true;
+    outcome->items++;
+    set_result(outcome, value);
+    if (!outcome->more_by_hand)
+        jmp_call_more(call);
+}
+
+static void on_stream(struct jmp_call *call, int fd, void *user)
+{
+    struct outcome *outcome = user;
+
+    assert_false(outcome->stream);
+    assert_false(outcome->done);
+    outcome->stream = true;
+    outcome->fd = fd;
+    assert_true(fcntl(fd, F_GETFL) & O_NONBLOCK);
+}
+
+static void on_done(struct jmp_call *call, int error, const char *text, const struct jmp_node *result, void *user)
+{
+    struct outcome *outcome = user;
+
+    assert_false(outcome->done);
+    outcome->done = true;
+    outcome->call = NULL;
+    outcome->error = error;
+    snprintf(outcome->text, sizeof(outcome->text), "%s", text);
+    if (error < 0)
+        assert_true(text[0]);
+    if (result)
+        set_result(outcome, result);
+}
+
+void bench_call(struct bench *bench, const char *path, const char *method, enum jmp_call_kind kind, const char *args,
+                struct outcome *outcome)
+{
+    static const struct jmp_call_events events = { .item = on_item, .stream = on_stream, .done = on_done };
+    struct jmp_device *device = jmp_devices_find_path(bench->devices, path);
+    _cleanup_(jmp_tree_freep) struct jmp_tree *tree = NULL;
+    struct jmp_error error = JMP_ERROR_INIT;
+    const struct jmp_node *list = NULL;
+    int r;
+
+    assert_non_null(device);
+    assert_int_equal(jmp_tree_new(0, &tree), 0);
+    if (args && jmp_json_parse(args, strlen(args), tree, &list, &error) < 0)
+        fail_msg("%s", error.text);
+    if (bench_fault)
+        jmp_fault_arm(JMP_FAULT_ALLOC, bench_fault);
+    r = jmp_call_start(device, method, kind, list, &events, outcome, &outcome->call, &error);
+    assert_false(outcome->done);
+    if (r < 0) {
+        jmp_fault_disarm();
+        outcome->done = true;
+        outcome->error = r;
+        snprintf(outcome->text, sizeof(outcome->text), "%s", error.text);
+    }
+}
+
+void bench_answer(struct bench *bench, const char *path, const char *method, const char *args, struct outcome *outcome)
+{
+    outcome_clear(outcome);
+    bench_call(bench, path, method, JMP_CALL_UNARY, args, outcome);
+    bench_until(bench, &outcome->done);
+}
+
+void bench_read(struct bench *bench, int fd, void *data, size_t size)
+{
+    uint64_t deadline = jmp_now() + BENCH_DEADLINE;
+    char *at = data;
+
+    while (size > 0) {
+        ssize_t n;
+
+        run_once(bench, deadline);
+        n = read(fd, at, size);
+        if (n > 0) {
+            at += n;
+            size -= (size_t)n;
+        } else if (n == 0) {
+            fail_msg("the stream ended, %zu bytes too early", size);
+        } else {
+            assert_int_equal(errno, EAGAIN);
+            sleep_once(bench);
+        }
+    }
+}
+
+size_t bench_read_end(struct bench *bench, int fd, char *data, size_t size)
+{
+    uint64_t deadline = jmp_now() + BENCH_DEADLINE;
+    size_t got = 0;
+
+    for (;;) {
+        ssize_t n;
+
+        run_once(bench, deadline);
+        assert_true(got < size);
+        n = read(fd, data + got, size - got);
+        if (n == 0)
+            return got;
+        if (n > 0) {
+            got += (size_t)n;
+        } else {
+            assert_int_equal(errno, EAGAIN);
+            sleep_once(bench);
+        }
+    }
+}
+
+void bench_write(struct bench *bench, int fd, const void *data, size_t size)
+{
+    uint64_t deadline = jmp_now() + BENCH_DEADLINE;
+    const char *at = data;
+
+    while (size > 0) {
+        ssize_t n;
+
+        run_once(bench, deadline);
+        n = send(fd, at, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (n > 0) {
+            at += n;
+            size -= (size_t)n;
+        } else {
+            assert_int_equal(errno, EAGAIN);
+            sleep_once(bench);
+        }
+    }
+}

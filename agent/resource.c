@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A client's file in a socketpair. Plain bytes go to the driver as they are: it reads or writes the core's end. Compressed
+ * ones pass a thread with a codec, and the driver has one end of a second socketpair. Once the call is over the core closes
+ * its end, which is what the client waits for.
+ */
+#include "agent/resource.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "agent/codec.h"
+#include "agent/core.h"
+
+#define RESOURCES_MAX 64u            /* of one device, waiting for their calls */
+#define RESOURCE_READ (64u * 1024)   /* bytes */
+
+struct jmp_resource {
+    struct jmp_resource *next;
+    struct jmp_device *device;       /* loop, until claimed */
+    struct jmp_call *call;           /* once claimed */
+    char uuid[JMP_UUID_SIZE];
+    const char *encoding;            /* static, NULL: plain */
+    struct jmp_io io;                /* loop, until claimed: has the client left? */
+
+    bool used, write;                /* the call's thread */
+    struct jmp_codec *codec;         /* the codec's thread while it runs */
+    struct jmp_job job;
+
+    /* lock */
+    int fd;                          /* the core's end of the client's stream */
+    int inner, outer;                /* with a codec: its own end and the driver's */
+    bool running, stopped, commit;   /* the codec; nobody wants the rest; the driver has written everything */
+    int error;
+    char text[512];
+};
+
+static struct jmp_resource *resource_free(struct jmp_resource *resource)
+{
+    if (!resource)
+        return NULL;
+    jmp_io_close(&resource->io);
+    jmp_socket_end(resource->fd);
+    jmp_socket_end(resource->inner);
+    jmp_socket_end(resource->outer);
+    jmp_codec_free(resource->codec);
+    free(resource);
+    return NULL;
+}
+
+static void resource_unlink(struct jmp_resource *resource)
+{
+    struct jmp_device *device = resource->device;
+
+    for (struct jmp_resource **at = &device->resources; *at; at = &(*at)->next)
+        if (*at == resource) {
+            *at = resource->next;
+            break;
+        }
+    resource->next = NULL;
+    device->n_resources--;
+    jmp_io_close(&resource->io);
+}
+
+static void on_unclaimed(struct jmp_io *io, uint32_t revents)
+{
+    struct jmp_resource *resource = CONTAINER_OF(io, struct jmp_resource, io);
+
+    /* Only hang-ups are watched for: the client gave up before it made its call. */
+    resource_unlink(resource);
+    resource_free(resource);
+}
+
+static const char *static_name(const char *encoding)
+{
+    static const char *const names[] = { "gzip", "xz", "bz2", "zstd" };
+
+    for (size_t i = 0; i < ELEMENTSOF(names); i++)
+        if (strcmp(names[i], encoding) == 0)
+            return names[i];
+    return NULL;
+}
+
+int jmp_resource_open(struct jmp_device *device, const char *encoding, char retuuid[37], int *retfd, struct jmp_error *reterr)
+{
+    struct jmp_resource *resource;
+    int pair[2], flags, r;
+
+    if (encoding && !jmp_codec_known(encoding)) {
+        jmp_error_set(reterr, -EINVAL, "content encoding '%.40s' is not supported", encoding);
+        jmp_error_hint(reterr, "known ones: %s", jmp_codec_names());
+        return -EINVAL;
+    }
+    if (device->n_resources >= RESOURCES_MAX)
+        return jmp_error_set(reterr, -EBUSY, "%u files are waiting for a call on %s already", device->n_resources, device->path);
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+        return jmp_error_set(reterr, -errno, "no socket for a file: %m");
+    resource = calloc(1, sizeof(*resource));
+    if (!resource) {
+        jmp_close_pairp(&pair);
+        return -ENOMEM;
+    }
+    resource->fd = pair[0];
+    resource->inner = resource->outer = -EBADF;
+    resource->encoding = encoding ? static_name(encoding) : NULL;
+    jmp_uuid_random(resource->uuid);
+
+    /* Only the client's end: drivers may read and write theirs as they like. */
+    flags = fcntl(pair[1], F_GETFL);
+    r = flags < 0 || fcntl(pair[1], F_SETFL, flags | O_NONBLOCK) < 0 ? -errno : 0;
+    if (r == 0)
+        r = jmp_io_start(device->devices->loop, &resource->io, resource->fd, 0, on_unclaimed);
+    if (r < 0) {
+        jmp_close(pair[1]);
+        resource_free(resource);
+        return jmp_error_set(reterr, r, "no socket for a file: %m");
+    }
+
+    resource->device = device;
+    resource->next = device->resources;
+    device->resources = resource;
+    device->n_resources++;
+    memcpy(retuuid, resource->uuid, sizeof(resource->uuid));
+    *retfd = pair[1];
+    return 0;
+}
+
+void jmp_resources_drop(struct jmp_device *device)
+{
+    while (device->resources) {
+        struct jmp_resource *resource = device->resources;
+
+        resource_unlink(resource);
+        resource_free(resource);
+    }
+}
+
+static struct jmp_resource *find_resource(struct jmp_resource *first, const struct jmp_node *handle)
+{
+    const char *kind = jmp_node_string(jmp_node_get(handle, "kind"));
+    const char *text = jmp_node_string(jmp_node_get(handle, "uuid"));
+    char uuid[JMP_UUID_SIZE];
+
+    if (!kind || strcmp(kind, "client_stream") != 0 || !text || !jmp_uuid_parse(text, uuid))
+        return NULL;
+    for (struct jmp_resource *resource = first; resource; resource = resource->next)
+        if (strcmp(resource->uuid, uuid) == 0)
+            return resource;
+    return NULL;
+}
+
+void jmp_resources_claim(struct jmp_call *call)
+{
+    for (size_t i = 0; i < ELEMENTSOF(call->args); i++) {
+        struct jmp_resource *resource = find_resource(call->device->resources, call->args[i]);
+
+        if (!resource)
+            continue;
+        resource_unlink(resource);
+        resource->device = NULL;
+        resource->call = call;
+        resource->next = call->resources;
+        call->resources = resource;
+    }
+}
+
+void jmp_resources_cancel(struct jmp_call *call)
+{
+    for (struct jmp_resource *resource = call->resources; resource; resource = resource->next) {
+        if (resource->fd >= 0)
+            shutdown(resource->fd, SHUT_RDWR);
+        if (resource->outer >= 0)
+            shutdown(resource->outer, SHUT_RDWR);
+    }
+}
+
+void jmp_resources_free(struct jmp_call *call)
+{
+    while (call->resources) {
+        struct jmp_resource *resource = call->resources;
+
+        call->resources = resource->next;
+        resource_free(resource);
+    }
+}
+
+/* The client closed its end without saying that it was done. */
+static bool has_hung_up(int fd)
+{
+    struct pollfd poll_fd = { .fd = fd };
+
+    return poll(&poll_fd, 1, 0) > 0 && (poll_fd.revents & (POLLHUP | POLLERR));
+}
+
+static int send_all(int fd, const char *data, size_t size)
+{
+    while (size > 0) {
+        ssize_t n = send(fd, data, size, MSG_NOSIGNAL);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -errno;
+        data += n;
+        size -= (size_t)n;
+    }
+    return 0;
+}
+
+static int sink_to_driver(const void *data, size_t size, void *user)
+{
+    return send_all(((struct jmp_resource *)user)->inner, data, size);
+}
+
+static int sink_to_client(const void *data, size_t size, void *user)
+{
+    return send_all(((struct jmp_resource *)user)->fd, data, size);
+}
+
+static bool resource_flag(struct jmp_resource *resource, const bool *flag)
+{
+    struct jmp_core *core = resource->call->core;
+    bool value;
+
+    pthread_mutex_lock(&core->lock);
+    value = *flag;
+    pthread_mutex_unlock(&core->lock);
+    return value;
+}
+
+static int upload(struct jmp_resource *resource, char *buffer, struct jmp_error *reterr)
+{
+    for (;;) {
+        ssize_t n = recv(resource->fd, buffer, RESOURCE_READ, 0);
+        int r;
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (resource_flag(resource, &resource->stopped))
+            return 0;
+        if (n < 0 || (n == 0 && has_hung_up(resource->fd)))
+            return jmp_error_set(reterr, -ECONNRESET, "the client broke its upload off");
+        if (n == 0)
+            return jmp_codec_finish(resource->codec, sink_to_driver, resource, reterr);
+        r = jmp_codec_push(resource->codec, buffer, (size_t)n, sink_to_driver, resource, reterr);
+        if (r == -EPIPE || r == -ECONNRESET)
+            return 0;   /* the driver has what it wanted */
+        if (r < 0)
+            return r;
+    }
+}
+
+static int download(struct jmp_resource *resource, char *buffer, struct jmp_error *reterr)
+{
+    for (;;) {
+        ssize_t n = recv(resource->inner, buffer, RESOURCE_READ, 0);
+        int r;
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return jmp_error_set(reterr, -errno, "the driver's data could not be read: %m");
+        /* Without its end a compressed file is known to be broken, and so it is when the driver failed. */
+        if (n == 0 && !resource_flag(resource, &resource->commit))
+            return 0;
+        if (n == 0)
+            r = jmp_codec_finish(resource->codec, sink_to_client, resource, reterr);
+        else
+            r = jmp_codec_push(resource->codec, buffer, (size_t)n, sink_to_client, resource, reterr);
+        if (r == -EPIPE || r == -ECONNRESET)
+            return jmp_error_set(reterr, -ECONNRESET, "the client broke its download off");
+        if (r < 0 || n == 0)
+            return r;
+    }
+}
+
+static void codec_job(struct jmp_job *job)
+{
+    struct jmp_resource *resource = CONTAINER_OF(job, struct jmp_resource, job);
+    struct jmp_core *core = resource->call->core;
+    _cleanup_free_ char *buffer = malloc(RESOURCE_READ);
+    struct jmp_error error = JMP_ERROR_INIT;
+    int r = -ENOMEM;
+
+    if (buffer)
+        r = resource->write ? download(resource, buffer, &error) : upload(resource, buffer, &error);
+
+    pthread_mutex_lock(&core->lock);
+    resource->error = r < 0 ? r : 0;
+    snprintf(resource->text, sizeof(resource->text), "%s", error.text[0] ? error.text : r < 0 ? strerror(-r) : "");
+    resource->running = false;
+    /* After the verdict: a driver that reads the end may rely on it. */
+    shutdown(resource->inner, SHUT_RDWR);
+    pthread_cond_signal(&resource->call->turn.wake);
+    pthread_mutex_unlock(&core->lock);
+    jmp_core_job_done(core);
+}
+
+static int start_codec(struct jmp_call *call, struct jmp_resource *resource)
+{
+    int pair[2], r;
+
+    r = jmp_codec_new(resource->encoding, resource->write, &resource->codec);
+    if (r < 0)
+        return jmp_call_fail(call, r, "%s: %m", resource->encoding);
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+        return jmp_call_fail(call, -errno, "no socket for a file: %m");
+
+    pthread_mutex_lock(&call->core->lock);
+    resource->inner = pair[0];
+    resource->outer = pair[1];
+    resource->running = true;
+    r = call->cancelled ? -ECANCELED : 0;
+    pthread_mutex_unlock(&call->core->lock);
+    if (r == 0) {
+        resource->job.run = codec_job;
+        r = jmp_core_run(call->core, &resource->job);
+        if (r < 0)
+            jmp_call_fail(call, r, "no thread for a file: %m");
+    }
+    if (r < 0) {
+        pthread_mutex_lock(&call->core->lock);
+        resource->running = false;
+        pthread_mutex_unlock(&call->core->lock);
+    }
+    return r;
+}
+
+int jmp_resource_use(struct jmp_call *call, const struct jmp_node *handle, bool write)
+{
+    const char *kind = jmp_node_string(jmp_node_get(handle, "kind"));
+    const char *uuid = jmp_node_string(jmp_node_get(handle, "uuid"));
+    struct jmp_resource *resource = find_resource(call->resources, handle);
+    int r;
+
+    if (kind && strcmp(kind, "presigned_request") == 0)
+        return jmp_call_fail(call, -EOPNOTSUPP, "this exporter does not fetch files from URLs; send the file itself");
+    if (!kind || strcmp(kind, "client_stream") != 0 || !uuid)
+        return jmp_call_fail(call, -EINVAL, "the handle of a file must be a map with kind \"client_stream\" and a uuid");
+    if (!resource || (resource->used && resource->write != write))
+        return jmp_call_fail(call, -ENOKEY, "'%.64s'", uuid);
+    if (!resource->used) {
+        resource->used = true;
+        resource->write = write;
+        r = resource->encoding ? start_codec(call, resource) : 0;
+        if (r < 0)
+            return r;
+    }
+    return resource->encoding ? resource->outer : resource->fd;
+}
+
+/* Ends one transfer. Return: 0, or what was wrong with it, in words. */
+static int settle(struct jmp_call *call, struct jmp_resource *resource, int error)
+{
+    struct jmp_core *core = call->core;
+    int r = 0;
+
+    if (resource->encoding) {
+        pthread_mutex_lock(&core->lock);
+        resource->commit = error >= 0 && !call->cancelled;
+        resource->stopped = true;
+        if (resource->write) {
+            shutdown(resource->outer, SHUT_WR);
+        } else {
+            shutdown(resource->outer, SHUT_RDWR);
+            shutdown(resource->fd, SHUT_RD);
+        }
+        while (resource->running)
+            pthread_cond_wait(&call->turn.wake, &core->lock);
+        r = resource->error;
+        pthread_mutex_unlock(&core->lock);
+        if (r < 0)
+            jmp_call_fail(call, r, "%s", resource->text);
+    } else if (!resource->write && has_hung_up(resource->fd)) {
+        r = jmp_call_fail(call, -ECONNRESET, "the client broke its upload off");
+    }
+    return r;
+}
+
+int jmp_resources_settle(struct jmp_call *call, int error)
+{
+    bool cancelled;
+
+    for (struct jmp_resource *resource = call->resources; resource; resource = resource->next) {
+        int fd, r;
+
+        if (resource->used) {
+            r = settle(call, resource, error);
+            /* The driver's failure, if any, is most likely the consequence. */
+            error = r < 0 ? r : error;
+        }
+        pthread_mutex_lock(&call->core->lock);
+        fd = TAKE_FD(resource->fd);
+        cancelled = call->cancelled;
+        pthread_mutex_unlock(&call->core->lock);
+        jmp_socket_end(fd);
+        if (cancelled)
+            error = -ECANCELED;
+    }
+    return error;
+}

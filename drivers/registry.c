@@ -15,5 +15,6 @@ const struct jmp_driver_class *const jmp_builtin_drivers[] = {
     &jmp_network_unix_class,
     &jmp_network_echo_class,
     &jmp_serial_class,
+    &jmp_sim_board_class,
     NULL,
 };

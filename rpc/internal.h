@@ -57,7 +57,7 @@ struct jmp_rpc {
     enum jmp_code own_code;                  /* client: our own reason to end it, when not OK */
     const char *own_text;
 
-    char *path, *peer;
+    char *path, *peer, *authority;
     char **values;                           /* of metadata that was asked for, as C strings; one for each header */
     uint64_t deadline;
 };

@@ -133,6 +133,7 @@ void jmp_rpc_release(struct jmp_rpc *rpc)
     free(rpc->text);
     free(rpc->path);
     gpr_free(rpc->peer);
+    gpr_free(rpc->authority);
     free(rpc);
 }
 
@@ -362,6 +363,15 @@ void *jmp_rpc_user(const struct jmp_rpc *rpc) { return rpc->user; }
 const char *jmp_rpc_path(const struct jmp_rpc *rpc) { return rpc->path; }
 struct jmp_loop *jmp_rpc_loop(const struct jmp_rpc *rpc) { return jmp_queue_loop(rpc->queue); }
 uint64_t jmp_rpc_deadline(const struct jmp_rpc *rpc) { return rpc->deadline; }
+
+const char *jmp_rpc_authority(const struct jmp_rpc *rpc)
+{
+    struct jmp_rpc *mutable = (struct jmp_rpc *)rpc;   /* only remembers the answer */
+
+    if (rpc->is_server && !mutable->authority)
+        mutable->authority = grpc_slice_to_c_string(rpc->details.host);
+    return rpc->authority ?: "";
+}
 
 const char *jmp_rpc_peer(const struct jmp_rpc *rpc)
 {

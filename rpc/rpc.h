@@ -68,6 +68,8 @@ void jmp_rpc_cancel(struct jmp_rpc *rpc);
  * @count: how often the key appears, may be NULL. Valid until closed() returns. */
 const char *jmp_rpc_metadata(const struct jmp_rpc *rpc, const char *key, unsigned *count);
 const char *jmp_rpc_path(const struct jmp_rpc *rpc);
+/** jmp_rpc_authority() - server: "host:port" as the client calls us, whatever it is; "" unless told. Said by the peer: check it. */
+const char *jmp_rpc_authority(const struct jmp_rpc *rpc);
 const char *jmp_rpc_peer(const struct jmp_rpc *rpc);      /* "ipv4:127.0.0.1:1234", for logs */
 struct jmp_loop *jmp_rpc_loop(const struct jmp_rpc *rpc);
 /** jmp_rpc_deadline() - jmp_now() time by which the client wants an answer, JMP_USEC_INFINITY: none */

@@ -85,6 +85,8 @@ static void get_status(struct jmp_rpc *rpc, const ProtobufCMessage *request, voi
     answer.status_version = 7;
     answer._message_case = JUMPSTARTER__V1__GET_STATUS_RESPONSE___MESSAGE_MESSAGE;
     answer.message = (char *)(jmp_rpc_metadata(rpc, "x-test", NULL) ?: "none");
+    if (strcmp(answer.message, "authority") == 0)
+        answer.message = (char *)jmp_rpc_authority(rpc);
     jmp_rpc_reply(rpc, &answer.base);
 }
 
@@ -223,6 +225,19 @@ JMP_TEST(a_unary_call_brings_an_answer_and_metadata)
     assert_int_equal(bench.code, JMP_OK);
     assert_int_equal(bench.messages, 1);
     assert_string_equal(bench.text, "value");
+    bench_stop(&bench);
+}
+
+JMP_TEST(a_server_knows_by_what_name_it_was_called)
+{
+    const struct jmp_metadata metadata[] = { { "x-test", "authority" }, {} };
+    Jumpstarter__V1__GetStatusRequest request = JUMPSTARTER__V1__GET_STATUS_REQUEST__INIT;
+    struct bench bench;
+
+    bench_start(&bench, NULL);
+    unary(&bench, &jmp_exporter_get_status, &request.base, metadata, 5 * JMP_USEC_PER_SEC, NULL);
+    run(&bench);
+    assert_string_equal(bench.text, jmp_channel_endpoint(bench.channel));
     bench_stop(&bench);
 }
 

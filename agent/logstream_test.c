@@ -65,7 +65,7 @@ JMP_TEST(each_reader_gets_every_record_from_its_position_on)
     say(&w, "one");
     say(&w, "two");
     expect(&a.reader, NULL);   /* records arrive by the loop */
-    jmp_loop_dispatch(w.loop);
+    jmp_loop_dispatch(w.loop, true);
     assert_int_equal(a.calls, 1);
     expect(&a.reader, "one");
 
@@ -79,7 +79,7 @@ JMP_TEST(each_reader_gets_every_record_from_its_position_on)
 
     jmp_log_reader_close(&a.reader);
     say(&w, "three");
-    jmp_loop_dispatch(w.loop);
+    jmp_loop_dispatch(w.loop, true);
     assert_int_equal(a.calls, 1);
     assert_int_equal(b.calls, 1);
     expect(&b.reader, "three");
@@ -101,9 +101,9 @@ JMP_TEST(a_slow_reader_is_moved_forward_and_told_what_it_lost)
         snprintf(text, sizeof(text), "%u", i);
         say(&w, text);
         if (i % 100 == 0)
-            jmp_loop_dispatch(w.loop);
+            jmp_loop_dispatch(w.loop, true);
     }
-    jmp_loop_dispatch(w.loop);
+    jmp_loop_dispatch(w.loop, true);
     assert_string_equal(jmp_log_reader_next(&a.reader, &lost)->message, "10");
     assert_int_equal(lost, 10);
     expect(&a.reader, "11");
@@ -125,7 +125,7 @@ JMP_TEST(large_records_are_bounded_by_their_bytes)
     jmp_log_reader_open(&a.reader, w.logs, 0, on_ready);
     for (unsigned i = 0; i < 500; i++)
         say(&w, text);
-    jmp_loop_dispatch(w.loop);
+    jmp_loop_dispatch(w.loop, true);
     while (jmp_log_reader_next(&a.reader, &lost)) {
         all += lost;
         count++;
@@ -146,7 +146,7 @@ JMP_TEST(records_that_came_faster_than_the_loop_are_counted)
     jmp_log_reader_open(&a.reader, w.logs, 0, on_ready);
     for (unsigned i = 0; i < JMP_LOG_RING + 7; i++)
         say(&w, "x");
-    jmp_loop_dispatch(w.loop);
+    jmp_loop_dispatch(w.loop, true);
     while (jmp_log_reader_next(&a.reader, &lost)) {
         all += lost;
         count++;
@@ -170,7 +170,7 @@ JMP_TEST(what_the_process_logs_is_recorded_with_the_fields_clients_may_see)
     jmp_log(JMP_LOG_WARNING, FIELDS(.source = JMP_LOG_DRIVER, .driver = "board.power", .driver_type = "power",
                                     .operation = "on", .result = "failure", .error_type = "timeout",
                                     .peer = "ipv4:192.0.2.1:1", .endpoint = "router:1"), "no answer in %d s", 3);
-    jmp_loop_dispatch(w.loop);
+    jmp_loop_dispatch(w.loop, true);
     record = jmp_log_reader_next(&a.reader, &lost);
     assert_non_null(record);
     assert_int_equal(record->level, JMP_LOG_WARNING);
@@ -211,7 +211,7 @@ JMP_TEST(any_thread_may_speak)
         assert_int_equal(pthread_create(&threads[i], NULL, shout, &w), 0);
     for (unsigned i = 0; i < ELEMENTSOF(threads); i++)
         pthread_join(threads[i], NULL);
-    jmp_loop_dispatch(w.loop);
+    jmp_loop_dispatch(w.loop, true);
     while (jmp_log_reader_next(&a.reader, &lost))
         count++;
     assert_int_equal(count, 800);

@@ -20,8 +20,9 @@ struct question {
     struct addrinfo hints;
     char *host;
     char service[16];
-    int done;              /* eventfd */
-    int result;            /* of getaddrinfo(); valid once @done was seen readable */
+    int done;              /* eventfd, readable once @answered */
+    atomic_bool answered;  /* orders what follows between the two threads */
+    int result;            /* of getaddrinfo() */
     struct addrinfo *answer;
 };
 
@@ -45,6 +46,7 @@ static void *question_thread(void *data)
     const uint64_t one = 1;
 
     question->result = getaddrinfo(question->host, question->service, &question->hints, &question->answer);
+    atomic_store(&question->answered, true);
     /* An eventfd that was never written takes this at once. */
     while (write(question->done, &one, sizeof(one)) < 0 && errno == EINTR)
         ;
@@ -150,6 +152,8 @@ int jmp_network_resolve(struct jmp_call *call, const char *host, unsigned port, 
             return jmp_call_fail(call, r, "the name servers did not answer in time when asked for %s", host);
         if (r < 0)
             return r;
+        if (!atomic_load(&question->answered))
+            return jmp_call_fail(call, -EIO, "the answer about %s was lost", host);
     }
 
     if (question->result != 0)

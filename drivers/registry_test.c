@@ -4,6 +4,8 @@
 #include "base/test.h"
 #include "drivers/registry.h"
 
+#define MANUAL_MAX (256u * 1024)
+
 #define EACH_DRIVER(driver) \
     const struct jmp_driver_class *driver, *const *driver##_at = jmp_builtin_drivers; (driver = *driver##_at); driver##_at++
 
@@ -64,6 +66,71 @@ JMP_TEST(every_method_is_exactly_one_thing)
                 fail_msg("%s.%s", driver->name, method->name);
             if ((method->open || method->serve) && method->args[0].name)
                 fail_msg("%s.%s: nobody can give arguments to a stream", driver->name, method->name);
+        }
+    }
+}
+
+static char *manual(void)
+{
+    const char *directory = getenv("JMP_SOURCE_DIR");
+    _cleanup_fclose_ FILE *file = NULL;
+    char path[4096];
+    char *text = calloc(1, MANUAL_MAX + 1);
+
+    assert_non_null(directory);
+    assert_non_null(text);
+    snprintf(path, sizeof(path), "%s/docs/drivers.md", directory);
+    file = fopen(path, "re");
+    assert_non_null(file);
+    assert_in_range(fread(text, 1, MANUAL_MAX, file), 1, MANUAL_MAX - 1);
+    return text;
+}
+
+static void expect_word(const char *section, const char *driver, const char *word)
+{
+    char quoted[256];
+
+    snprintf(quoted, sizeof(quoted), "`%s`", word);
+    if (!strstr(section, quoted))
+        fail_msg("docs/drivers.md, \"%s\" does not tell of %s", driver, quoted);
+}
+
+static void expect_methods(const char *section, const char *driver, const struct jmp_method *methods)
+{
+    for (; methods && methods->name; methods++)
+        expect_word(section, driver, methods->name);
+}
+
+JMP_TEST(the_manual_tells_of_everything)
+{
+    _cleanup_free_ char *text = manual();
+
+    for (EACH_DRIVER(driver)) {
+        _cleanup_free_ char *section = NULL;
+        const char *begin, *end;
+        char heading[128];
+
+        snprintf(heading, sizeof(heading), "\n## `%s`\n", driver->name);
+        begin = strstr(text, heading);
+        if (!begin)
+            fail_msg("docs/drivers.md has no section \"%s\"", driver->name);
+        end = strstr(begin + 1, "\n## ");
+        section = end ? strndup(begin, (size_t)(end - begin)) : strdup(begin);
+        assert_non_null(section);
+
+        if (driver->python_type)
+            expect_word(section, driver->name, driver->python_type);
+        expect_word(section, driver->name, driver->client);
+        for (const struct jmp_option *option = driver->options; option && option->key; option++) {
+            expect_word(section, driver->name, option->key);
+            if (option->preset)
+                expect_word(section, driver->name, option->preset);
+        }
+        expect_methods(section, driver->name, driver->methods);
+        for (const struct jmp_child *child = driver->children; child && child->name; child++) {
+            expect_word(section, driver->name, child->name);
+            expect_word(section, driver->name, child->driver->client);
+            expect_methods(section, driver->name, child->driver->methods);
         }
     }
 }

@@ -25,6 +25,7 @@ struct jmp_node {
     enum jmp_node_kind kind;
     unsigned line, column;      /* from 1; 0 when not from a file */
     const char *key;            /* in a map; otherwise NULL */
+    unsigned key_line, key_column;   /* where the key stood; 0 when not from a file */
     struct jmp_node *first, *last, *next;
     size_t count;               /* of children */
     bool boolean;

@@ -103,7 +103,9 @@ static void put_expected(FILE *stream, const struct jmp_option *row)
     case JMP_UINT:
     case JMP_NUMBER:
         fprintf(stream, "expected a %snumber", row->type == JMP_UINT ? "whole " : "");
-        if (limited)
+        if (limited && isinf(row->max))
+            fprintf(stream, " of at least %.15g", row->min);
+        else if (limited)
             fprintf(stream, " from %.15g to %.15g", row->min, row->max);
         return;
     case JMP_STRING:
@@ -339,8 +341,11 @@ struct place {
     bool failed;
 };
 
-static int add(struct place *place, struct jmp_error *error, const struct jmp_node *node, const char *key)
+/* @node: for its position; @at_key: that of its key */
+static int add(struct place *place, struct jmp_error *error, const struct jmp_node *node, bool at_key, const char *key)
 {
+    unsigned line = node ? at_key ? node->key_line : node->line : 0;
+    unsigned column = node ? at_key ? node->key_column : node->column : 0;
     char path[sizeof(error->path)];
     bool dot = place->path && place->path[0] && key;
 
@@ -348,7 +353,7 @@ static int add(struct place *place, struct jmp_error *error, const struct jmp_no
     if (error->line > 0)
         jmp_error_at(error, place->file, 0, 0, path);
     else
-        jmp_error_at(error, place->file, node ? node->line : 0, node ? node->column : 0, path);
+        jmp_error_at(error, place->file, line, column, path);
 
     place->failed = true;
     return place->problems ? jmp_problems_add(place->problems, false, error) : 0;
@@ -497,7 +502,7 @@ static int read_member(const struct jmp_option *row, void *object, const struct 
         return 0;
 
     hint_for_value(row, node, &error);
-    return add(place, &error, node, row->key);
+    return add(place, &error, node, false, row->key);
 }
 
 int jmp_options_read(const struct jmp_option *rows, size_t row_size, void *object, const struct jmp_node *map,
@@ -516,7 +521,7 @@ int jmp_options_read(const struct jmp_option *rows, size_t row_size, void *objec
 
     if (!jmp_node_is_null(map) && map->kind != JMP_NODE_MAP) {
         jmp_error_set(&error, -EINVAL, "expected a map, found %s", jmp_node_kind_name(map));
-        r = add(&place, &error, map, NULL);
+        r = add(&place, &error, map, false, NULL);
         return r < 0 ? r : -EINVAL;
     }
 
@@ -536,10 +541,10 @@ int jmp_options_read(const struct jmp_option *rows, size_t row_size, void *objec
             jmp_error_set(&error, -EINVAL, "unknown key");
             if (!problems || problems->errors + problems->warnings < HINTS_MAX)
                 hint_for_key(rows, row_size, node->key, &error);
-            r = add(&place, &error, node, node->key);
+            r = add(&place, &error, node, true, node->key);
         } else if (seen[i]) {
             jmp_error_set(&error, -EINVAL, "given twice");
-            r = add(&place, &error, node, node->key);
+            r = add(&place, &error, node, true, node->key);
         } else if (row.nullable && node->kind == JMP_NODE_NULL) {
             continue;
         } else {
@@ -556,7 +561,7 @@ int jmp_options_read(const struct jmp_option *rows, size_t row_size, void *objec
         jmp_error_set(&error, -EINVAL, "required, but missing");
         if (row.help)
             jmp_error_hint(&error, "%s: %s", row.key, row.help);
-        r = add(&place, &error, map, row.key);
+        r = add(&place, &error, map, false, row.key);
         if (r < 0)
             return r;
     }

@@ -29,7 +29,7 @@ struct jmp_option {
     bool nullable;               /* YAML null is the same as absent (stock tools write explicit nulls) */
     char letter;                 /* short form on a command line, or 0 */
     const char *value_name;      /* "FILE", "SECONDS", ... in help */
-    double min, max;             /* numbers; both 0: no limit but that of the type */
+    double min, max;             /* numbers; both 0: no limit but that of the type; max may be INFINITY */
     bool convert;                /* jmp_options_read() as the stock tools do: "yes" and 1 are true, "30" is 30, but an
                                   * unquoted 30 is no string */
 };

@@ -15,7 +15,8 @@ struct jmp_hook_config {
 };
 
 /*
- * One entry below "export" or "children". Exactly one of @type and @ref is set, or neither: a composite.
+ * One entry below "export" or "children". At most one of @type and @ref is set; neither: a composite. A @ref leads to an
+ * existing entry and not in a circle; behind an entry with a type it may name a child that only the driver knows.
  */
 struct jmp_device_config {
     struct jmp_device_config *next, *children;   /* in file order */
@@ -24,9 +25,12 @@ struct jmp_device_config {
     const char *type;                            /* Python class path or native short name */
     const char *ref;                             /* dotted path of another entry */
     const char *description;
-    const struct jmp_node *config;               /* a map, or NULL */
+    const struct jmp_node *config;               /* the driver's own options: a map, or NULL */
     const struct jmp_node *methods_description;  /* map of strings, or NULL */
-    const struct jmp_node *labels;               /* config.labels: map of strings, or NULL; not part of @config's driver options */
+    /* What any driver's config may also say; no longer part of @config. */
+    const struct jmp_node *labels;               /* map of strings, or NULL */
+    const char *uuid;                            /* canonical, or NULL */
+    const char *log_level;                       /* a name that jmp_log_level_parse() knows, or NULL */
     unsigned line, column;
 };
 

@@ -372,4 +372,5 @@ struct jmp_pump *jmp_pump_free(struct jmp_pump *pump)
 void jmp_pump_stats(const struct jmp_pump *pump, struct jmp_pump_stats *ret)
 {
     *ret = pump->stats;
+    ret->ended = pump->eof || pump->fd < 0;
 }

@@ -47,5 +47,6 @@ JMP_DEFINE_CLEANUP(struct jmp_pump *, jmp_pump_free)
 struct jmp_pump_stats {
     uint64_t bytes_in, bytes_out;     /* from the peer, to the peer */
     bool peer_seen;                   /* at least one byte has come from the peer */
+    bool ended;                       /* the descriptor is at its end of file, or broken */
 };
 void jmp_pump_stats(const struct jmp_pump *pump, struct jmp_pump_stats *ret);

@@ -9,7 +9,7 @@
 
 static const struct codec_format *const formats[] = { &codec_gzip, &codec_xz, &codec_bz2, &codec_zstd };
 
-struct jmp_codec {
+struct jmp_coder {
     const struct codec_format *format;
     void *state;
     bool compress;
@@ -26,13 +26,13 @@ static const struct codec_format *find_format(const char *encoding)
     return NULL;
 }
 
-bool jmp_codec_known(const char *encoding) { return find_format(encoding); }
-const char *jmp_codec_names(void) { return "gzip, xz, bz2, zstd"; }
+bool jmp_coder_known(const char *encoding) { return find_format(encoding); }
+const char *jmp_coder_names(void) { return "gzip, xz, bz2, zstd"; }
 
-int jmp_codec_new(const char *encoding, bool compress, struct jmp_codec **ret)
+int jmp_coder_new(const char *encoding, bool compress, struct jmp_coder **ret)
 {
     const struct codec_format *format = find_format(encoding);
-    struct jmp_codec *codec;
+    struct jmp_coder *codec;
     int r;
 
     if (!format)
@@ -51,7 +51,7 @@ int jmp_codec_new(const char *encoding, bool compress, struct jmp_codec **ret)
     return 0;
 }
 
-struct jmp_codec *jmp_codec_free(struct jmp_codec *codec)
+struct jmp_coder *jmp_coder_free(struct jmp_coder *codec)
 {
     if (!codec)
         return NULL;
@@ -60,7 +60,7 @@ struct jmp_codec *jmp_codec_free(struct jmp_codec *codec)
     return NULL;
 }
 
-static int describe(const struct jmp_codec *codec, int error, struct jmp_error *reterr)
+static int describe(const struct jmp_coder *codec, int error, struct jmp_error *reterr)
 {
     const char *name = codec->format->name;
     unsigned long long at = codec->taken;
@@ -76,14 +76,14 @@ static int describe(const struct jmp_codec *codec, int error, struct jmp_error *
     }
 }
 
-static int flush(struct jmp_codec *codec, const struct codec_io *io, jmp_codec_sink *sink, void *user)
+static int flush(struct jmp_coder *codec, const struct codec_io *io, jmp_coder_sink *sink, void *user)
 {
     size_t size = sizeof(codec->out) - io->out_left;
 
     return size > 0 ? sink(codec->out, size, user) : 0;
 }
 
-static int step(struct jmp_codec *codec, struct codec_io *io, bool finish)
+static int step(struct jmp_coder *codec, struct codec_io *io, bool finish)
 {
     size_t before = io->in_left;
     int r;
@@ -99,7 +99,7 @@ static int step(struct jmp_codec *codec, struct codec_io *io, bool finish)
 }
 
 /* Between members: skips padding, starts the next. Return: 1 when there is a member to decode. */
-static int next_member(struct jmp_codec *codec, struct codec_io *io)
+static int next_member(struct jmp_coder *codec, struct codec_io *io)
 {
     int r;
 
@@ -117,7 +117,7 @@ static int next_member(struct jmp_codec *codec, struct codec_io *io)
     return 1;
 }
 
-int jmp_codec_push(struct jmp_codec *codec, const void *data, size_t size, jmp_codec_sink *sink, void *user,
+int jmp_coder_push(struct jmp_coder *codec, const void *data, size_t size, jmp_coder_sink *sink, void *user,
                    struct jmp_error *reterr)
 {
     struct codec_io io = { .in = data, .in_left = size };
@@ -149,7 +149,7 @@ int jmp_codec_push(struct jmp_codec *codec, const void *data, size_t size, jmp_c
     return 0;
 }
 
-int jmp_codec_finish(struct jmp_codec *codec, jmp_codec_sink *sink, void *user, struct jmp_error *reterr)
+int jmp_coder_finish(struct jmp_coder *codec, jmp_coder_sink *sink, void *user, struct jmp_error *reterr)
 {
     struct codec_io io = { 0 };
     bool ended;

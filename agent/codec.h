@@ -12,27 +12,27 @@
 
 #define JMP_CODEC_MEMORY_MAX (128u * 1024 * 1024)   /* what a decoder may take: "xz -9" needs 65 MiB, "zstd --long" 128 */
 
-struct jmp_codec;
+struct jmp_coder;
 
 /** Takes @size > 0 bytes of output. Return: 0, or negative errno, which ends the work and is handed through. */
-typedef int jmp_codec_sink(const void *data, size_t size, void *user);
+typedef int jmp_coder_sink(const void *data, size_t size, void *user);
 
-bool jmp_codec_known(const char *encoding);
-const char *jmp_codec_names(void);   /* "gzip, xz, bz2, zstd" */
+bool jmp_coder_known(const char *encoding);
+const char *jmp_coder_names(void);   /* "gzip, xz, bz2, zstd" */
 
-/** jmp_codec_new() - Return: 0, -EINVAL for an unknown @encoding, -ENOMEM */
-int jmp_codec_new(const char *encoding, bool compress, struct jmp_codec **ret);
-struct jmp_codec *jmp_codec_free(struct jmp_codec *codec);
-JMP_DEFINE_CLEANUP(struct jmp_codec *, jmp_codec_free)
+/** jmp_coder_new() - Return: 0, -EINVAL for an unknown @encoding, -ENOMEM */
+int jmp_coder_new(const char *encoding, bool compress, struct jmp_coder **ret);
+struct jmp_coder *jmp_coder_free(struct jmp_coder *codec);
+JMP_DEFINE_CLEANUP(struct jmp_coder *, jmp_coder_free)
 
 /**
- * jmp_codec_push() - the next bytes of input, cut anywhere
+ * jmp_coder_push() - the next bytes of input, cut anywhere
  *
  * Members, streams and frames may follow one another, with zero bytes between them where the format allows it.
  *
  * Return: 0, -EBADMSG (not of this format, damaged), -E2BIG (needs too much memory), -ENOMEM, or what @sink said.
  */
-int jmp_codec_push(struct jmp_codec *codec, const void *data, size_t size, jmp_codec_sink *sink, void *user,
+int jmp_coder_push(struct jmp_coder *codec, const void *data, size_t size, jmp_coder_sink *sink, void *user,
                    struct jmp_error *reterr);
-/** jmp_codec_finish() - the input is complete. Return: 0, -EBADMSG when it cannot be, or as above. */
-int jmp_codec_finish(struct jmp_codec *codec, jmp_codec_sink *sink, void *user, struct jmp_error *reterr);
+/** jmp_coder_finish() - the input is complete. Return: 0, -EBADMSG when it cannot be, or as above. */
+int jmp_coder_finish(struct jmp_coder *codec, jmp_coder_sink *sink, void *user, struct jmp_error *reterr);

@@ -15,7 +15,7 @@
 #include "base/uuid.h"
 
 #define JMP_CALLS_MAX 64u         /* calls of one device at a time */
-#define JMP_DEVICES_MAX 10000u    /* lines of one report */
+#define JMP_REPORT_LINES_MAX 10000u   /* lines of one report */
 
 struct jmp_limits {               /* microseconds; tests shorten them */
     uint64_t open, reset;         /* how long a driver may take before it is cancelled */

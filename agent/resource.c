@@ -26,7 +26,7 @@ struct jmp_resource {
     struct jmp_io io;                /* loop, until claimed: has the client left? */
 
     bool used, write;                /* the call's thread */
-    struct jmp_codec *codec;         /* the codec's thread while it runs */
+    struct jmp_coder *codec;         /* the codec's thread while it runs */
     struct jmp_job job;
 
     /* lock */
@@ -45,7 +45,7 @@ static struct jmp_resource *resource_free(struct jmp_resource *resource)
     jmp_socket_end(resource->fd);
     jmp_socket_end(resource->inner);
     jmp_socket_end(resource->outer);
-    jmp_codec_free(resource->codec);
+    jmp_coder_free(resource->codec);
     free(resource);
     return NULL;
 }
@@ -88,9 +88,9 @@ int jmp_resource_open(struct jmp_device *device, const char *encoding, char retu
     struct jmp_resource *resource;
     int pair[2], flags, r;
 
-    if (encoding && !jmp_codec_known(encoding)) {
+    if (encoding && !jmp_coder_known(encoding)) {
         jmp_error_set(reterr, -EINVAL, "content encoding '%.40s' is not supported", encoding);
-        jmp_error_hint(reterr, "known ones: %s", jmp_codec_names());
+        jmp_error_hint(reterr, "known ones: %s", jmp_coder_names());
         return -EINVAL;
     }
     if (device->n_resources >= RESOURCES_MAX)
@@ -243,8 +243,8 @@ static int upload(struct jmp_resource *resource, char *buffer, struct jmp_error 
         if (n < 0 || (n == 0 && has_hung_up(resource->fd)))
             return jmp_error_set(reterr, -ECONNRESET, "the client broke its upload off");
         if (n == 0)
-            return jmp_codec_finish(resource->codec, sink_to_driver, resource, reterr);
-        r = jmp_codec_push(resource->codec, buffer, (size_t)n, sink_to_driver, resource, reterr);
+            return jmp_coder_finish(resource->codec, sink_to_driver, resource, reterr);
+        r = jmp_coder_push(resource->codec, buffer, (size_t)n, sink_to_driver, resource, reterr);
         if (r == -EPIPE || r == -ECONNRESET)
             return 0;   /* the driver has what it wanted */
         if (r < 0)
@@ -266,9 +266,9 @@ static int download(struct jmp_resource *resource, char *buffer, struct jmp_erro
         if (n == 0 && !resource_flag(resource, &resource->commit))
             return 0;
         if (n == 0)
-            r = jmp_codec_finish(resource->codec, sink_to_client, resource, reterr);
+            r = jmp_coder_finish(resource->codec, sink_to_client, resource, reterr);
         else
-            r = jmp_codec_push(resource->codec, buffer, (size_t)n, sink_to_client, resource, reterr);
+            r = jmp_coder_push(resource->codec, buffer, (size_t)n, sink_to_client, resource, reterr);
         if (r == -EPIPE || r == -ECONNRESET)
             return jmp_error_set(reterr, -ECONNRESET, "the client broke its download off");
         if (r < 0 || n == 0)
@@ -302,7 +302,7 @@ static int start_codec(struct jmp_call *call, struct jmp_resource *resource)
 {
     int pair[2], r;
 
-    r = jmp_codec_new(resource->encoding, resource->write, &resource->codec);
+    r = jmp_coder_new(resource->encoding, resource->write, &resource->codec);
     if (r < 0)
         return jmp_call_fail(call, r, "%s: %m", resource->encoding);
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)

@@ -435,7 +435,7 @@ static size_t count_lines(struct jmp_device *device)
     for (struct jmp_device *child = real->children; child; child = child->next) {
         size_t n = count_lines(child);
 
-        lines = n > JMP_DEVICES_MAX || lines > JMP_DEVICES_MAX ? SIZE_MAX : lines + n;
+        lines = n > JMP_REPORT_LINES_MAX || lines > JMP_REPORT_LINES_MAX ? SIZE_MAX : lines + n;
     }
     real->mark = DONE;
     real->lines = lines;
@@ -450,14 +450,14 @@ static int check_size(struct builder *b)
     for (struct jmp_device *device = devices->root; device; device = device->all_next)
         device->mark = UNSEEN;
     for (struct jmp_device *device = devices->root; device; device = device->all_next) {
-        if (!device->target || count_lines(device->target) <= JMP_DEVICES_MAX)
+        if (!device->target || count_lines(device->target) <= JMP_REPORT_LINES_MAX)
             continue;
         jmp_error_set(&error, -EINVAL, "ref '%s' leads to a device that contains the ref itself, or to far too many",
                       device->config->ref);
         return problem(b, device, NULL, &error);
     }
-    if (count_lines(devices->root) > JMP_DEVICES_MAX) {
-        jmp_error_set(&error, -EINVAL, "more than %u devices", JMP_DEVICES_MAX);
+    if (count_lines(devices->root) > JMP_REPORT_LINES_MAX) {
+        jmp_error_set(&error, -EINVAL, "more than %u devices", JMP_REPORT_LINES_MAX);
         jmp_error_at(&error, devices->config->file, 0, 0, "export");
         return jmp_problems_add(b->problems, false, &error);
     }

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The exporter as a whole: feeds the lease's table with what happens and carries out what it says. */
+#pragma once
+
+#include "agent/listener.h"
+#include "agent/plugin.h"
+#include "config/exporter_config.h"
+
+struct jmp_agent_options {
+    const struct jmp_exporter_config *config;    /* all borrowed */
+    const struct jmp_plugins *plugins;
+    const struct jmp_listener *listener;         /* direct mode; NULL: serve the controller of the config */
+    bool exit_on_lease_end;
+};
+
+/**
+ * jmp_agent_run() - serve until SIGTERM, SIGINT or SIGQUIT (a second one hurries), or SIGHUP (after the lease)
+ *
+ * Return: the exit status of the program: 0 after an orderly stop, 1 when a hook asked for it; or negative errno with words
+ * in @problems when it could not start.
+ */
+int jmp_agent_run(const struct jmp_agent_options *options, struct jmp_problems *problems);

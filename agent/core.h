@@ -57,6 +57,7 @@ struct jmp_device {
     struct jmp_call *opening;                      /* while OPENING */
     char missing[512];                             /* why it is not open; "" while it is */
     bool reported;                                 /* that sentence has been logged */
+    bool again;                                    /* something was plugged in meanwhile: do not wait for the next try */
     bool tried;                                    /* counted by jmp_devices_start() */
     uint64_t opened_at;
     struct jmp_backoff backoff;

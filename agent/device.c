@@ -93,6 +93,10 @@ static void device_retry_later(struct jmp_device *device)
     device->state = DEVICE_MISSING;
     if (waits_for_parent(device))
         return;   /* who opens it then */
+    if (device->again) {
+        device_open(device);
+        return;
+    }
     r = jmp_timer_start(device->devices->loop, &device->timer, jmp_backoff_next(&device->backoff), on_retry);
     if (r < 0)
         jmp_log(JMP_LOG_ERROR, DEVICE_FIELDS(device, .error = r), "%s is not tried again before its hardware is plugged in: %m",
@@ -258,6 +262,7 @@ static void device_open(struct jmp_device *device)
     if ((device->state != DEVICE_CLOSED && device->state != DEVICE_MISSING) || waits_for_parent(device))
         return;
     jmp_timer_stop(&device->timer);
+    device->again = false;
     r = jmp_instance_new(devices->core, device->driver, device->options, device->path,
                          device->own_child ? device->parent->instance : NULL, device, on_closed, &device->instance);
     if (r < 0) {
@@ -279,11 +284,13 @@ static void device_open(struct jmp_device *device)
 
 void jmp_devices_retry(struct jmp_devices *devices)
 {
-    EACH_DEVICE(device, devices)
-        if (device->state == DEVICE_MISSING) {
-            device->backoff.failures = 0;
-            device_open(device);
-        }
+    EACH_DEVICE(device, devices) {
+        if (device->state == DEVICE_OPEN)
+            continue;
+        device->backoff.failures = 0;
+        device->again = device->state != DEVICE_MISSING;
+        device_open(device);
+    }
 }
 
 int jmp_devices_new(struct jmp_loop *loop, const struct jmp_exporter_config *config, const struct jmp_plugins *plugins,

@@ -32,6 +32,18 @@ static int problem(struct builder *b, const struct jmp_device *device, const str
     return jmp_problems_add(b->problems, false, error);
 }
 
+/* A missing option stands nowhere in the file: the device does. */
+static void place_problems(struct builder *b, const struct jmp_device *device, struct jmp_problem *before)
+{
+    struct jmp_problem *wrong = before ? before->next : b->problems->first;
+
+    while (device && !device->config)
+        device = device->parent;
+    for (; device && wrong; wrong = wrong->next)
+        if (!wrong->error.line)
+            jmp_error_at(&wrong->error, b->devices->config->file, device->config->line, device->config->column, NULL);
+}
+
 static const char *copy_text(struct builder *b, const char *text)
 {
     return jmp_tree_strdup(b->devices->tree, text, strlen(text));
@@ -160,6 +172,7 @@ static int read_options(struct builder *b, struct jmp_device *device, const stru
     const struct jmp_driver_class *driver = device->driver;
     struct jmp_error error = JMP_ERROR_INIT;
     char path[sizeof(error.path)];
+    struct jmp_problem *before;
     const struct jmp_node *own;
     int r;
 
@@ -174,6 +187,7 @@ static int read_options(struct builder *b, struct jmp_device *device, const stru
     if (!device->options)
         return -ENOMEM;
     snprintf(path, sizeof(path), "export.%s.config", device->path);
+    before = b->problems->last;
     if (driver->options) {
         r = jmp_options_read(driver->options, driver->option_size, device->options, own, b->devices->config->file, path,
                              b->problems);
@@ -184,8 +198,10 @@ static int read_options(struct builder *b, struct jmp_device *device, const stru
     }
     if (r == -ENOMEM)
         return r;
-    if (r < 0)
-        return 0;   /* named in @problems */
+    if (r < 0) {
+        place_problems(b, device, before);   /* they are in @problems already */
+        return 0;
+    }
 
     if (driver->check) {
         r = driver->check(device->options, &error);

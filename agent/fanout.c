@@ -14,6 +14,13 @@
 #define VIEWER_BURST (256u * 1024)  /* bytes to one viewer before the others have their turn */
 #define LOSS_LOG_EVERY (10 * JMP_USEC_PER_SEC)
 
+/*
+ * A port that can wait (a pseudo-terminal, a simulated board, flow control) is left to wait while every viewer is far behind,
+ * so that a bulk transfer loses nothing. Only for so long as one of them gets on: viewers that stand still stop no board.
+ */
+#define HOLD_BEHIND (JMP_CONSOLE_RING / 4)
+#define HOLD_LIMIT (500 * JMP_USEC_PER_MSEC)
+
 struct jmp_viewer {
     struct jmp_viewer *next;        /* newest first */
     struct jmp_fanout *fanout;
@@ -45,10 +52,14 @@ struct jmp_fanout {
     bool port_full;                 /* the port takes no more for now */
     uint64_t pause;                 /* microseconds between bytes to the port, 0: none */
     struct jmp_timer pacer;
+    bool held;                      /* the port is not read, until a viewer has caught up */
+    bool progress;                  /* some viewer has got something since .hold was started, or since they all stood still */
+    struct jmp_timer hold;
 };
 
 static void fanout_update(struct jmp_fanout *fanout);
 static void on_viewer(struct jmp_io *io, uint32_t revents);
+static void hold_check(struct jmp_fanout *fanout);
 
 int jmp_socket_end(int fd)
 {
@@ -128,6 +139,7 @@ struct jmp_fanout *jmp_fanout_free(struct jmp_fanout *fanout)
         jmp_viewer_free(fanout->viewers);
     jmp_fanout_detach(fanout);
     jmp_timer_close(&fanout->pacer);
+    jmp_timer_close(&fanout->hold);
     jmp_ring_free(fanout->ring);
     free(fanout);
     return NULL;
@@ -150,6 +162,7 @@ struct jmp_viewer *jmp_viewer_free(struct jmp_viewer *viewer)
     jmp_socket_end(viewer->fd);
     viewer->call->viewer = NULL;
     free(viewer);
+    hold_check(fanout);
     return NULL;
 }
 
@@ -182,14 +195,64 @@ static void fanout_update(struct jmp_fanout *fanout)
 {
     if (fanout->fd >= 0) {
         bool writable = fanout->port_full && fanout->input_end > fanout->input_first;
+        bool readable = !fanout->gated && !fanout->held;
 
-        if (fanout->gated && !writable)
+        if (!readable && !writable)
             jmp_io_pause(&fanout->io);
         else
-            jmp_io_set(&fanout->io, (fanout->gated ? 0 : EPOLLIN) | (writable ? EPOLLOUT : 0));
+            jmp_io_set(&fanout->io, (readable ? EPOLLIN : 0) | (writable ? EPOLLOUT : 0));
     }
     for (struct jmp_viewer *viewer = fanout->viewers; viewer; viewer = viewer->next)
         viewer_update(viewer);
+}
+
+/* Every viewer still there is far behind. */
+static bool all_behind(const struct jmp_fanout *fanout)
+{
+    uint64_t head = jmp_ring_head(fanout->ring);
+    unsigned n = 0;
+
+    for (const struct jmp_viewer *viewer = fanout->viewers; viewer; viewer = viewer->next) {
+        if (viewer->output_done || viewer->end != UINT64_MAX)
+            continue;
+        if (head - viewer->position < HOLD_BEHIND)
+            return false;
+        n++;
+    }
+    return n > 0;
+}
+
+static void on_hold(struct jmp_timer *timer)
+{
+    struct jmp_fanout *fanout = CONTAINER_OF(timer, struct jmp_fanout, hold);
+
+    if (fanout->progress && jmp_timer_start(fanout->gate->loop, &fanout->hold, HOLD_LIMIT, on_hold) == 0) {
+        fanout->progress = false;
+        return;
+    }
+    fanout->held = false;
+    fanout->progress = false;   /* not again before somebody gets on */
+    fanout_update(fanout);
+}
+
+static void hold_begin(struct jmp_fanout *fanout)
+{
+    if (fanout->held || !fanout->progress || !all_behind(fanout))
+        return;
+    if (jmp_timer_start(fanout->gate->loop, &fanout->hold, HOLD_LIMIT, on_hold) < 0)
+        return;
+    fanout->held = true;
+    fanout->progress = false;
+}
+
+static void hold_check(struct jmp_fanout *fanout)
+{
+    if (!fanout->held || all_behind(fanout))
+        return;
+    fanout->held = false;
+    fanout->progress = true;
+    jmp_timer_stop(&fanout->hold);
+    fanout_update(fanout);
 }
 
 static void viewer_lost(struct jmp_viewer *viewer, uint64_t lost)
@@ -275,6 +338,10 @@ static bool viewer_write(struct jmp_viewer *viewer)
         }
         viewer_sent(viewer, (size_t)n);
         total += (size_t)n;
+    }
+    if (total > 0) {
+        viewer->fanout->progress = true;
+        hold_check(viewer->fanout);
     }
 
     if (viewer->end != UINT64_MAX && (viewer->position >= viewer->end || viewer->output_done) && !viewer->notice[0]) {
@@ -363,6 +430,7 @@ static void port_read(struct jmp_fanout *fanout)
     if (fanout->viewers) {
         jmp_ring_push(fanout->ring, data, (size_t)n);
         fanout_broadcast(fanout);
+        hold_begin(fanout);
     }
     if ((size_t)n < PORT_BUSY)
         gate_enter(fanout);
@@ -449,6 +517,8 @@ void jmp_fanout_detach(struct jmp_fanout *fanout)
 
     gate_leave(fanout);
     jmp_timer_stop(&fanout->pacer);
+    jmp_timer_stop(&fanout->hold);
+    fanout->held = false;
     jmp_io_close(&fanout->io);
     fanout->fd = jmp_close(fanout->fd);
     for (struct jmp_viewer *viewer = fanout->viewers; viewer; viewer = next) {
@@ -490,6 +560,7 @@ int jmp_fanout_view(struct jmp_fanout *fanout, struct jmp_call *call, struct jmp
     fanout->viewers = viewer;
     fanout->n_viewers++;
     viewer_update(viewer);
+    hold_check(fanout);
 
     *ret = viewer;
     *retfd = pair[1];

@@ -264,7 +264,7 @@ void jmp_service_stream(struct jmp_rpc *rpc, const ProtobufCMessage *request, vo
     struct jmp_device *device;
     const char *method;
     struct stream *s;
-    struct wish wish;
+    struct wish wish = { .uuid = "", .method = "", .encoding = "" };
     int r;
 
     r = jmp_tree_new(REQUEST_MEMORY, &tree);

@@ -154,7 +154,7 @@ int jmp_tunnels_open(struct jmp_tunnels *tunnels, struct jmp_session *session, c
 {
     _cleanup_close_pair_ int pair[2] = { -EBADF, -EBADF };
     struct tunnel *tunnel;
-    struct router *router;
+    struct router *router = NULL;
     int r;
 
     if (tunnels->count >= JMP_TUNNELS_MAX)

@@ -333,11 +333,17 @@ int jmp_resource_use(struct jmp_call *call, const struct jmp_node *handle, bool 
     const char *kind = jmp_node_string(jmp_node_get(handle, "kind"));
     const char *uuid = jmp_node_string(jmp_node_get(handle, "uuid"));
     struct jmp_resource *resource = find_resource(call->resources, handle);
+    char canonical[JMP_UUID_SIZE];
     int r;
 
-    if (kind && strcmp(kind, "presigned_request") == 0)
+    if (kind && strcmp(kind, "presigned_request") == 0) {
+        const char *method = jmp_node_string(jmp_node_get(handle, "method"));
+
+        if (!method || (strcmp(method, "GET") != 0 && strcmp(method, "PUT") != 0))
+            return jmp_call_fail(call, -EINVAL, "a file behind a URL is fetched by GET or left by PUT");
         return jmp_call_fail(call, -EOPNOTSUPP, "this exporter does not fetch files from URLs; send the file itself");
-    if (!kind || strcmp(kind, "client_stream") != 0 || !uuid)
+    }
+    if (!kind || strcmp(kind, "client_stream") != 0 || !uuid || !jmp_uuid_parse(uuid, canonical))
         return jmp_call_fail(call, -EINVAL, "the handle of a file must be a map with kind \"client_stream\" and a uuid");
     if (!resource || (resource->used && resource->write != write))
         return jmp_call_fail(call, -ENOKEY, "'%.64s'", uuid);

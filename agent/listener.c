@@ -106,6 +106,7 @@ static int check_passphrase(const char *passphrase, struct jmp_error *reterr)
 int jmp_listener_load(const struct jmp_listener_flags *flags, struct jmp_listener **ret, struct jmp_error *reterr)
 {
     _cleanup_(jmp_listener_freep) struct jmp_listener *listener = calloc(1, sizeof(*listener));
+    size_t length;
     int r;
 
     if (!listener)
@@ -115,10 +116,10 @@ int jmp_listener_load(const struct jmp_listener_flags *flags, struct jmp_listene
     if (r < 0)
         return r;
     if (flags->cert_file) {
-        r = jmp_file_read(flags->cert_file, PEM_MAX, &listener->cert, NULL, reterr);
+        r = jmp_file_read(flags->cert_file, PEM_MAX, &listener->cert, &length, reterr);
         if (r < 0)
             return r;
-        r = jmp_file_read(flags->key_file, PEM_MAX, &listener->key, NULL, reterr);
+        r = jmp_file_read(flags->key_file, PEM_MAX, &listener->key, &length, reterr);
         if (r < 0)
             return r;
     }

@@ -66,7 +66,7 @@ static const struct jmp_pump_events pump_events = { .closed = pump_closed };
 static void refused_message(struct jmp_rpc *rpc, struct jmp_buffer *buffer, void *user) { jmp_buffer_free(buffer); }
 
 /*
- * A device that cannot be opened: headers, GOAWAY, OK. An error status would leave the local connection of a stock
+ * Nobody answers behind the device: headers, GOAWAY, OK. An error status would leave the local connection of a stock
  * client's port forwarding hanging open; the reason goes to the log, which the client can read.
  */
 static void refuse(struct jmp_rpc *rpc)
@@ -79,6 +79,30 @@ static void refuse(struct jmp_rpc *rpc)
     if (goaway)
         jmp_rpc_send_buffer(rpc, goaway);
     jmp_rpc_finish(rpc, JMP_OK, "%s", "");
+}
+
+/* A device that is missing is an error with its words: a person at a console has to see them. */
+static void fail(struct stream *s, int error, const char *text)
+{
+    struct jmp_rpc *rpc = TAKE_PTR(s->rpc);
+
+    jmp_rpc_listen(rpc, NULL, NULL);
+    jmp_service_call_failed(rpc, error, text);
+    drop(s);
+}
+
+static void start_failed(struct stream *s, int error, const char *text)
+{
+    struct jmp_rpc *rpc = s->rpc;
+
+    if (error != -ENOENT) {
+        fail(s, error, text);
+        return;
+    }
+    s->rpc = NULL;
+    jmp_rpc_listen(rpc, NULL, NULL);
+    jmp_rpc_finish(rpc, JMP_NOT_FOUND, "%s", text);
+    drop(s);
 }
 
 static void on_stream(struct jmp_call *call, int fd, void *user)
@@ -107,6 +131,10 @@ static void on_done(struct jmp_call *call, int error, const char *text, const st
     s->call = NULL;
     jmp_service_log_operation(s->logs, s->device, s->method, error ? JMP_OPERATION_FAILED : JMP_OPERATION_COMPLETED,
                               error, text);
+    if (s->rpc && error == -ENODEV) {
+        fail(s, error, text);
+        return;
+    }
     if (s->rpc)
         refuse(TAKE_PTR(s->rpc));
     drop(s);
@@ -128,35 +156,20 @@ static void on_closed(struct jmp_rpc *rpc, const struct jmp_status *status, void
 
 static const struct jmp_rpc_events rpc_events = { .closed = on_closed };
 
-static void fail(struct stream *s, int error, const char *text)
-{
-    struct jmp_rpc *rpc = TAKE_PTR(s->rpc);
-
-    jmp_rpc_listen(rpc, NULL, NULL);
-    if (error == -ENOENT)
-        jmp_rpc_finish(rpc, JMP_NOT_FOUND, "%s", text);
-    else
-        jmp_service_call_failed(rpc, error, text);
-    drop(s);
-}
-
 static void start_driver(struct stream *s)
 {
     struct jmp_error error = JMP_ERROR_INIT;
     int r;
 
+    /* Headers, for which clients wait before they send or read anything, leave as soon as the device is open. */
     r = jmp_call_start(s->device, s->method, JMP_CALL_STREAM, NULL, &call_events, s, &s->call, &error);
     if (r == 0) {
         jmp_service_log_operation(s->logs, s->device, s->method, JMP_OPERATION_STARTED, 0, NULL);
-        /* At once: clients wait for them before they send or read anything. */
-        jmp_rpc_send_headers(s->rpc, NULL);
-    } else if (r == -ENODEV) {
-        jmp_service_log_operation(s->logs, s->device, s->method, JMP_OPERATION_FAILED, r, error.text);
-        refuse(TAKE_PTR(s->rpc));
-        drop(s);
-    } else {
-        fail(s, r, error.text);
+        return;
     }
+    if (r != -ENOENT)
+        jmp_service_log_operation(s->logs, s->device, s->method, JMP_OPERATION_FAILED, r, error.text);
+    start_failed(s, r, error.text);
 }
 
 static void start_resource(struct stream *s)
@@ -168,6 +181,13 @@ static void start_resource(struct stream *s)
     int fd, r;
 
     r = jmp_resource_open(s->device, *s->encoding ? s->encoding : NULL, uuid, &fd, &error);
+    if (r == -EINVAL && *s->encoding) {
+        /* Neither accepted nor in the handle: the client converts by itself and sends plain bytes. */
+        jmp_log(JMP_LOG_WARNING, FIELDS(.source = JMP_LOG_DRIVER, .driver = jmp_device_path(s->device)),
+                "%s; plain bytes are expected instead", error.text);
+        *s->encoding = '\0';
+        r = jmp_resource_open(s->device, NULL, uuid, &fd, &error);
+    }
     if (r < 0) {
         fail(s, r, error.text);
         return;

@@ -151,6 +151,53 @@ int jmp_problems_add(struct jmp_problems *problems, bool warning, const struct j
     return 0;
 }
 
+struct slot {
+    struct jmp_problem *problem;
+    unsigned position;
+};
+
+static int slot_compare(const void *a, const void *b)
+{
+    const struct slot *left = a, *right = b;
+    const struct jmp_error *x = &left->problem->error, *y = &right->problem->error;
+
+    /* 0 is no line: behind all others by wrapping around. */
+    if (x->line != y->line)
+        return x->line - 1 < y->line - 1 ? -1 : 1;
+    if (x->column != y->column)
+        return x->column < y->column ? -1 : 1;
+    return left->position < right->position ? -1 : 1;
+}
+
+void jmp_problems_sort(struct jmp_problems *problems, struct jmp_problem *after)
+{
+    struct jmp_problem **link = after ? &after->next : &problems->first;
+    _cleanup_free_ struct slot *slots = NULL;
+    unsigned n = 0;
+
+    for (const struct jmp_problem *problem = *link; problem; problem = problem->next)
+        n++;
+    if (n < 2)
+        return;
+    slots = calloc(n, sizeof(*slots));
+    if (!slots)
+        return;
+
+    n = 0;
+    for (struct jmp_problem *problem = *link; problem; problem = problem->next) {
+        slots[n] = (struct slot){ .problem = problem, .position = n };
+        n++;
+    }
+    qsort(slots, n, sizeof(*slots), slot_compare);
+
+    for (unsigned i = 0; i < n; i++) {
+        *link = slots[i].problem;
+        link = &slots[i].problem->next;
+    }
+    *link = NULL;
+    problems->last = slots[n - 1].problem;
+}
+
 void jmp_problems_clear(struct jmp_problems *problems)
 {
     struct jmp_problem *next;

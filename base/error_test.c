@@ -157,3 +157,34 @@ JMP_TEST(problems_are_counted_without_memory)
     assert_int_equal(problems.errors, 1);
     assert_null(problems.first);
 }
+
+JMP_TEST(problems_are_sorted_by_their_place)
+{
+    static const unsigned places[][2] = { { 9, 1 }, { 0, 0 }, { 3, 7 }, { 3, 2 }, { 0, 0 }, { 3, 7 }, { 1, 1 } };
+    static const unsigned sorted[] = { 0, 6, 3, 2, 5, 1, 4 };   /* the first one is not touched */
+    struct jmp_problems problems = { 0 };
+    struct jmp_error error = JMP_ERROR_INIT;
+    unsigned i = 0;
+
+    for (; i < ELEMENTSOF(places); i++) {
+        jmp_error_set(&error, -EINVAL, "%u", i);
+        jmp_error_at(&error, NULL, places[i][0], places[i][1], NULL);
+        assert_int_equal(jmp_problems_add(&problems, false, &error), 0);
+    }
+    jmp_fault_arm(JMP_FAULT_ALLOC, 1);
+    jmp_problems_sort(&problems, problems.first);
+    jmp_fault_disarm();
+    assert_string_equal(problems.first->next->error.text, "1");
+
+    jmp_problems_sort(&problems, problems.first);
+    i = 0;
+    for (struct jmp_problem *problem = problems.first; problem; problem = problem->next)
+        assert_int_equal(atoi(problem->error.text), sorted[i++]);
+    assert_int_equal(i, ELEMENTSOF(places));
+
+    jmp_error_set(&error, -EINVAL, "last");
+    assert_int_equal(jmp_problems_add(&problems, false, &error), 0);
+    assert_string_equal(problems.last->error.text, "last");
+    jmp_problems_clear(&problems);
+    jmp_problems_sort(&problems, NULL);
+}

@@ -68,8 +68,7 @@ static int check_certificates(const char *pem, size_t length, struct jmp_error *
             return 0;
         jmp_error_set(reterr, -EINVAL, "no certificate in it");
     } else {
-        jmp_error_set(reterr, -EINVAL, "certificate %u cannot be read: %s", count + 1,
-                      ERR_reason_error_string(error) ? ERR_reason_error_string(error) : "damaged");
+        jmp_error_set(reterr, -EINVAL, "certificate %u is damaged or cut short", count + 1);
     }
     jmp_error_hint(reterr, HOW_TO);
     return -EINVAL;

@@ -218,6 +218,7 @@ int jmp_client_config_load(const char *path, struct jmp_client_config **ret, str
 {
     _cleanup_(jmp_client_config_freep) struct jmp_client_config *config = NULL;
     struct jmp_section section = { .file = path, .problems = problems };
+    struct jmp_problem *before = problems ? problems->last : NULL;
     const struct jmp_node *root;
     struct stat st;
     int r;
@@ -234,6 +235,8 @@ int jmp_client_config_load(const char *path, struct jmp_client_config **ret, str
     if (r < 0)
         return r;
     read_top(&section, root, config);
+    if (problems)
+        jmp_problems_sort(problems, before);
 
     if (section.error == 0 && config->token && stat(path, &st) == 0 && (st.st_mode & S_IROTH)) {
         char hint[256];

@@ -211,6 +211,7 @@ int jmp_exporter_config_parse(const char *text, size_t length, const char *file,
     _cleanup_(jmp_tree_freep) struct jmp_tree *tree = NULL;
     struct jmp_section section = { .problems = problems };
     struct jmp_error error = JMP_ERROR_INIT;
+    struct jmp_problem *before = problems ? problems->last : NULL;
     struct jmp_exporter_config *config;
     const struct jmp_node *root;
     int r;
@@ -235,6 +236,8 @@ int jmp_exporter_config_parse(const char *text, size_t length, const char *file,
     }
 
     read_top(&section, root, config);
+    if (problems)
+        jmp_problems_sort(problems, before);
     if (section.error < 0)
         return section.error;
 

@@ -177,8 +177,8 @@ void jmp_section_metadata(struct jmp_section *section, const struct jmp_node *no
     struct metadata metadata = { 0 };
     const struct jmp_node *map;
 
-    if (!node) {
-        jmp_section_say(section, false, NULL, false, "metadata", "write metadata: {namespace: default, name: NAME}",
+    if (jmp_node_is_null(node)) {
+        jmp_section_say(section, false, node, false, "metadata", "write metadata: {namespace: default, name: NAME}",
                         "required, but missing");
         return;
     }

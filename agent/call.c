@@ -281,7 +281,7 @@ static void call_job(struct jmp_job *job)
 
     pthread_mutex_lock(&core->lock);
     if (!call->outside)
-        r = jmp_turn_take(call->instance, &call->turn, &call->cancelled);
+        r = jmp_turn_wait(call->instance, &call->turn, &call->cancelled);
     else if (call->cancelled)
         r = -ECANCELED;
     else if (call->instance->dead)
@@ -383,7 +383,18 @@ static int call_launch(struct jmp_call *call)
             return 0;
         }
     }
+    /* In line now, in the order of the calls; threads start in any order. */
+    if (!call->outside) {
+        pthread_mutex_lock(&call->core->lock);
+        jmp_turn_queue(call->instance, &call->turn);
+        pthread_mutex_unlock(&call->core->lock);
+    }
     r = jmp_core_run(call->core, &call->job);
+    if (r < 0 && !call->outside) {
+        pthread_mutex_lock(&call->core->lock);
+        jmp_turn_leave(call->instance, &call->turn);
+        pthread_mutex_unlock(&call->core->lock);
+    }
     if (r < 0) {
         jmp_instance_unref(call->instance, false);
         call->holders = 1;

@@ -73,8 +73,10 @@ static void turn_give(struct jmp_call *call)
 
 static void turn_take(struct jmp_call *call)
 {
-    if (call->has_turn)
-        jmp_turn_take(call->instance, &call->turn, NULL);
+    if (!call->has_turn)
+        return;
+    jmp_turn_queue(call->instance, &call->turn);
+    jmp_turn_wait(call->instance, &call->turn, NULL);
 }
 
 int jmp_call_emit(struct jmp_call *call)

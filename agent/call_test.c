@@ -131,6 +131,31 @@ JMP_TEST(a_method_that_works_has_the_device_to_itself)
     assert_string_equal(outcome.result, "1600");
 }
 
+JMP_TEST(calls_have_their_turn_in_order)
+{
+    _cleanup_(bench_freep) struct bench *bench = bench_new(ONE_PART);
+    struct outcome many[40];
+
+    bench_start(bench);
+    for (size_t i = 0; i < ELEMENTSOF(many); i += 2) {
+        char args[16], expected[16];
+
+        snprintf(args, sizeof(args), "[%zu]", i);
+        snprintf(expected, sizeof(expected), "%zu", i);
+        many[i] = many[i + 1] = OUTCOME;
+        bench_call(bench, "part", "set_value", JMP_CALL_UNARY, args, &many[i]);
+        bench_call(bench, "part", "get", JMP_CALL_UNARY, NULL, &many[i + 1]);
+        if (i % 8 != 6)
+            continue;
+        bench_until(bench, &many[i + 1].done);
+        assert_string_equal(many[i + 1].result, expected);
+    }
+    for (size_t i = 0; i < ELEMENTSOF(many); i++) {
+        bench_until(bench, &many[i].done);
+        outcome_clear(&many[i]);
+    }
+}
+
 JMP_TEST(a_quick_method_waits_on_a_thread_when_the_device_is_busy)
 {
     _cleanup_(bench_freep) struct bench *bench = bench_new(ONE_PART);

@@ -251,7 +251,7 @@ bool jmp_turn_try(struct jmp_instance *instance)
     return true;
 }
 
-static void turn_leave(struct jmp_instance *instance, struct jmp_turn *turn)
+static void turn_unlink(struct jmp_instance *instance, struct jmp_turn *turn)
 {
     struct jmp_turn *previous = NULL;
 
@@ -268,28 +268,34 @@ static void turn_leave(struct jmp_instance *instance, struct jmp_turn *turn)
     }
 }
 
-int jmp_turn_take(struct jmp_instance *instance, struct jmp_turn *turn, const bool *cancelled)
+void jmp_turn_queue(struct jmp_instance *instance, struct jmp_turn *turn)
 {
-    if (cancelled && *cancelled)
-        return -ECANCELED;
-    if (cancelled && instance->dead)
-        return -ENODEV;
-    if (jmp_turn_try(instance))
-        return 0;
-
     turn->next = NULL;
-    turn->granted = false;
+    turn->granted = jmp_turn_try(instance);
+    if (turn->granted)
+        return;
     if (instance->last)
         instance->last->next = turn;
     else
         instance->first = turn;
     instance->last = turn;
+}
 
+void jmp_turn_leave(struct jmp_instance *instance, struct jmp_turn *turn)
+{
+    if (turn->granted)
+        jmp_turn_give(instance);
+    else
+        turn_unlink(instance, turn);
+}
+
+int jmp_turn_wait(struct jmp_instance *instance, struct jmp_turn *turn, const bool *cancelled)
+{
     while (!turn->granted && !(cancelled && (*cancelled || instance->dead)))
         pthread_cond_wait(&turn->wake, &instance->core->lock);
-    if (turn->granted)
+    if (!cancelled || (!*cancelled && !instance->dead))
         return 0;
-    turn_leave(instance, turn);
+    jmp_turn_leave(instance, turn);
     return *cancelled ? -ECANCELED : -ENODEV;
 }
 

@@ -86,10 +86,14 @@ void jmp_instance_free(struct jmp_instance *instance);
 
 void jmp_turn_init(struct jmp_turn *turn);
 void jmp_turn_destroy(struct jmp_turn *turn);
-/** jmp_turn_take() - wait for the turn, first come first served; with the lock held, which is given away meanwhile
- * @cancelled:  a first turn is not waited for once this is set or the instance is dead; NULL: in the middle of driver code,
- *              which has to have it
+/** jmp_turn_queue() - stand in line, first come first served */
+void jmp_turn_queue(struct jmp_instance *instance, struct jmp_turn *turn);
+/** jmp_turn_wait() - until it is ours; the lock is given away meanwhile
+ * @cancelled:  a first turn is not waited for, nor kept, once this is set or the instance is dead; NULL: in the middle of driver
+ *              code, which has to have it
  * Return: 0, -ECANCELED, -ENODEV. */
-int jmp_turn_take(struct jmp_instance *instance, struct jmp_turn *turn, const bool *cancelled);
+int jmp_turn_wait(struct jmp_instance *instance, struct jmp_turn *turn, const bool *cancelled);
+/** jmp_turn_leave() - out of the line, or give back what came already */
+void jmp_turn_leave(struct jmp_instance *instance, struct jmp_turn *turn);
 bool jmp_turn_try(struct jmp_instance *instance);
 void jmp_turn_give(struct jmp_instance *instance);

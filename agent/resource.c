@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A client's file in a socketpair. Plain bytes go to the driver as they are: it reads or writes the core's end. Compressed
- * ones pass a thread with a codec, and the driver has one end of a second socketpair. Once the call is over the core closes
+ * ones pass a thread with a coder, and the driver has one end of a second socketpair. Once the call is over the core closes
  * its end, which is what the client waits for.
  */
 #include "agent/resource.h"
@@ -11,7 +11,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "agent/codec.h"
+#include "agent/coder.h"
 #include "agent/core.h"
 
 #define RESOURCES_MAX 64u            /* of one device, waiting for their calls */
@@ -26,13 +26,13 @@ struct jmp_resource {
     struct jmp_io io;                /* loop, until claimed: has the client left? */
 
     bool used, write;                /* the call's thread */
-    struct jmp_coder *codec;         /* the codec's thread while it runs */
+    struct jmp_coder *coder;         /* the coder's thread while it runs */
     struct jmp_job job;
 
     /* lock */
     int fd;                          /* the core's end of the client's stream */
-    int inner, outer;                /* with a codec: its own end and the driver's */
-    bool running, stopped, commit;   /* the codec; nobody wants the rest; the driver has written everything */
+    int inner, outer;                /* with a coder: its own end and the driver's */
+    bool running, stopped, commit;   /* the coder; nobody wants the rest; the driver has written everything */
     int error;
     char text[512];
 };
@@ -45,7 +45,7 @@ static struct jmp_resource *resource_free(struct jmp_resource *resource)
     jmp_socket_end(resource->fd);
     jmp_socket_end(resource->inner);
     jmp_socket_end(resource->outer);
-    jmp_coder_free(resource->codec);
+    jmp_coder_free(resource->coder);
     free(resource);
     return NULL;
 }
@@ -243,8 +243,8 @@ static int upload(struct jmp_resource *resource, char *buffer, struct jmp_error 
         if (n < 0 || (n == 0 && has_hung_up(resource->fd)))
             return jmp_error_set(reterr, -ECONNRESET, "the client broke its upload off");
         if (n == 0)
-            return jmp_coder_finish(resource->codec, sink_to_driver, resource, reterr);
-        r = jmp_coder_push(resource->codec, buffer, (size_t)n, sink_to_driver, resource, reterr);
+            return jmp_coder_finish(resource->coder, sink_to_driver, resource, reterr);
+        r = jmp_coder_push(resource->coder, buffer, (size_t)n, sink_to_driver, resource, reterr);
         if (r == -EPIPE || r == -ECONNRESET)
             return 0;   /* the driver has what it wanted */
         if (r < 0)
@@ -266,9 +266,9 @@ static int download(struct jmp_resource *resource, char *buffer, struct jmp_erro
         if (n == 0 && !resource_flag(resource, &resource->commit))
             return 0;
         if (n == 0)
-            r = jmp_coder_finish(resource->codec, sink_to_client, resource, reterr);
+            r = jmp_coder_finish(resource->coder, sink_to_client, resource, reterr);
         else
-            r = jmp_coder_push(resource->codec, buffer, (size_t)n, sink_to_client, resource, reterr);
+            r = jmp_coder_push(resource->coder, buffer, (size_t)n, sink_to_client, resource, reterr);
         if (r == -EPIPE || r == -ECONNRESET)
             return jmp_error_set(reterr, -ECONNRESET, "the client broke its download off");
         if (r < 0 || n == 0)
@@ -276,7 +276,7 @@ static int download(struct jmp_resource *resource, char *buffer, struct jmp_erro
     }
 }
 
-static void codec_job(struct jmp_job *job)
+static void coder_job(struct jmp_job *job)
 {
     struct jmp_resource *resource = CONTAINER_OF(job, struct jmp_resource, job);
     struct jmp_core *core = resource->call->core;
@@ -298,11 +298,11 @@ static void codec_job(struct jmp_job *job)
     jmp_core_job_done(core);
 }
 
-static int start_codec(struct jmp_call *call, struct jmp_resource *resource)
+static int start_coder(struct jmp_call *call, struct jmp_resource *resource)
 {
     int pair[2], r;
 
-    r = jmp_coder_new(resource->encoding, resource->write, &resource->codec);
+    r = jmp_coder_new(resource->encoding, resource->write, &resource->coder);
     if (r < 0)
         return jmp_call_fail(call, r, "%s: %m", resource->encoding);
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
@@ -315,7 +315,7 @@ static int start_codec(struct jmp_call *call, struct jmp_resource *resource)
     r = call->cancelled ? -ECANCELED : 0;
     pthread_mutex_unlock(&call->core->lock);
     if (r == 0) {
-        resource->job.run = codec_job;
+        resource->job.run = coder_job;
         r = jmp_core_run(call->core, &resource->job);
         if (r < 0)
             jmp_call_fail(call, r, "no thread for a file: %m");
@@ -350,7 +350,7 @@ int jmp_resource_use(struct jmp_call *call, const struct jmp_node *handle, bool 
     if (!resource->used) {
         resource->used = true;
         resource->write = write;
-        r = resource->encoding ? start_codec(call, resource) : 0;
+        r = resource->encoding ? start_coder(call, resource) : 0;
         if (r < 0)
             return r;
     }

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <zlib.h>
 
-#include "agent/codec_format.h"
+#include "agent/coder_format.h"
 
 #define GZIP_WINDOW (15 + 16)   /* 32 KiB, with the header of gzip and no other */
 
@@ -31,7 +31,7 @@ static int gzip_open(bool compress, void **ret)
     return 0;
 }
 
-static void gzip_load(struct gzip *gzip, const struct codec_io *io)
+static void gzip_load(struct gzip *gzip, const struct coder_io *io)
 {
     gzip->z.next_in = (Bytef *)(uintptr_t)io->in;
     gzip->z.avail_in = io->in_left > UINT_MAX ? UINT_MAX : (uInt)io->in_left;
@@ -39,7 +39,7 @@ static void gzip_load(struct gzip *gzip, const struct codec_io *io)
     gzip->z.avail_out = io->out_left > UINT_MAX ? UINT_MAX : (uInt)io->out_left;
 }
 
-static void gzip_store(const struct gzip *gzip, struct codec_io *io)
+static void gzip_store(const struct gzip *gzip, struct coder_io *io)
 {
     if (io->in)
         io->in_left -= (size_t)(gzip->z.next_in - io->in);
@@ -48,7 +48,7 @@ static void gzip_store(const struct gzip *gzip, struct codec_io *io)
     io->out = gzip->z.next_out;
 }
 
-static int gzip_encode(void *state, struct codec_io *io, bool finish)
+static int gzip_encode(void *state, struct coder_io *io, bool finish)
 {
     struct gzip *gzip = state;
     int r;
@@ -61,7 +61,7 @@ static int gzip_encode(void *state, struct codec_io *io, bool finish)
     return r == Z_OK || r == Z_BUF_ERROR ? 0 : -EINVAL;
 }
 
-static int gzip_decode(void *state, struct codec_io *io)
+static int gzip_decode(void *state, struct coder_io *io)
 {
     struct gzip *gzip = state;
     int r;
@@ -91,7 +91,7 @@ static void gzip_close(void *state)
     free(gzip);
 }
 
-const struct codec_format codec_gzip = {
+const struct coder_format coder_gzip = {
     .name = "gzip", .padded = true, .open = gzip_open, .encode = gzip_encode, .decode = gzip_decode,
     .restart = gzip_restart, .close = gzip_close,
 };

@@ -10,7 +10,7 @@
 
 #include "base/error.h"
 
-#define JMP_CODEC_MEMORY_MAX (128u * 1024 * 1024)   /* what a decoder may take: "xz -9" needs 65 MiB, "zstd --long" 128 */
+#define JMP_CODER_MEMORY_MAX (128u * 1024 * 1024)   /* what a decoder may take: "xz -9" needs 65 MiB, "zstd --long" 128 */
 
 struct jmp_coder;
 
@@ -22,7 +22,7 @@ const char *jmp_coder_names(void);   /* "gzip, xz, bz2, zstd" */
 
 /** jmp_coder_new() - Return: 0, -EINVAL for an unknown @encoding, -ENOMEM */
 int jmp_coder_new(const char *encoding, bool compress, struct jmp_coder **ret);
-struct jmp_coder *jmp_coder_free(struct jmp_coder *codec);
+struct jmp_coder *jmp_coder_free(struct jmp_coder *coder);
 JMP_DEFINE_CLEANUP(struct jmp_coder *, jmp_coder_free)
 
 /**
@@ -32,7 +32,7 @@ JMP_DEFINE_CLEANUP(struct jmp_coder *, jmp_coder_free)
  *
  * Return: 0, -EBADMSG (not of this format, damaged), -E2BIG (needs too much memory), -ENOMEM, or what @sink said.
  */
-int jmp_coder_push(struct jmp_coder *codec, const void *data, size_t size, jmp_coder_sink *sink, void *user,
+int jmp_coder_push(struct jmp_coder *coder, const void *data, size_t size, jmp_coder_sink *sink, void *user,
                    struct jmp_error *reterr);
 /** jmp_coder_finish() - the input is complete. Return: 0, -EBADMSG when it cannot be, or as above. */
-int jmp_coder_finish(struct jmp_coder *codec, jmp_coder_sink *sink, void *user, struct jmp_error *reterr);
+int jmp_coder_finish(struct jmp_coder *coder, jmp_coder_sink *sink, void *user, struct jmp_error *reterr);

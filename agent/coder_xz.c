@@ -3,8 +3,8 @@
 #include <lzma.h>
 #include <stdlib.h>
 
-#include "agent/codec.h"
-#include "agent/codec_format.h"
+#include "agent/coder.h"
+#include "agent/coder_format.h"
 
 #define XZ_PRESET 3u   /* 32 MiB for the encoder; the usual 6 takes 94, which a small board does not have to spare */
 
@@ -16,7 +16,7 @@ struct xz {
 static int xz_start(struct xz *xz)
 {
     lzma_ret r = xz->compress ? lzma_easy_encoder(&xz->z, XZ_PRESET, LZMA_CHECK_CRC64)
-                              : lzma_stream_decoder(&xz->z, JMP_CODEC_MEMORY_MAX, 0);
+                              : lzma_stream_decoder(&xz->z, JMP_CODER_MEMORY_MAX, 0);
 
     return r == LZMA_OK ? 0 : -ENOMEM;
 }
@@ -39,7 +39,7 @@ static int xz_open(bool compress, void **ret)
     return 0;
 }
 
-static int xz_step(void *state, struct codec_io *io, lzma_action action)
+static int xz_step(void *state, struct coder_io *io, lzma_action action)
 {
     struct xz *xz = state;
     lzma_ret r;
@@ -63,8 +63,8 @@ static int xz_step(void *state, struct codec_io *io, lzma_action action)
     }
 }
 
-static int xz_encode(void *state, struct codec_io *io, bool finish) { return xz_step(state, io, finish ? LZMA_FINISH : LZMA_RUN); }
-static int xz_decode(void *state, struct codec_io *io) { return xz_step(state, io, LZMA_RUN); }
+static int xz_encode(void *state, struct coder_io *io, bool finish) { return xz_step(state, io, finish ? LZMA_FINISH : LZMA_RUN); }
+static int xz_decode(void *state, struct coder_io *io) { return xz_step(state, io, LZMA_RUN); }
 static int xz_restart(void *state) { return xz_start(state); }
 
 static void xz_close(void *state)
@@ -75,7 +75,7 @@ static void xz_close(void *state)
     free(xz);
 }
 
-const struct codec_format codec_xz = {
+const struct coder_format coder_xz = {
     .name = "xz", .padded = true, .open = xz_open, .encode = xz_encode, .decode = xz_decode,
     .restart = xz_restart, .close = xz_close,
 };

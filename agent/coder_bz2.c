@@ -4,7 +4,7 @@
 #include <limits.h>
 #include <stdlib.h>
 
-#include "agent/codec_format.h"
+#include "agent/coder_format.h"
 
 #define BZ2_BLOCK 9   /* 900 kB, the format's and the tool's usual; 7.6 MB for the encoder, 3.7 for the decoder */
 
@@ -49,7 +49,7 @@ static int bz2_open(bool compress, void **ret)
     return 0;
 }
 
-static void bz2_load(struct bz2 *bz2, const struct codec_io *io)
+static void bz2_load(struct bz2 *bz2, const struct coder_io *io)
 {
     bz2->z.next_in = (char *)(uintptr_t)io->in;
     bz2->z.avail_in = io->in_left > UINT_MAX ? UINT_MAX : (unsigned)io->in_left;
@@ -57,7 +57,7 @@ static void bz2_load(struct bz2 *bz2, const struct codec_io *io)
     bz2->z.avail_out = io->out_left > UINT_MAX ? UINT_MAX : (unsigned)io->out_left;
 }
 
-static void bz2_store(const struct bz2 *bz2, struct codec_io *io)
+static void bz2_store(const struct bz2 *bz2, struct coder_io *io)
 {
     if (io->in)
         io->in_left -= (size_t)((const uint8_t *)bz2->z.next_in - io->in);
@@ -66,7 +66,7 @@ static void bz2_store(const struct bz2 *bz2, struct codec_io *io)
     io->out = (uint8_t *)bz2->z.next_out;
 }
 
-static int bz2_encode(void *state, struct codec_io *io, bool finish)
+static int bz2_encode(void *state, struct coder_io *io, bool finish)
 {
     struct bz2 *bz2 = state;
     int r;
@@ -81,7 +81,7 @@ static int bz2_encode(void *state, struct codec_io *io, bool finish)
     return r == BZ_RUN_OK || r == BZ_FINISH_OK ? 0 : -EINVAL;
 }
 
-static int bz2_decode(void *state, struct codec_io *io)
+static int bz2_decode(void *state, struct coder_io *io)
 {
     struct bz2 *bz2 = state;
     int r;
@@ -109,6 +109,6 @@ static void bz2_close(void *state)
     free(state);
 }
 
-const struct codec_format codec_bz2 = {
+const struct coder_format coder_bz2 = {
     .name = "bz2", .open = bz2_open, .encode = bz2_encode, .decode = bz2_decode, .restart = bz2_restart, .close = bz2_close,
 };

@@ -4,7 +4,7 @@
 #include <zstd.h>
 #include <zstd_errors.h>
 
-#include "agent/codec_format.h"
+#include "agent/coder_format.h"
 
 #define ZSTD_WINDOW_LOG_MAX 27   /* 128 MiB, the tool's own limit */
 
@@ -55,7 +55,7 @@ static int zstd_result(size_t r)
     }
 }
 
-static int zstd_encode(void *state, struct codec_io *io, bool finish)
+static int zstd_encode(void *state, struct coder_io *io, bool finish)
 {
     struct zstd *zstd = state;
     ZSTD_inBuffer in = { io->in, io->in_left, 0 };
@@ -71,7 +71,7 @@ static int zstd_encode(void *state, struct codec_io *io, bool finish)
     return zstd_result(r);
 }
 
-static int zstd_decode(void *state, struct codec_io *io)
+static int zstd_decode(void *state, struct coder_io *io)
 {
     struct zstd *zstd = state;
     ZSTD_inBuffer in = { io->in, io->in_left, 0 };
@@ -93,6 +93,6 @@ static int zstd_restart(void *state)
     return ZSTD_isError(ZSTD_DCtx_reset(zstd->decoder, ZSTD_reset_session_only)) ? -EINVAL : 0;
 }
 
-const struct codec_format codec_zstd = {
+const struct coder_format coder_zstd = {
     .name = "zstd", .open = zstd_open, .encode = zstd_encode, .decode = zstd_decode, .restart = zstd_restart, .close = zstd_close,
 };

@@ -2,7 +2,9 @@
 #include "agent/fanout.h"
 
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <termios.h>
 
 #include "agent/core.h"
 #include "base/log.h"
@@ -52,6 +54,7 @@ struct jmp_fanout {
     bool port_full;                 /* the port takes no more for now */
     uint64_t pause;                 /* microseconds between bytes to the port, 0: none */
     struct jmp_timer pacer;
+    bool patient;                   /* the port can be left to wait without losing anything */
     bool held;                      /* the port is not read, until a viewer has caught up */
     bool progress;                  /* some viewer has got something since .hold was started, or since they all stood still */
     struct jmp_timer hold;
@@ -237,7 +240,7 @@ static void on_hold(struct jmp_timer *timer)
 
 static void hold_begin(struct jmp_fanout *fanout)
 {
-    if (fanout->held || !fanout->progress || !all_behind(fanout))
+    if (!fanout->patient || fanout->held || !fanout->progress || !all_behind(fanout))
         return;
     if (jmp_timer_start(fanout->gate->loop, &fanout->hold, HOLD_LIMIT, on_hold) < 0)
         return;
@@ -493,6 +496,19 @@ static void on_viewer(struct jmp_io *io, uint32_t revents)
         fanout_update(fanout);
 }
 
+/* What cannot wait is a serial port without flow control: the kernel would drop bytes where nobody can count them. */
+static bool port_can_wait(int fd)
+{
+    struct termios settings;
+    int lines;
+
+    if (tcgetattr(fd, &settings) < 0)
+        return true;   /* not a tty */
+    if (ioctl(fd, TIOCMGET, &lines) < 0)
+        return true;   /* a pseudo-terminal: no modem lines */
+    return settings.c_cflag & CRTSCTS;
+}
+
 int jmp_fanout_attach(struct jmp_fanout *fanout, int fd, double pace)
 {
     int r;
@@ -503,6 +519,7 @@ int jmp_fanout_attach(struct jmp_fanout *fanout, int fd, double pace)
         return r;
     }
     fanout->fd = fd;
+    fanout->patient = port_can_wait(fd);
     fanout->pause = pace > 0 ? (uint64_t)((double)JMP_USEC_PER_SEC / pace) : 0;
     if (pace > 0 && fanout->pause == 0)
         fanout->pause = 1;

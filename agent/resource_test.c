@@ -266,7 +266,9 @@ JMP_TEST(wrong_handles_are_refused)
     } cases[] = {
         { "[null]", -EINVAL }, { "[3]", -EINVAL }, { "[{}]", -EINVAL }, { "[{\"kind\":\"carrier_pigeon\"}]", -EINVAL },
         { "[{\"kind\":\"client_stream\"}]", -EINVAL }, { "[{\"kind\":\"client_stream\",\"uuid\":5}]", -EINVAL },
-        { "[{\"kind\":\"client_stream\",\"uuid\":\"x\"}]", -ENOKEY },
+        { "[{\"kind\":\"client_stream\",\"uuid\":\"x\"}]", -EINVAL },
+        { "[{\"kind\":\"client_stream\",\"uuid\":\"01234567-89ab-cdef-0123-456789abcdef\"}]", -ENOKEY },
+        { "[{\"kind\":\"presigned_request\",\"url\":\"http://x/\",\"method\":\"POST\",\"headers\":{}}]", -EINVAL },
         { "[{\"kind\":\"presigned_request\",\"url\":\"http://x/\",\"method\":\"GET\",\"headers\":{}}]", -EOPNOTSUPP },
     };
     _cleanup_(bench_freep) struct bench *bench = bench_new(FLASHER);

@@ -49,6 +49,12 @@ static unsigned shared_index(const struct jmp_driver_class *driver, const struct
     return n;
 }
 
+/* A shared stream is a viewer's, unless the driver wants each to have its own. */
+static bool is_viewed(const struct jmp_device *device, const struct jmp_method *method)
+{
+    return method->shared && !device->instance->private[shared_index(device->driver, method)];
+}
+
 static bool arg_fits(enum jmp_type type, const struct jmp_node *value)
 {
     switch (type) {
@@ -419,7 +425,7 @@ static int call_prepare_stream(struct jmp_call *call, struct jmp_error *reterr)
         call->stream_fd = pair[0];
         call->serve_fd = pair[1];
         call->outside = true;
-    } else if (call->method->shared) {
+    } else if (is_viewed(call->device, call->method)) {
         unsigned index = shared_index(call->device->driver, call->method);
 
         r = jmp_fanout_view(call->device->fanouts[index], call, &call->viewer, &call->stream_fd);
@@ -448,7 +454,7 @@ int jmp_call_start(struct jmp_device *device, const char *name, enum jmp_call_ki
         return r;
     if (device->state != DEVICE_OPEN)
         return jmp_error_set(reterr, -ENODEV, "%s", device->missing);
-    if (device->calls >= JMP_CALLS_MAX && !method->shared)
+    if (device->calls >= JMP_CALLS_MAX && !is_viewed(device, method))
         return jmp_error_set(reterr, -EBUSY, "%u calls are running on this device already", device->calls);
 
     r = call_new(device, method, method->name, &call);

@@ -55,6 +55,12 @@ void jmp_call_pace(struct jmp_call *call, double rate)
         call->instance->pace[call->shared] = rate;
 }
 
+void jmp_call_private(struct jmp_call *call)
+{
+    if (call->shared < JMP_SHARED_MAX)
+        call->instance->private[call->shared] = true;
+}
+
 void jmp_call_hangup(struct jmp_call *call, unsigned newest)
 {
     pthread_mutex_lock(&call->core->lock);

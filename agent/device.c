@@ -220,7 +220,8 @@ static int body_open(struct jmp_call *call)
         flags = fcntl(fd, F_GETFL);
         if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
             return jmp_call_fail(call, -errno, "%s() gave no usable descriptor: %m", method->name);
-        instance->shared[n++] = TAKE_FD(fd);
+        instance->shared[n] = instance->private[n] ? -EBADF : TAKE_FD(fd);
+        n++;
     }
     return 0;
 }

@@ -63,6 +63,7 @@ struct jmp_instance {
     struct jmp_post post;
     double pace[JMP_SHARED_MAX];  /* written while opening, read by the loop afterwards */
     int shared[JMP_SHARED_MAX];   /* the same; the loop takes them */
+    bool private[JMP_SHARED_MAX]; /* the same; not shared after all */
 };
 
 /**

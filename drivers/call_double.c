@@ -32,6 +32,7 @@ struct device {
     int lent;
     double pace;
     unsigned hangups, newest;
+    bool private;
     const struct jmp_node *result;
     char error[1024];
     pthread_mutex_t lock;  /* of the log */
@@ -251,6 +252,7 @@ int device_stream(struct device *device, const char *method, int *ret)
 const struct jmp_node *device_result(const struct device *device) { return device->result; }
 const char *device_error(const struct device *device) { return device->error; }
 const char *device_log(const struct device *device) { return device->log; }
+bool device_is_private(const struct device *device) { return device->private; }
 double device_pace(const struct device *device) { return device->pace; }
 void device_lend(struct device *device, int fd) { device->lent = fd; }
 
@@ -298,6 +300,12 @@ int jmp_call_fd(struct jmp_call *call, const char *arg, bool write)
     argument(call, arg);
     assert_true(call->device->lent >= 0);
     return call->device->lent;
+}
+
+void jmp_call_private(struct jmp_call *call)
+{
+    assert_true(call->method->shared);
+    call->device->private = true;
 }
 
 void jmp_call_hangup(struct jmp_call *call, unsigned newest)

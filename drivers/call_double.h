@@ -35,6 +35,7 @@ const struct jmp_node *device_result(const struct device *device);   /* of the l
 const char *device_error(const struct device *device);               /* sentence of the last failure, or "" */
 const char *device_log(const struct device *device);                 /* all lines so far, each with its newline */
 double device_pace(const struct device *device);                     /* of the last open */
+bool device_is_private(const struct device *device);                 /* jmp_call_private() was called */
 unsigned device_hangups(const struct device *device, unsigned *retnewest);   /* number of jmp_call_hangup(), and the last one's argument */
 /** device_lend() - the descriptor that jmp_call_fd() gives to the next call; stays the test's */
 void device_lend(struct device *device, int fd);

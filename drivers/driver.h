@@ -98,6 +98,9 @@ void *jmp_call_parent(struct jmp_call *call);
 /** jmp_call_pace() - in the open of a .shared method: what viewers write reaches the descriptor one byte at a time, at most
  * @rate bytes a second; 0: no limit, the default of every open. Holds until the descriptor is closed. */
 void jmp_call_pace(struct jmp_call *call, double rate);
+/** jmp_call_private() - in the open of a .shared method: this device shares nothing, each stream is to have a descriptor of its
+ * own; the core asks again for each, and closes this first one */
+void jmp_call_private(struct jmp_call *call);
 /** jmp_call_hangup() - end viewers of this device's .shared streams, each with an orderly end of stream, before this call is
  * answered; the descriptor stays open and keeps being read
  * @newest:  how many, the most recently opened first; 0: all */

@@ -123,8 +123,11 @@ static int serial_connect(void *self, struct jmp_call *call, int *ret)
     int fd, r;
 
     jmp_call_pace(call, serial->cps);
-    if (is_loop(serial))
+    if (is_loop(serial)) {
+        /* Everybody hears only themselves, as with the stock driver. */
+        jmp_call_private(call);
         return loop_connect(call, ret);
+    }
 
     r = serial_ready(serial, call);
     if (r < 0)

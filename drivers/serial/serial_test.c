@@ -379,11 +379,13 @@ JMP_TEST(pace_and_close_are_passed_to_the_core)
 JMP_TEST(loop_returns_every_byte)
 {
     _cleanup_(device_freep) struct device *device = device_new(&jmp_serial_class, "{\"url\": \"loop://\"}");
-    _cleanup_close_ int fd = -EBADF;
+    _cleanup_close_ int fd = -EBADF, second = -EBADF;
     char out[1000], in[1000];
 
     assert_int_equal(device_open(device), 0);
     assert_int_equal(device_stream(device, "connect", &fd), 0);
+    assert_true(device_is_private(device));
+    assert_int_equal(device_stream(device, "connect", &second), 0);
     for (int i = 0; i < 200; i++) {
         memset(out, i, sizeof(out));
         fd_write_all(fd, out, sizeof(out));
@@ -393,6 +395,7 @@ JMP_TEST(loop_returns_every_byte)
     assert_int_equal(device_call(device, "set_dtr", "[true]"), 0);
     assert_int_equal(device_call(device, "set_rts", "[false]"), 0);
     assert_true(fd_is_silent(fd, 0));
+    assert_true(fd_is_silent(second, 0));
 }
 
 JMP_TEST(serial_options_are_checked)

@@ -350,6 +350,9 @@ struct jmp_device_config *jmp_device_config_read(struct jmp_section *section, co
         return NULL;
 
     refs.root = read_entries(&reading, map, "", "export");
+    /* What was not read cannot be found. */
+    if (reading.count > JMP_DEVICES_MAX)
+        return NULL;
     for (const struct jmp_device_config *device = refs.root; device; device = device->next)
         walk(&refs, device, NULL, 1, NULL);
     return refs.root;

@@ -106,6 +106,11 @@ static int look(struct jmp_acquisition *acquisition, enum jmp_code *retcode, str
     return 0;
 }
 
+int jmp_acquisition_refresh(struct jmp_acquisition *acquisition, struct jmp_error *reterr)
+{
+    return look(acquisition, NULL, reterr);
+}
+
 static int make(struct jmp_acquisition *acquisition, const struct jmp_lease_request *request, struct jmp_error *reterr)
 {
     struct jmp_client *client = jmp_controller_client_base(acquisition->controller);

@@ -28,6 +28,8 @@ struct jmp_acquire_options {
 int jmp_acquire(struct jmp_controller_client *controller, const struct jmp_acquire_options *options,
                 struct jmp_acquisition **ret, struct jmp_error *reterr);
 const struct jmp_lease *jmp_acquisition_lease(const struct jmp_acquisition *acquisition);
+/** jmp_acquisition_refresh() - look at the lease again; waits */
+int jmp_acquisition_refresh(struct jmp_acquisition *acquisition, struct jmp_error *reterr);
 bool jmp_acquisition_is_own(const struct jmp_acquisition *acquisition);   /* made by us, not found */
 /** jmp_acquisition_release() - delete the lease if it is our own; once. Not to be interrupted, at most @timeout microseconds. */
 int jmp_acquisition_release(struct jmp_acquisition *acquisition, uint64_t timeout, struct jmp_error *reterr);

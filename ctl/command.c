@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ctl/command.h"
+
+#include <limits.h>
+#include <string.h>
+
+#include "ctl/ctl.h"
+
+#define WIDTH 100u
+
+const struct jmp_option jmp_global_options[] = {
+    JMP_CTL_CLIENT_OPTIONS,
+    JMP_CTL_LEASE_OPTION,
+    JMP_CTL_DIRECT_OPTIONS,
+    JMP_CTL_HELP_OPTION,
+    { JMP_FIELD(struct jmp_ctl_options, version), .letter = 'V', .help = "show the version" },
+    {}
+};
+
+const struct jmp_option jmp_plain_options[] = { JMP_CTL_HELP_OPTION, {} };
+
+#define PLAIN .options = jmp_plain_options, .size = sizeof(struct jmp_ctl_options)
+
+const struct jmp_command jmp_commands[] = {
+    { .name = "get exporters", .help = "list the boards of the lab", .words = "[NAME...]", .most = UINT_MAX,
+      .options = jmp_get_exporters_options, .size = sizeof(struct jmp_get_exporters), .run = jmp_cmd_get_exporters, .word = JMP_WORD_EXPORTER },
+    { .name = "get leases", .help = "list leases", .words = "[NAME...]", .most = UINT_MAX,
+      .options = jmp_get_leases_options, .size = sizeof(struct jmp_get_leases), .run = jmp_cmd_get_leases, .word = JMP_WORD_LEASE },
+    { .name = "get drivers", .help = "list the drivers of an exporter and what they can do", .words = "[DRIVER]", .most = UINT_MAX,
+      .options = jmp_get_drivers_options, .size = sizeof(struct jmp_get_drivers), .run = jmp_cmd_get_drivers, .word = JMP_WORD_DRIVER },
+    { .name = "create lease", .help = "reserve a board", .options = jmp_create_lease_options, .size = sizeof(struct jmp_create_lease), .run = jmp_cmd_create_lease,
+      .details = "The lease is printed at once; it holds a board as soon as one is free.\n\n"
+                 "  export JMP_LEASE=$(jmpctl create lease -l board=rpi4 --duration 2h -o name)\n"
+                 "  jmpctl shell\n"
+                 "  jmpctl delete lease $JMP_LEASE" },
+    { .name = "update lease", .help = "change a lease, or hand it over", .words = "NAME", .least = 1, .most = 1,
+      .options = jmp_update_lease_options, .size = sizeof(struct jmp_update_lease), .run = jmp_cmd_update_lease, .word = JMP_WORD_LEASE },
+    { .name = "delete leases", .help = "give boards back", .words = "[NAME...]", .most = UINT_MAX,
+      .options = jmp_delete_leases_options, .size = sizeof(struct jmp_delete_leases), .run = jmp_cmd_delete_leases, .word = JMP_WORD_LEASE },
+    { .name = "shell", .help = "take a board and work with it", .words = "[-- COMMAND [ARGUMENT...]]", .most = UINT_MAX,
+      .options = jmp_shell_options, .size = sizeof(struct jmp_shell), .run = jmp_cmd_shell, .word = JMP_WORD_COMMAND, .verbatim = true,
+      .details = "Makes a lease, waits for a board, and starts a shell, or COMMAND, in which \"jmpctl DRIVER ...\" and the stock\n"
+                 "\"j DRIVER ...\" reach it. Afterwards the board is given back. With --lease or $JMP_LEASE a lease that is\n"
+                 "there already is used, and kept; without any of these, your only active lease.\n\n"
+                 "The exit code is the command's; 2 after Ctrl-C; 126 or 127 if the command cannot be started; 1 otherwise." },
+    { .name = "driver", .help = "use a driver whose name is also a command's", .words = "DRIVER VERB [ARGUMENT...]", .least = 1,
+      .most = UINT_MAX, .options = jmp_driver_options, .size = sizeof(struct jmp_ctl_options), .run = jmp_cmd_driver,
+      .word = JMP_WORD_DRIVER, .verbatim = true },
+    { .name = "logs", .help = "show what the exporter logs, until Ctrl-C", .options = jmp_logs_options,
+      .size = sizeof(struct jmp_ctl_options), .run = jmp_cmd_logs },
+    { .name = "completion", .help = "print a completion script", .words = "bash|zsh|fish", .least = 1, .most = 1, PLAIN,
+      .run = jmp_cmd_completion, .word = JMP_WORD_SHELL,
+      .details = "  source <(jmpctl completion bash)" },
+    { .name = "version", .help = "show the version", PLAIN, .run = jmp_cmd_version },
+    { .name = "help", .help = "show help", .words = "[COMMAND]", .most = 2, PLAIN, .run = jmp_cmd_help },
+    { .name = "complete", .help = "complete the last of WORDS", .words = "[WORD...]", .most = UINT_MAX, PLAIN, .run = jmp_cmd_complete,
+      .hidden = true, .verbatim = true },
+    { .name = "manual", .help = "print the manual page", PLAIN, .run = jmp_cmd_manual, .hidden = true },
+    {}
+};
+
+/* As the stock client has them, and what people type. */
+static const struct {
+    const char *alias, *name;
+    bool noun;
+} aliases[] = {
+    { "g", "get", false },          { "ls", "get", false },         { "list", "get", false },
+    { "c", "create", false },       { "d", "delete", false },       { "del", "delete", false },
+    { "rm", "delete", false },      { "remove", "delete", false },  { "sh", "shell", false },
+    { "s", "shell", false },        { "ver", "version", false },    { "v", "version", false },
+    { "e", "exporters", true },     { "exporter", "exporters", true }, { "l", "leases", true },
+    { "lease", "leases", true },    { "driver", "drivers", true },
+};
+
+const char *jmp_command_canonical(const char *word, bool noun)
+{
+    for (size_t i = 0; i < ELEMENTSOF(aliases); i++) {
+        if (aliases[i].noun == noun && strcmp(aliases[i].alias, word) == 0)
+            return aliases[i].name;
+    }
+    return word;
+}
+
+/* "lease" and "leases" are one noun, whichever the row has. */
+static bool same_noun(const char *noun, const char *word)
+{
+    return strcmp(noun, word) == 0 || strcmp(jmp_command_canonical(noun, true), jmp_command_canonical(word, true)) == 0;
+}
+
+int jmp_command_find(char *const *words, const struct jmp_command **ret, unsigned *retused, struct jmp_error *reterr)
+{
+    const char *verb = jmp_command_canonical(words[0], false);
+    const char *nouns[16] = { 0 };
+    size_t n = 0;
+
+    for (const struct jmp_command *command = jmp_commands; command->name; command++) {
+        const char *blank = strchr(command->name, ' ');
+        size_t length = blank ? (size_t)(blank - command->name) : strlen(command->name);
+
+        if (strlen(verb) != length || strncmp(verb, command->name, length) != 0)
+            continue;
+        if (!blank || (words[1] && same_noun(blank + 1, words[1]))) {
+            *ret = command;
+            *retused = blank ? 2 : 1;
+            return 0;
+        }
+        if (n + 1 < ELEMENTSOF(nouns))
+            nouns[n++] = blank + 1;
+    }
+    if (n == 0)
+        return -ENOENT;
+
+    char list[200] = "";
+    size_t used = 0;
+
+    for (size_t i = 0; i < n && used < sizeof(list); i++)
+        used += (size_t)snprintf(list + used, sizeof(list) - used, "%s%s", i ? ", " : "", nouns[i]);
+    if (words[1] && words[1][0] != '-') {
+        const char *near = jmp_nearest(words[1], nouns);
+
+        jmp_error_set(reterr, -EINVAL, "\"%s %s\" is not a command", verb, words[1]);
+        jmp_error_hint(reterr, near ? "did you mean \"%s %s\"?" : "%s what? %s", verb, near ? near : list);
+    } else {
+        jmp_error_set(reterr, -EINVAL, "%s what?", verb);
+        jmp_error_hint(reterr, "one of %s", list);
+    }
+    return -EINVAL;
+}
+
+void jmp_command_help(FILE *stream, const struct jmp_command *command)
+{
+    fprintf(stream, "Usage: jmpctl %s [OPTIONS]%s%s\n\n%c%s.\n", command->name, command->words ? " " : "",
+            command->words ? command->words : "", command->help[0] - ('a' <= command->help[0] && command->help[0] <= 'z' ? 32 : 0),
+            command->help + 1);
+    if (command->details)
+        fprintf(stream, "\n%s\n", command->details);
+    fputs("\nOptions:\n", stream);
+    jmp_options_help(stream, command->options, WIDTH);
+}
+
+void jmp_command_overview(FILE *stream)
+{
+    fputs("Usage: jmpctl [OPTIONS] COMMAND ...\n"
+          "       jmpctl [OPTIONS] DRIVER VERB ...\n"
+          "\n"
+          "Reserve a board of the lab, and use it.\n"
+          "\n"
+          "Commands:\n", stream);
+    for (const struct jmp_command *command = jmp_commands; command->name; command++) {
+        if (!command->hidden)
+            fprintf(stream, "  %-15s %s\n", command->name, command->help);
+    }
+    fputs("\n"
+          "Drivers, inside \"jmpctl shell\" or with --lease; \"jmpctl get drivers\" lists them:\n"
+          "  power on        switch a board on; also off, cycle, read\n"
+          "  serial console  talk to it; also pipe\n"
+          "  net forward-tcp 2222\n"
+          "                  reach its network on a local port\n"
+          "  board power on  drivers inside others by path; also board.power\n"
+          "\n"
+          "Options:\n", stream);
+    jmp_options_help(stream, jmp_global_options, WIDTH);
+    fputs("\n\"jmpctl COMMAND --help\" and \"jmpctl DRIVER --help\" say more.\n", stream);
+}
+
+/* Dashes that are typed, not hyphens; a dot or quote at the start of a line is no request. */
+static void put_troff(FILE *stream, const char *text)
+{
+    bool start = true;
+
+    for (; *text; text++) {
+        if (start && (*text == '.' || *text == '\''))
+            fputs("\\&", stream);
+        if (*text == '-')
+            fputs("\\-", stream);
+        else if (*text == '\\')
+            fputs("\\e", stream);
+        else
+            fputc(*text, stream);
+        start = *text == '\n';
+    }
+}
+
+static void put_options(FILE *stream, const struct jmp_option *options)
+{
+    for (; options->key; options++) {
+        char name[64];
+
+        snprintf(name, sizeof(name), "--%s", options->key);
+        for (char *c = name; *c; c++) {
+            if (*c == '_')
+                *c = '-';
+        }
+        fputs(".TP\n", stream);
+        if (options->letter)
+            fprintf(stream, "\\fB\\-%c\\fR, ", options->letter);
+        fputs("\\fB", stream);
+        put_troff(stream, name);
+        fputs("\\fR", stream);
+        if (options->type != JMP_BOOL)
+            fprintf(stream, " \\fI%s\\fR", options->value_name ? options->value_name : "VALUE");
+        fputc('\n', stream);
+        put_troff(stream, options->help);
+        if (options->words) {
+            fputs(": ", stream);
+            for (const char *const *word = options->words; *word; word++)
+                fprintf(stream, "%s%s", word == options->words ? "" : ", ", *word);
+        }
+        if (options->preset && options->type != JMP_BOOL) {
+            fputs(" (default: ", stream);
+            put_troff(stream, options->preset);
+            fputc(')', stream);
+        }
+        fputs(".\n", stream);
+    }
+}
+
+void jmp_command_manual(FILE *stream)
+{
+    fputs(".\\\" SPDX-License-Identifier: Apache-2.0\n"
+          ".\\\" Written by \"jmpctl manual\" from the table of commands.\n"
+          ".TH JMPCTL 1\n"
+          ".SH NAME\njmpctl \\- reserve a board of a Jumpstarter lab, and use it\n"
+          ".SH SYNOPSIS\n"
+          ".B jmpctl\n[\\fIOPTIONS\\fR] \\fICOMMAND\\fR ...\n.br\n"
+          ".B jmpctl\n[\\fIOPTIONS\\fR] \\fIDRIVER VERB\\fR ...\n"
+          ".SH DESCRIPTION\n"
+          ".B jmpctl\nlists the boards of a lab, reserves them, and works with the drivers of the board that a lease holds.\n"
+          "It reads the same client configuration as the stock\n.BR jmp ,\nand inside its shell the stock\n.B j\nworks as well.\n"
+          ".SH OPTIONS\nThese come before the command; commands that need them take them as their own options too.\n", stream);
+    put_options(stream, jmp_global_options);
+    fputs(".SH COMMANDS\n", stream);
+    for (const struct jmp_command *command = jmp_commands; command->name; command++) {
+        if (command->hidden)
+            continue;
+        fprintf(stream, ".SS jmpctl %s [OPTIONS]%s", command->name, command->words ? " " : "");
+        if (command->words)
+            put_troff(stream, command->words);
+        fprintf(stream, "\n%c%s.\n", command->help[0] - ('a' <= command->help[0] && command->help[0] <= 'z' ? 32 : 0),
+                command->help + 1);
+        if (command->details) {
+            fputs(".PP\n.nf\n", stream);
+            put_troff(stream, command->details);
+            fputs("\n.fi\n", stream);
+        }
+        put_options(stream, command->options);
+    }
+    fputs(".SH DRIVERS\n"
+          "A driver is named as the exporter names it; one inside another by its path, as words or with dots.\n"
+          "What it can do depends on its kind; \\fBjmpctl get drivers\\fR lists it. Every driver takes\n"
+          "\\fBcall\\fR \\fIMETHOD\\fR [\\fIARGUMENT\\fR...] and \\fBstream\\fR \\fIMETHOD\\fR [\\fIARGUMENT\\fR...], with arguments as JSON\n"
+          "(what is no JSON is a string).\n"
+          ".PP\n"
+          "A driver is looked for in the exporter of \\fB\\-\\-tls\\-grpc\\fR, \\fB\\-\\-lease\\fR, \\fB$JUMPSTARTER_HOST\\fR (set inside\n"
+          "\\fBjmpctl shell\\fR) or \\fB$JMP_LEASE\\fR, the first of these that is given.\n"
+          ".SH ENVIRONMENT\n"
+          ".TP\n.B JMP_LEASE\nthe lease to use\n"
+          ".TP\n.B JUMPSTARTER_HOST\nthe exporter's socket, or HOST:PORT\n"
+          ".TP\n.BR JMP_GRPC_INSECURE ,\\  JMP_GRPC_PASSPHRASE\nhow to reach an exporter at HOST:PORT\n"
+          ".TP\n.BR JMP_NAMESPACE ,\\  JMP_NAME ,\\  JMP_ENDPOINT ,\\  JMP_TOKEN\na client configuration, instead of a file\n"
+          ".TP\n.B JMP_CLIENT_CONFIG_HOME\nwhere client configurations are\n"
+          ".SH EXIT STATUS\n"
+          "0 on success, 1 on errors, 2 for a wrong command line and after Ctrl\\-C. \\fBjmpctl shell\\fR ends with the code of its\n"
+          "command.\n", stream);
+}

@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Completion: the scripts only ask "jmpctl complete WORDS...", the last of which is being typed. */
+#include <signal.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "ctl/ctl.h"
+#include "ctl/verbs.h"
+
+#define ANSWER_TIMEOUT 2u   /* seconds */
+
+struct completion {
+    struct jmp_ctl *ctl;
+    char **words;            /* before the last */
+    const char *last;
+};
+
+/* One word to choose from; what a shell would take apart or a terminal act on is left out. */
+static void offer(const struct completion *completion, const char *word)
+{
+    if (strncmp(word, completion->last, strlen(completion->last)) != 0)
+        return;
+    for (const char *c = word; *c; c++) {
+        if ((unsigned char)*c <= ' ' || *c == 0x7f || strchr("'\"`$\\;&|<>(){}*?!", *c))
+            return;
+    }
+    puts(word);
+}
+
+static void offer_options(const struct completion *completion, const struct jmp_option *options)
+{
+    for (; options->key; options++) {
+        char name[64];
+
+        snprintf(name, sizeof(name), "--%s", options->key);
+        for (char *c = name; *c; c++) {
+            if (*c == '_')
+                *c = '-';
+        }
+        offer(completion, name);
+    }
+}
+
+static const struct jmp_option *find_option(const struct jmp_option *options, const char *word)
+{
+    for (; options->key; options++) {
+        const char *key = options->key, *c = word + 2;
+
+        if (word[0] == '-' && word[1] == options->letter && !word[2] && options->letter)
+            return options;
+        if (strncmp(word, "--", 2) != 0)
+            continue;
+        while (*key && (*key == *c || (*key == '_' && *c == '-'))) {
+            key++;
+            c++;
+        }
+        if (!*key && !*c)
+            return options;
+    }
+    return NULL;
+}
+
+static void offer_exporters(const struct completion *completion)
+{
+    _cleanup_(jmp_tree_freep) struct jmp_tree *tree = NULL;
+    struct jmp_exporters exporters;
+
+    if (jmp_tree_new(0, &tree) < 0 || jmp_ctl_need_controller(completion->ctl, NULL) < 0 ||
+        jmp_controller_client_exporters(completion->ctl->controller, NULL, false, tree, &exporters, NULL) < 0)
+        return;
+    for (size_t i = 0; i < exporters.count; i++)
+        offer(completion, exporters.items[i].name);
+}
+
+static void offer_leases(const struct completion *completion)
+{
+    _cleanup_(jmp_tree_freep) struct jmp_tree *tree = NULL;
+    struct jmp_leases leases;
+
+    if (jmp_tree_new(0, &tree) < 0 || jmp_ctl_need_controller(completion->ctl, NULL) < 0 ||
+        jmp_controller_client_leases(completion->ctl->controller, NULL, NULL, false, tree, &leases, NULL) < 0)
+        return;
+    for (size_t i = 0; i < leases.count; i++) {
+        if (strcmp(leases.items[i].client, completion->ctl->config->name) == 0)
+            offer(completion, leases.items[i].name);
+    }
+}
+
+/* The word behind an option. */
+static void offer_value(const struct completion *completion, const struct jmp_option *option)
+{
+    for (const char *const *word = option->words; word && *word; word++)
+        offer(completion, *word);
+    if (strcmp(option->key, "name") == 0)
+        offer_exporters(completion);
+    else if (strcmp(option->key, "lease") == 0)
+        offer_leases(completion);
+    else if (strcmp(option->key, "with") == 0) {
+        offer(completion, "leases");
+        offer(completion, "online");
+        offer(completion, "status");
+    }
+}
+
+static void offer_driver(const struct completion *completion, char **words)
+{
+    struct jmp_ctl *ctl = completion->ctl;
+    const struct jmp_verb *verb;
+    struct jmp_driver_ref *ref;
+    unsigned used = 0;
+
+    if (jmp_ctl_need_session(ctl, NULL) < 0)
+        return;
+    ref = ctl->drivers->root;
+    if (words[0] && jmp_driver_tree_find(ctl->drivers, words, &ref, &used, NULL) < 0)
+        return;
+    words += used;
+    if (!words[0]) {
+        for (struct jmp_driver_ref *child = ref->first; child; child = child->next)
+            offer(completion, child->name);
+        for (verb = jmp_verbs; used > 0 && verb->name; verb++) {
+            if (verb->families & jmp_verbs_of(ref))
+                offer(completion, verb->name);
+        }
+        return;
+    }
+    if (jmp_verb_find(ref, words[0], &verb, NULL) < 0)
+        return;
+    while (words[1])
+        words++;
+    if (find_option(verb->options, words[0]) && find_option(verb->options, words[0])->type != JMP_BOOL)
+        offer_value(completion, find_option(verb->options, words[0]));
+    else if (*completion->last == '-')
+        offer_options(completion, verb->options);
+    else if (strcmp(verb->name, "wait-for-edge") == 0) {
+        offer(completion, "rising");
+        offer(completion, "falling");
+    }
+}
+
+static void offer_first(const struct completion *completion)
+{
+    const char *before = "";
+
+    for (const struct jmp_command *command = jmp_commands; command->name; command++) {
+        size_t length = strcspn(command->name, " ");
+        char word[32];
+
+        snprintf(word, sizeof(word), "%.*s", (int)length, command->name);
+        if (!command->hidden && strcmp(word, before) != 0)
+            offer(completion, word);
+        before = strchr(command->name, ' ') ? strndupa(word, length) : "";
+    }
+    offer_driver(completion, (char *[]){ NULL });
+}
+
+static void offer_nouns(const struct completion *completion, const char *verb)
+{
+    for (const struct jmp_command *command = jmp_commands; command->name; command++) {
+        const char *blank = strchr(command->name, ' ');
+
+        if (blank && strlen(verb) == (size_t)(blank - command->name) && strncmp(verb, command->name, strlen(verb)) == 0)
+            offer(completion, blank + 1);
+    }
+}
+
+static void offer_argument(const struct completion *completion, const struct jmp_command *command, char **words)
+{
+    switch (command->word) {
+    case JMP_WORD_EXPORTER:
+        offer_exporters(completion);
+        break;
+    case JMP_WORD_LEASE:
+        offer_leases(completion);
+        break;
+    case JMP_WORD_DRIVER:
+        offer_driver(completion, words);
+        break;
+    case JMP_WORD_SHELL:
+        offer(completion, "bash");
+        offer(completion, "zsh");
+        offer(completion, "fish");
+        break;
+    case JMP_WORD_COMMAND:
+    case JMP_WORD_NONE:
+        break;
+    }
+}
+
+static void on_alarm(int signal) { _exit(0); }
+
+int jmp_cmd_complete(struct jmp_ctl *ctl, void *object, char **words, struct jmp_error *reterr)
+{
+    struct completion completion = { .ctl = ctl, .words = words, .last = "" };
+    const struct jmp_command *command = NULL;
+    const struct jmp_option *option;
+    unsigned n = 0, used = 0, at = 0;
+    int r;
+
+    ctl->quiet = true;
+    /* Whoever types does not wait for a controller that is away. */
+    signal(SIGALRM, on_alarm);
+    alarm(ANSWER_TIMEOUT);
+    while (words[n])
+        n++;
+    if (n > 0) {
+        completion.last = words[n - 1];
+        words[n - 1] = NULL;
+        n--;
+    }
+
+    /* Options before the command. */
+    while (words[at] && words[at][0] == '-') {
+        option = find_option(jmp_global_options, words[at]);
+        if (option && option->type != JMP_BOOL) {
+            if (!words[at + 1]) {
+                offer_value(&completion, option);
+                return 0;
+            }
+            if (strcmp(option->key, "lease") == 0)
+                ctl->options.lease = words[at + 1];
+            else if (strcmp(option->key, "client") == 0)
+                ctl->options.client = words[at + 1];
+            else if (strcmp(option->key, "client_config") == 0)
+                ctl->options.client_config = words[at + 1];
+            at++;
+        }
+        at++;
+    }
+    words += at;
+    if (!words[0]) {
+        if (*completion.last == '-')
+            offer_options(&completion, jmp_global_options);
+        else
+            offer_first(&completion);
+        return 0;
+    }
+
+    r = jmp_command_find(words, &command, &used, NULL);
+    if (r == -ENOENT) {
+        offer_driver(&completion, words);
+        return 0;
+    }
+    if (r < 0) {
+        if (!words[1])
+            offer_nouns(&completion, jmp_command_canonical(words[0], false));
+        return 0;
+    }
+    words += used;
+    n = 0;
+    while (words[n])
+        n++;
+    option = n > 0 ? find_option(command->options, words[n - 1]) : NULL;
+    if (option && option->type != JMP_BOOL)
+        offer_value(&completion, option);
+    else if (*completion.last == '-')
+        offer_options(&completion, command->options);
+    else
+        offer_argument(&completion, command, words);
+    return 0;
+}
+
+static const char bash_script[] =
+    "# bash completion for jmpctl\n"
+    "_jmpctl() {\n"
+    "    local words\n"
+    "    mapfile -t words < <(jmpctl complete \"${COMP_WORDS[@]:1:COMP_CWORD}\" 2>/dev/null)\n"
+    "    COMPREPLY=(\"${words[@]}\")\n"
+    "}\n"
+    "complete -o default -F _jmpctl jmpctl\n";
+
+static const char zsh_script[] =
+    "#compdef jmpctl\n"
+    "_jmpctl() {\n"
+    "    local -a words_\n"
+    "    words_=(\"${(@f)$(jmpctl complete \"${(@)words[2,$CURRENT]}\" 2>/dev/null)}\")\n"
+    "    if [[ -n \"${words_[1]}\" ]]; then compadd -- \"${words_[@]}\"; else _files; fi\n"
+    "}\n"
+    "compdef _jmpctl jmpctl\n";
+
+static const char fish_script[] =
+    "# fish completion for jmpctl\n"
+    "function __jmpctl_complete\n"
+    "    set -l words (commandline -opc) (commandline -ct)\n"
+    "    jmpctl complete $words[2..-1] 2>/dev/null\n"
+    "end\n"
+    "complete -c jmpctl -a '(__jmpctl_complete)'\n";
+
+int jmp_cmd_completion(struct jmp_ctl *ctl, void *object, char **words, struct jmp_error *reterr)
+{
+    static const struct {
+        const char *shell, *script;
+    } scripts[] = { { "bash", bash_script }, { "zsh", zsh_script }, { "fish", fish_script } };
+
+    for (size_t i = 0; i < ELEMENTSOF(scripts); i++) {
+        if (strcmp(scripts[i].shell, words[0]) == 0) {
+            fputs(scripts[i].script, stdout);
+            return 0;
+        }
+    }
+    return jmp_ctl_usage(ctl, reterr, "\"%s\" is none of bash, zsh, fish", words[0]);
+}
+
+int jmp_cmd_manual(struct jmp_ctl *ctl, void *object, char **words, struct jmp_error *reterr)
+{
+    jmp_command_manual(stdout);
+    return 0;
+}
+
+int jmp_cmd_version(struct jmp_ctl *ctl, void *object, char **words, struct jmp_error *reterr)
+{
+    puts("jmpctl " JMP_VERSION);
+    return 0;
+}
+
+int jmp_cmd_help(struct jmp_ctl *ctl, void *object, char **words, struct jmp_error *reterr)
+{
+    const struct jmp_command *command;
+    unsigned used;
+    int r;
+
+    if (!words[0]) {
+        jmp_command_overview(stdout);
+        return 0;
+    }
+    r = jmp_command_find(words, &command, &used, reterr);
+    if (r == 0) {
+        jmp_command_help(stdout, command);
+        return 0;
+    }
+    ctl->usage = true;
+    if (r == -ENOENT) {
+        jmp_error_set(reterr, r, "\"%s\" is not a command", words[0]);
+        jmp_error_hint(reterr, "\"jmpctl help\" lists them; for a driver, \"jmpctl %s --help\"", words[0]);
+    }
+    return r;
+}

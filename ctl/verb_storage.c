@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The verbs that move images */
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/writer.h"
+#include "client/resource_client.h"
+#include "ctl/ctl.h"
+#include "ctl/verb_run.h"
+
+/* After the call has returned, the rest of the bytes is on its way. */
+#define FINISH_TIMEOUT (60 * JMP_USEC_PER_SEC)
+
+static const char *const compressions[] = { "gzip", "xz", "bz2", "zstd", NULL };
+
+#define COMPRESSION_OPTION(s) \
+    { JMP_FIELD(s, compression), .words = compressions, .value_name = "FORMAT", .help = "how FILE is compressed" }
+
+const struct jmp_option jmp_verb_file_options[] = {
+    COMPRESSION_OPTION(struct jmp_verb_file),
+    { JMP_FIELD(struct jmp_verb_file, help), .letter = 'h', .help = "show this help" },
+    {}
+};
+
+const struct jmp_option jmp_verb_flash_options[] = {
+    { .key = "target", .type = JMP_STRINGS, .offset = offsetof(struct jmp_verb_flash, target), .letter = 't', .value_name = "NAME:FILE",
+      .help = "write FILE to the part NAME" },
+    COMPRESSION_OPTION(struct jmp_verb_flash),
+    { JMP_FIELD(struct jmp_verb_flash, help), .letter = 'h', .help = "show this help" },
+    {}
+};
+
+const struct jmp_option jmp_verb_dump_options[] = {
+    { JMP_FIELD(struct jmp_verb_dump, target), .value_name = "NAME", .help = "read the part NAME" },
+    COMPRESSION_OPTION(struct jmp_verb_dump),
+    { JMP_FIELD(struct jmp_verb_dump, help), .letter = 'h', .help = "show this help" },
+    {}
+};
+
+struct transfer {
+    const char *method;                      /* called with the handle */
+    const char *file, *compression;
+    enum jmp_resource_direction direction;
+    bool has_target;                         /* a second argument, which may be null */
+    const char *target;
+};
+
+struct progress {
+    uint64_t size, shown;                    /* size 0: not known */
+};
+
+/* On a terminal, ten times a second at most. */
+static void on_progress(uint64_t bytes, void *user)
+{
+    struct progress *progress = user;
+    uint64_t now = jmp_now();
+
+    if (now - progress->shown < JMP_USEC_PER_SEC / 10)
+        return;
+    progress->shown = now;
+    if (progress->size > 0)
+        fprintf(stderr, "\r%5.1f %%  %.1f MiB ", 100.0 * (double)bytes / (double)progress->size, (double)bytes / 1048576);
+    else
+        fprintf(stderr, "\r%.1f MiB ", (double)bytes / 1048576);
+}
+
+static int open_file(const struct transfer *transfer, uint64_t *retsize, struct jmp_error *reterr)
+{
+    struct stat info;
+    int fd;
+
+    if (transfer->direction == JMP_RESOURCE_UPLOAD)
+        fd = open(transfer->file, O_RDONLY | O_CLOEXEC);
+    else
+        fd = open(transfer->file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (fd < 0) {
+        int r = -errno;
+
+        jmp_error_set(reterr, r, "cannot be opened: %s", strerror(-r));
+        jmp_error_at(reterr, transfer->file, 0, 0, NULL);
+        return r;
+    }
+    *retsize = fstat(fd, &info) == 0 && S_ISREG(info.st_mode) ? (uint64_t)info.st_size : 0;
+    return fd;
+}
+
+/* What the exporter fetches itself: no bytes pass through here. */
+static int url_handle(const char *url, struct jmp_writer *writer, const struct jmp_node **ret)
+{
+    jmp_writer_begin_map(writer);
+    jmp_writer_key(writer, "kind");
+    jmp_writer_string(writer, "presigned_request");
+    jmp_writer_key(writer, "headers");
+    jmp_writer_begin_map(writer);
+    jmp_writer_end_map(writer);
+    jmp_writer_key(writer, "url");
+    jmp_writer_string(writer, url);
+    jmp_writer_key(writer, "method");
+    jmp_writer_string(writer, "GET");
+    jmp_writer_end_map(writer);
+    return jmp_writer_finish(writer, ret);
+}
+
+static int call(struct jmp_ctl *ctl, const struct jmp_driver_ref *driver, const struct transfer *transfer,
+                const struct jmp_node *handle, struct jmp_tree *tree, struct jmp_writer *writer, struct jmp_error *reterr)
+{
+    const struct jmp_node *args;
+    int r;
+
+    jmp_writer_begin_list(writer);
+    jmp_writer_node(writer, handle);
+    if (transfer->has_target)
+        jmp_writer_string(writer, transfer->target);
+    jmp_writer_end_list(writer);
+    r = jmp_writer_finish(writer, &args);
+    if (r < 0)
+        return jmp_error_set(reterr, r, "%m");
+    return jmp_verb_method(ctl, driver, transfer->method, args, tree, NULL, reterr);
+}
+
+static bool is_url(const char *file) { return strncmp(file, "http://", 7) == 0 || strncmp(file, "https://", 8) == 0; }
+
+static int move(struct jmp_ctl *ctl, const struct jmp_driver_ref *driver, const struct transfer *transfer, struct jmp_error *reterr)
+{
+    struct jmp_resource_options options = {
+        .uuid = driver->uuid, .encoding = transfer->compression, .direction = transfer->direction };
+    _cleanup_(jmp_resource_client_freep) struct jmp_resource_client *resource = NULL;
+    _cleanup_(jmp_writer_freep) struct jmp_writer *writer = NULL;
+    _cleanup_(jmp_tree_freep) struct jmp_tree *tree = NULL;
+    _cleanup_close_ int fd = -EBADF;
+    struct progress progress = { 0 };
+    const struct jmp_node *handle;
+    int r;
+
+    r = jmp_tree_new(0, &tree);
+    if (r >= 0)
+        r = jmp_writer_new(tree, &writer);
+    if (r < 0)
+        return jmp_error_set(reterr, r, "%m");
+    if (transfer->direction == JMP_RESOURCE_UPLOAD && is_url(transfer->file)) {
+        if (transfer->compression)
+            return jmp_ctl_usage(ctl, reterr, "--compression is for files, not for URLs");
+        r = url_handle(transfer->file, writer, &handle);
+        return r < 0 ? jmp_error_set(reterr, r, "the URL cannot be sent: %m")
+                     : call(ctl, driver, transfer, handle, tree, writer, reterr);
+    }
+
+    fd = open_file(transfer, &progress.size, reterr);
+    if (fd < 0)
+        return fd;
+    options.fd = fd;
+    if (jmp_ctl_is_terminal(ctl)) {
+        options.progress = on_progress;
+        options.user = &progress;
+    }
+    r = jmp_resource_client_open(ctl->session, &options, &resource, reterr);
+    if (r < 0) {
+        if (r != -ECANCELED)
+            jmp_error_prefix(reterr, "%s", driver->path);
+        return r;
+    }
+    r = call(ctl, driver, transfer, jmp_resource_client_handle(resource), tree, writer, reterr);
+    if (r >= 0) {
+        r = jmp_resource_client_finish(resource, FINISH_TIMEOUT, reterr);
+        if (r < 0 && r != -ECANCELED)
+            jmp_error_prefix(reterr, "%s: %s", driver->path, transfer->file);
+    }
+    if (progress.shown)
+        fprintf(stderr, "\r%.1f MiB%s          \n", (double)jmp_resource_client_bytes(resource) / 1048576, r < 0 ? ", then it failed" : "");
+    return r;
+}
+
+JMP_VERB_RUN(jmp_verb_upload)
+{
+    const struct jmp_verb_file *options = object;
+
+    return move(ctl, driver, &(const struct transfer){ .method = "write", .file = words[0], .compression = options->compression,
+                                                       .direction = JMP_RESOURCE_UPLOAD }, reterr);
+}
+
+JMP_VERB_RUN(jmp_verb_download)
+{
+    const struct jmp_verb_file *options = object;
+
+    return move(ctl, driver, &(const struct transfer){ .method = "read", .file = words[0], .compression = options->compression,
+                                                       .direction = JMP_RESOURCE_DOWNLOAD }, reterr);
+}
+
+/* The storage goes to the board again, also when the transfer failed. */
+static int between(struct jmp_ctl *ctl, const struct jmp_driver_ref *driver, const struct transfer *transfer, struct jmp_error *reterr)
+{
+    _cleanup_(jmp_tree_freep) struct jmp_tree *tree = NULL;
+    struct jmp_error error = { 0 };
+    int r, back;
+
+    r = jmp_tree_new(0, &tree);
+    if (r < 0)
+        return jmp_error_set(reterr, r, "%m");
+    r = jmp_verb_method(ctl, driver, "host", NULL, tree, NULL, reterr);
+    if (r < 0)
+        return r;
+    r = move(ctl, driver, transfer, reterr);
+    jmp_client_resume(ctl->client);
+    back = jmp_verb_method(ctl, driver, "dut", NULL, tree, NULL, &error);
+    if (back < 0 && r >= 0) {
+        if (reterr)
+            *reterr = error;
+        return back;
+    }
+    if (back < 0 && !ctl->quiet)
+        jmp_error_print(stderr, "jmpctl", &error);
+    return r;
+}
+
+JMP_VERB_RUN(jmp_verb_mux_flash)
+{
+    const struct jmp_verb_file *options = object;
+
+    return between(ctl, driver, &(const struct transfer){ .method = "write", .file = words[0], .compression = options->compression,
+                                                          .direction = JMP_RESOURCE_UPLOAD }, reterr);
+}
+
+JMP_VERB_RUN(jmp_verb_mux_dump)
+{
+    const struct jmp_verb_file *options = object;
+
+    return between(ctl, driver, &(const struct transfer){ .method = "read", .file = words[0], .compression = options->compression,
+                                                          .direction = JMP_RESOURCE_DOWNLOAD }, reterr);
+}
+
+static int flash_target(struct jmp_ctl *ctl, const struct jmp_driver_ref *driver, const char *spec, const char *compression,
+                        struct jmp_error *reterr)
+{
+    const char *colon = strchr(spec, ':');
+    _cleanup_free_ char *name = NULL;
+
+    if (!colon || colon == spec || !colon[1])
+        return jmp_ctl_usage(ctl, reterr, "--target: \"%s\" is not of the form NAME:FILE", spec);
+    name = strndup(spec, (size_t)(colon - spec));
+    if (!name)
+        return jmp_error_set(reterr, -ENOMEM, "%m");
+    return move(ctl, driver, &(const struct transfer){ .method = "flash", .file = colon + 1, .compression = compression,
+                                                       .direction = JMP_RESOURCE_UPLOAD, .has_target = true, .target = name }, reterr);
+}
+
+JMP_VERB_RUN(jmp_verb_flash)
+{
+    const struct jmp_verb_flash *options = object;
+    int r;
+
+    if (!words[0] == !options->target)
+        return jmp_ctl_usage(ctl, reterr, "%s flash: give either FILE or --target NAME:FILE", driver->path);
+    JMP_NODE_EACH(node, options->target) {
+        r = flash_target(ctl, driver, jmp_node_string(node), options->compression, reterr);
+        if (r < 0)
+            return r;
+    }
+    if (!words[0])
+        return 0;
+    return move(ctl, driver, &(const struct transfer){ .method = "flash", .file = words[0], .compression = options->compression,
+                                                       .direction = JMP_RESOURCE_UPLOAD, .has_target = true }, reterr);
+}
+
+JMP_VERB_RUN(jmp_verb_dump)
+{
+    const struct jmp_verb_dump *options = object;
+
+    return move(ctl, driver, &(const struct transfer){ .method = "dump", .file = words[0], .compression = options->compression,
+                                                       .direction = JMP_RESOURCE_DOWNLOAD, .has_target = true,
+                                                       .target = options->target }, reterr);
+}

@@ -7,6 +7,7 @@
 #include "agent/check.h"
 #include "base/log.h"
 #include "base/option.h"
+#include "base/process.h"
 #include "config/paths.h"
 
 #define PROGRAM "jmp-agent"
@@ -153,7 +154,7 @@ static int command_run(const struct flags *flags, char **words, const struct com
     struct jmp_error error = JMP_ERROR_INIT;
     struct jmp_problems problems = { 0 };
     _cleanup_free_ char *path = NULL;
-    int status;
+    int status, r;
 
     if (!flags->exporter == !flags->exporter_config)
         return usage(command, "give either --exporter NAME or --exporter-config FILE");
@@ -164,6 +165,9 @@ static int command_run(const struct flags *flags, char **words, const struct com
         status = find_config(flags, &path);
     if (status != EXIT_ORDERLY)
         return status;
+    r = jmp_process_raise_descriptors();
+    if (r < 0)
+        jmp_log(JMP_LOG_WARNING, FIELDS(.error = r), "the limit of open files stays as it is");
     if (listen.listen && jmp_listener_load(&listen, &listener, &error) < 0)
         return complain(&error, EXIT_FAILED);
 

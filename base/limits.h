@@ -21,3 +21,4 @@
 #define JMP_NAME_MAX 253u                         /* names of objects, DNS-1123 subdomains */
 #define JMP_LOG_RING 1024u                        /* log records kept for LogStream readers */
 #define JMP_CONSOLE_RING (1024u * 1024)           /* bytes of console output kept for slow viewers */
+#define JMP_DESCRIPTORS_MAX 65536u               /* open at once, where the system lets us; some programs walk up to the limit */

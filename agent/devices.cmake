@@ -15,3 +15,5 @@ if(JMP_BUILD_TESTS)
     jmp_test(agent-coder-test coder_test.c LIBS jmp-device-bench)
     jmp_fuzz(agent-coder-fuzz coder_fuzz.c LIBS jmp-devices CORPUS ${CMAKE_SOURCE_DIR}/tests/corpus/coder)
 endif()
+
+include(${CMAKE_SOURCE_DIR}/cmake/driver-headers.cmake)

@@ -16,8 +16,9 @@
 #define REQUEST_HEADER "request"
 #define REQUEST_MAX 4096u
 #define REQUEST_MEMORY (64u * 1024)
-/* After the client has gone a driver reads what is left, up to its end of file; then it is told to stop. */
-#define DRAIN_LIMIT (2 * JMP_USEC_PER_SEC)
+/* After the client has gone a driver reads what is left, up to its end of file; then it is told to stop. What fits into
+ * the sockets on the way to a serial port takes nearly so long at 115200 baud. */
+#define DRAIN_LIMIT (20 * JMP_USEC_PER_SEC)
 
 struct stream {
     struct jmp_rpc *rpc;             /* until the pump has it, and while there is none */

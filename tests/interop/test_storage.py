@@ -236,5 +236,5 @@ class TestFlasher:
         packed = place.file("disk.img.xz", lzma.compress(IMAGE))
         shell(f"set -e; cd {place.root}; j storage flash {source}; j storage dump back.img; cmp {source} back.img;"
               f"j storage flash --compression xz {packed}; j storage dump back.img; cmp {source} back.img;"
-              + ("j storage dump --compression gzip back.gz; zcat back.gz | cmp {source} -" if exporter.native else ""),
+              + (f"j storage dump --compression gzip back.gz; zcat back.gz | cmp {source} -" if exporter.native else ""),
               endpoint=flasher.endpoint).ok()

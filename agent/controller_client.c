@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "agent/redact.h"
 #include "agent/report_service.h"
 #include "base/backoff.h"
 #include "base/log.h"
@@ -12,9 +13,10 @@
 #define UNARY_TIMEOUT (30 * JMP_USEC_PER_SEC)
 #define GOODBYE_TIMEOUT (1 * JMP_USEC_PER_SEC)
 /*
- * When is Listen up? A Go controller sends the response headers of a stream with its first message, so there is nothing to
- * wait for. But our request is on its way once flow control has taken it, on the same connection as the report that
- * follows; what is needed is that the controller's handler has had its turn. Ours sends headers at once, which ends this.
+ * When is Listen up? A Go controller sends the response headers of a stream with its first message, so there is nothing
+ * to wait for. But our request is on its way once flow control has taken it, on the same connection as the report that
+ * follows; what is left is that the controller's handler has its turn, for which we wait a little. Our own service
+ * sends headers at once, which ends the wait.
  */
 #define LISTEN_SETTLES (10 * JMP_USEC_PER_MSEC)
 #define LISTEN_ANSWERED (1 * JMP_USEC_PER_MSEC)
@@ -141,7 +143,7 @@ static void lost(struct jmp_controller *c, const char *what, const struct jmp_st
 {
     /* A controller that is away for an hour is one line, not a thousand. */
     jmp_log(c->told_of_failure ? JMP_LOG_DEBUG : JMP_LOG_WARNING, fields(c), "%s with %s: %s: %s; trying again", what,
-            c->options.channel.endpoint, jmp_code_name(status->code), status->text);
+            c->options.channel.endpoint, jmp_code_name(status->code), JMP_REDACT(status->text));
     if (!c->told_of_failure)
         c->events->changed("trying to reach the controller", c->user);
     c->told_of_failure = true;
@@ -256,15 +258,16 @@ static void on_status_closed(struct jmp_rpc *rpc, const struct jmp_status *statu
     struct jmp_controller *c = user;
 
     c->status_rpc = NULL;
-    /* A watch that broke in the controller is routine. A connection that broke may have been to one that now has forgotten
-     * us, and a stream that said nothing is no better. */
+    /* A watch that broke in the controller is routine. A connection that broke may have been to one that now has
+     * forgotten us, and a stream that said nothing is no better. */
     if (status->code == JMP_UNAVAILABLE || !c->heard)
         c->registered = false;
     if (c->heard)
         jmp_backoff_lasted(&c->backoff, jmp_now() - c->status_opened);
     c->heard = false;
     if (c->registered) {
-        jmp_log(JMP_LOG_DEBUG, fields(c), "the status stream ended: %s: %s", jmp_code_name(status->code), status->text);
+        jmp_log(JMP_LOG_DEBUG, fields(c), "the status stream ended: %s: %s", jmp_code_name(status->code),
+                JMP_REDACT(status->text));
         retry_later(c);
     } else {
         lost(c, "the connection broke", status);
@@ -327,15 +330,15 @@ static void on_reported(const struct jmp_status *status, const ProtobufCMessage 
 
     /* Whatever the code: a lost AVAILABLE would leave this exporter without leases for ever. */
     jmp_log(JMP_LOG_WARNING, fields(c), "status %s was not taken: %s: %s",
-            jmp_exporter_status_name(c->reports[0].status), jmp_code_name(status->code), status->text);
+            jmp_exporter_status_name(c->reports[0].status), jmp_code_name(status->code), JMP_REDACT(status->text));
     if (c->report_count > 1)
         drop_report(c, 0);   /* a newer one replaces it */
     if (jmp_timer_start(c->loop, &c->report_retry, jmp_backoff_next(&c->report_backoff), on_report_retry) < 0)
         jmp_log(JMP_LOG_CRITICAL, fields(c), "no timer: the status is not reported again");
 }
 
-static int send_report(struct jmp_controller *c, unsigned call, const struct report *report, bool release, uint64_t timeout,
-                       void (*done)(const struct jmp_status *, const ProtobufCMessage *, void *))
+static int send_report(struct jmp_controller *c, unsigned call, const struct report *report, bool release,
+                       uint64_t timeout, void (*done)(const struct jmp_status *, const ProtobufCMessage *, void *))
 {
     Jumpstarter__V1__ReportStatusRequest request = JUMPSTARTER__V1__REPORT_STATUS_REQUEST__INIT;
 
@@ -450,7 +453,7 @@ static void on_listen_closed(struct jmp_rpc *rpc, const struct jmp_status *statu
     jmp_timer_stop(&c->listen_up);
     jmp_backoff_lasted(&c->listen_backoff, jmp_now() - c->listen_opened);
     jmp_log(c->heard ? JMP_LOG_WARNING : JMP_LOG_DEBUG, fields(c), "listening for clients ended: %s: %s; trying again",
-            jmp_code_name(status->code), status->text);
+            jmp_code_name(status->code), JMP_REDACT(status->text));
     listen_again(c);
 }
 
@@ -526,7 +529,8 @@ static void on_released(const struct jmp_status *status, const ProtobufCMessage 
     case JMP_UNAUTHENTICATED:
     case JMP_UNIMPLEMENTED:
         if (!c->old_release) {
-            jmp_log(JMP_LOG_INFO, fields(c), "the controller knows no release by exporters (%s)", jmp_code_name(status->code));
+            jmp_log(JMP_LOG_INFO, fields(c), "the controller knows no release by exporters (%s)",
+                    jmp_code_name(status->code));
             c->old_release = true;
             send_release(c);
             return;
@@ -536,7 +540,7 @@ static void on_released(const struct jmp_status *status, const ProtobufCMessage 
         if (!c->release)
             break;
         jmp_log(JMP_LOG_WARNING, FIELDS(.lease = c->release), "the lease was not released: %s: %s",
-                jmp_code_name(status->code), status->text);
+                jmp_code_name(status->code), JMP_REDACT(status->text));
         if (!c->leaving &&
             jmp_timer_start(c->loop, &c->release_retry, jmp_backoff_next(&c->release_backoff), on_release_retry) < 0)
             jmp_log(JMP_LOG_CRITICAL, fields(c), "no timer: the lease is not released");
@@ -567,7 +571,8 @@ static void send_release(struct jmp_controller *c)
         request.name = c->release;
         r = unary(c, CALL_RELEASE, &jmp_controller_release_lease, timeout, &request.base, on_released);
     }
-    if (r < 0 && jmp_timer_start(c->loop, &c->release_retry, jmp_backoff_next(&c->release_backoff), on_release_retry) < 0)
+    if (r < 0 &&
+        jmp_timer_start(c->loop, &c->release_retry, jmp_backoff_next(&c->release_backoff), on_release_retry) < 0)
         jmp_log(JMP_LOG_CRITICAL, fields(c), "no timer: the lease is not released");
 }
 
@@ -603,7 +608,7 @@ static void on_unregistered(const struct jmp_status *status, const ProtobufCMess
     if (!landed(c, CALL_UNREGISTER))
         return;
     jmp_log(status->code == JMP_OK ? JMP_LOG_INFO : JMP_LOG_WARNING, fields(c), "unregistered: %s%s%s",
-            jmp_code_name(status->code), *status->text ? ": " : "", status->text);
+            jmp_code_name(status->code), *status->text ? ": " : "", JMP_REDACT(status->text));
     gone(c);
 }
 

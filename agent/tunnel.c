@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "agent/redact.h"
 #include "base/log.h"
 #include "rpc/pump.h"
 
@@ -68,7 +69,7 @@ static void on_closed(struct jmp_pump *pump, const struct jmp_status *status, vo
         jmp_log(JMP_LOG_DEBUG, FIELDS(.endpoint = endpoint), "tunnel closed: %s", jmp_code_name(status->code));
     else
         jmp_log(JMP_LOG_WARNING, FIELDS(.endpoint = endpoint), "tunnel through %s broke: %s: %s", endpoint,
-                jmp_code_name(status->code), status->text);
+                jmp_code_name(status->code), JMP_REDACT(status->text));
     tunnel_free(tunnel);
 }
 

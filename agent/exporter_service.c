@@ -82,7 +82,6 @@ void jmp_service_log_operation(struct jmp_logstream *logs, const struct jmp_devi
     const struct jmp_log_fields fields = {
         .source = JMP_LOG_DRIVER, .driver = jmp_device_path(device), .driver_type = jmp_device_kind(device),
         .operation = method, .result = steps[step].result, .error_type = error ? error_type(error) : NULL,
-        .error = error,
     };
     struct timespec now;
 

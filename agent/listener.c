@@ -7,6 +7,7 @@
 #include "agent/session.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/loop.h"
 #include "config/paths.h"
 
 #define PASSPHRASE_HEADER "x-jumpstarter-passphrase"
@@ -170,6 +171,20 @@ bool jmp_listener_same_secret(const char *given, const char *secret)
     return !differs;
 }
 
+/* Whoever guesses gets no more than a few lines a second of our log. */
+static bool may_log(void)
+{
+    static uint64_t second;
+    static unsigned lines;
+    uint64_t now = jmp_now() / JMP_USEC_PER_SEC;
+
+    if (now != second) {
+        second = now;
+        lines = 0;
+    }
+    return ++lines <= 10;
+}
+
 bool jmp_listener_admit(struct jmp_rpc *rpc, void *user)
 {
     const struct jmp_door *door = user;
@@ -179,8 +194,9 @@ bool jmp_listener_admit(struct jmp_rpc *rpc, void *user)
     if (given && count == 1 && jmp_listener_same_secret(given, door->passphrase))
         return true;
 
-    jmp_log(JMP_LOG_WARNING, FIELDS(.peer = jmp_rpc_peer(rpc)),
-            "authentication failed: invalid or missing passphrase for method %s", jmp_rpc_path(rpc));
+    if (may_log())
+        jmp_log(JMP_LOG_WARNING, FIELDS(.peer = jmp_rpc_peer(rpc)),
+                "authentication failed: invalid or missing passphrase for method %.100s", jmp_rpc_path(rpc));
     jmp_rpc_finish(rpc, JMP_UNAUTHENTICATED, "invalid or missing passphrase");
     return false;
 }

@@ -11,7 +11,7 @@
 
 const struct jmp_option jmp_get_exporters_options[] = {
     { .key = "selector", .type = JMP_STRINGS, .offset = offsetof(struct jmp_get_exporters, selector), .letter = 'l',
-      .value_name = "LABELS", .help = "only exporters with these labels: key=value, key!=value, key in (a,b), ..." },
+      .value_name = "LABELS", .help = "only exporters with these labels: key=value, key!=value, key in (a,b), !key" },
     { .key = "with", .type = JMP_STRINGS, .offset = offsetof(struct jmp_get_exporters, with), .value_name = "FIELDS",
       .help = "show more: leases, online, status; several with commas" },
     { JMP_FIELD(struct jmp_get_exporters, show_hidden_labels), .help = "also labels that the lab hides" },

@@ -109,7 +109,7 @@ int jmp_cmd_get_leases(struct jmp_ctl *ctl, void *object, char **words, struct j
 }
 
 const struct jmp_option jmp_create_lease_options[] = {
-    SELECTOR_OPTION(struct jmp_create_lease, "labels that the board must have: key=value, key in (a,b), !key, ..."),
+    SELECTOR_OPTION(struct jmp_create_lease, "labels that the board must have: key=value, key!=value, key in (a,b), !key"),
     { JMP_FIELD(struct jmp_create_lease, name), .letter = 'n', .value_name = "EXPORTER", .help = "this board and no other" },
     { JMP_FIELD(struct jmp_create_lease, duration), .value_name = "TIME", .required = true,
       .help = "how long it may be kept: 30m, 1d3h, 3600, 01:30:00, PT1H30M" },

@@ -98,13 +98,19 @@ int jmp_ctl_need_controller(struct jmp_ctl *ctl, struct jmp_error *reterr)
 int jmp_ctl_passphrase(struct jmp_ctl *ctl, const char **ret, struct jmp_error *reterr)
 {
     const char *given = ctl->options.passphrase;
+    size_t length;
     int r;
 
     if (!ctl->passphrase && ctl->options.passphrase_file) {
-        r = jmp_file_read(ctl->options.passphrase_file, PASSPHRASE_MAX, &ctl->passphrase, NULL, reterr);
+        r = jmp_file_read(ctl->options.passphrase_file, PASSPHRASE_MAX, &ctl->passphrase, &length, reterr);
         if (r < 0)
             return r;
         ctl->passphrase[strcspn(ctl->passphrase, "\r\n")] = '\0';
+        if (!*ctl->passphrase) {
+            jmp_error_set(reterr, -EINVAL, "the first line holds no passphrase");
+            jmp_error_at(reterr, ctl->options.passphrase_file, 0, 0, NULL);
+            return -EINVAL;
+        }
     }
     if (!ctl->passphrase && !given)
         given = getenv("JMP_GRPC_PASSPHRASE");

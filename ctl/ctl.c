@@ -4,8 +4,8 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <string.h>
-#include <sys/resource.h>
 
+#include "base/process.h"
 #include "base/text.h"
 
 int jmp_ctl_usage(struct jmp_ctl *ctl, struct jmp_error *reterr, const char *fmt, ...)
@@ -141,17 +141,6 @@ static int run(struct jmp_ctl *ctl, char **words, struct jmp_tree *tree, struct 
     return run_command(ctl, command, words + used, tree, reterr);
 }
 
-/* A forward with a hundred connections needs two descriptors each. */
-static void raise_limit(void)
-{
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-        limit.rlim_cur = limit.rlim_max > 65536 ? 65536 : limit.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &limit);
-    }
-}
-
 int jmp_ctl_main(int argc, char **argv)
 {
     _cleanup_(jmp_tree_freep) struct jmp_tree *tree = NULL;
@@ -160,7 +149,8 @@ int jmp_ctl_main(int argc, char **argv)
     int r;
 
     signal(SIGPIPE, SIG_IGN);
-    raise_limit();
+    /* A forward with a hundred connections needs two each; without more it just has fewer. */
+    jmp_process_raise_descriptors();
     r = jmp_tree_new(0, &tree);
     if (r >= 0)
         r = run(&ctl, argv + (argc > 0), tree, &error);

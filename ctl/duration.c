@@ -95,7 +95,7 @@ static bool parse_iso(const char *text, double *ret)
     double total = 0, value;
     bool time = false, any = false;
 
-    for (text++; *text; any = true) {
+    for (text++; *text;) {
         double unit;
 
         if ((*text == 'T' || *text == 't') && !time) {
@@ -116,6 +116,7 @@ static bool parse_iso(const char *text, double *ret)
         if (unit == 0)
             return false;
         total += value * unit;
+        any = true;
         text++;
     }
     *ret = total;

@@ -2,7 +2,9 @@
 #include "agent/device_bench.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <poll.h>
+#include <pty.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -261,22 +263,47 @@ static const struct jmp_driver_class plain_class = {
 /* console: its port is one end of a socketpair, the test has the other */
 struct console {
     double cps;
+    bool alone;                   /* nothing is shared */
+    bool pty;                     /* the port is a pseudo-terminal's slave, the test has the master */
 };
 
 static const struct jmp_option console_options[] = {
     { JMP_FIELD(struct console, cps), .help = "bytes a second" },
+    { JMP_FIELD(struct console, alone), .help = "a port for each" },
+    { JMP_FIELD(struct console, pty), .help = "a pseudo-terminal" },
     {}
 };
 
+static int open_pty(int *ret)
+{
+    struct termios settings;
+    int master, slave;
+
+    if (openpty(&master, &slave, NULL, NULL, NULL) < 0)
+        return -errno;
+    tcgetattr(slave, &settings);
+    cfmakeraw(&settings);
+    tcsetattr(slave, TCSANOW, &settings);
+    fcntl(master, F_SETFL, O_RDWR | O_NONBLOCK);
+    jmp_close(atomic_exchange(&bench_world.board, master));
+    *ret = slave;
+    return 0;
+}
+
 static int console_connect(void *self, struct jmp_call *call, int *ret)
 {
+    struct console *console = self;
     int pair[2];
 
     if (!atomic_load(&bench_world.present))
         return jmp_call_fail(call, -ENODEV, "no such port");
+    if (console->pty)
+        return open_pty(ret);
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
         return -errno;
-    jmp_call_pace(call, ((struct console *)self)->cps);
+    jmp_call_pace(call, console->cps);
+    if (console->alone)
+        jmp_call_private(call);
     jmp_close(atomic_exchange(&bench_world.board, pair[1]));
     *ret = pair[0];
     return 0;
@@ -441,6 +468,7 @@ int bench_try(const char *json, struct bench **ret)
 
     assert_non_null(bench);
     memset(&bench_world, 0, sizeof(bench_world));
+    signal(SIGPIPE, SIG_IGN);
     bench_fault = 0;
     atomic_store(&bench_world.present, true);
     atomic_store(&bench_world.board, -1);
@@ -676,7 +704,7 @@ void bench_write(struct bench *bench, int fd, const void *data, size_t size)
         ssize_t n;
 
         run_once(bench, deadline);
-        n = send(fd, at, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+        n = write(fd, at, size);   /* sockets and terminals; all of them are non-blocking */
         if (n > 0) {
             at += n;
             size -= (size_t)n;

@@ -8,8 +8,8 @@ target_link_libraries(jmp-devices PUBLIC jmp-base PkgConfig::SYSTEMD Threads::Th
 
 if(JMP_BUILD_TESTS)
     add_library(jmp-device-bench STATIC device_bench.c)
-    target_link_libraries(jmp-device-bench PUBLIC jmp-devices jmp-test)
-    foreach(part call device fanout hold resource worker)
+    target_link_libraries(jmp-device-bench PUBLIC jmp-devices jmp-test util)
+    foreach(part call churn device fanout hold resource worker)
         jmp_test(agent-${part}-test ${part}_test.c LIBS jmp-device-bench)
     endforeach()
     jmp_test(agent-coder-test coder_test.c LIBS jmp-device-bench)

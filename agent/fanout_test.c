@@ -285,6 +285,77 @@ JMP_TEST(a_paced_port_gets_byte_by_byte)
     }
 }
 
+JMP_TEST(a_port_that_is_not_shared_is_opened_for_each)
+{
+    _cleanup_(bench_freep) struct bench *bench = bench_new("{\"console\":{\"type\":\"console\",\"config\":{\"alone\":true}}}");
+    _cleanup_outcome_ struct outcome one = OUTCOME, two = OUTCOME;
+    int first;
+
+    bench_start(bench);
+    view(bench, &one);
+    bench_until(bench, &one.done);
+    first = atomic_exchange(&bench_world.board, -1);
+    view(bench, &two);
+    bench_until(bench, &two.done);
+    bench_write(bench, first, "one", 3);
+    board_says(bench, "two", 3);
+    viewer_expects(bench, &one, "one");
+    viewer_expects(bench, &two, "two");
+    jmp_close(first);
+}
+
+/* A real tty: its hang-up is EIO, it fills at 4 KiB, and it is told apart from a socket that has ended. */
+JMP_TEST(a_terminal_that_is_pulled_out_comes_back)
+{
+    _cleanup_(bench_freep) struct bench *bench = bench_new("{\"console\":{\"type\":\"console\",\"config\":{\"pty\":true}}}");
+    _cleanup_outcome_ struct outcome viewer = OUTCOME;
+    static char out[300000], in[300000];
+
+    for (size_t i = 0; i < sizeof(out); i++)
+        out[i] = (char)(i * 31 + i / 997);
+    bench_start(bench);
+    view(bench, &viewer);
+    for (size_t at = 0; at < sizeof(out); at += 3000) {
+        board_says(bench, out + at, 3000);
+        bench_read(bench, viewer.fd, in + at, 3000);
+    }
+    assert_memory_equal(in, out, sizeof(out));
+    bench_write(bench, viewer.fd, "hi\n", 3);
+    board_hears(bench, "hi\n");
+
+    board_unplug();
+    bench_until_missing(bench, "console", true);
+    assert_string_equal(jmp_device_missing(jmp_devices_find_path(bench->devices, "console")),
+                        "console is not available: its port has gone");
+    atomic_store(&bench_world.present, true);
+    bench_until_missing(bench, "console", false);
+    board_says(bench, "back", 4);
+    viewer_expects(bench, &viewer, "back");
+}
+
+JMP_TEST(a_viewer_survives_any_failed_allocation)
+{
+    _cleanup_(bench_freep) struct bench *bench = bench_new(CONSOLE);
+
+    bench_start(bench);
+    for (unsigned n = 1; n < 12; n++) {
+        _cleanup_outcome_ struct outcome viewer = OUTCOME;
+
+        bench_fault = n;
+        bench_call(bench, "console", "connect", JMP_CALL_STREAM, NULL, &viewer);
+        jmp_fault_disarm();
+        if (viewer.done) {
+            assert_int_equal(viewer.error, -ENOMEM);
+            continue;
+        }
+        bench_until(bench, &viewer.stream);
+        board_says(bench, "x", 1);
+        viewer_expects(bench, &viewer, "x");
+        jmp_call_cancel(viewer.call);
+        bench_until(bench, &viewer.done);
+    }
+}
+
 JMP_TEST(only_so_many_watch_one_console)
 {
     _cleanup_(bench_freep) struct bench *bench = bench_new(CONSOLE);

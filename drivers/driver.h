@@ -4,15 +4,18 @@
  * threads, turns, leases, streams, reopening, reports. See docs/writing-a-driver.md.
  *
  * The promises of the core:
- *  - own thread, own turn: driver code may block and never runs on the loop. A device serves one call at a time;
- *    jmp_call_wait() and jmp_call_emit() give the turn away while they sleep. Between waits code is atomic: no locks.
- *    (serve runs outside the turn; a .quick method runs on the loop and must not block.)
+ *  - own thread, own turn: driver code may block and never runs on the loop. A device serves one call at a time, in the order
+ *    in which they came; jmp_call_wait() and jmp_call_emit() give the turn away while they sleep. Between waits code is atomic:
+ *    no locks. (serve runs outside the turn; a .quick method runs on the loop and must not block.) It need not be the same
+ *    thread each time; its stack has 512 KiB and all signals are blocked there, so that a broken pipe is -EPIPE.
  *  - a byte stream is a descriptor, the core's once returned; datagram sockets keep their boundaries. So is an image
  *    (jmp_call_fd): from the client, decompressed. Should it stop early the call fails, even when the driver says 0.
  *  - errors are a negative errno and a sentence. -ENODEV means gone: the core closes the device, explains it to callers
  *    and opens it again when it is back; neighbours never notice.
- *  - memory is the core's: self and options until close, arguments until return.
- *  - cancel ends every wait with -ECANCELED.
+ *  - memory is the core's: self and options until close, arguments until return. Each opening has a new self.
+ *  - cancel ends every wait with -ECANCELED, and shuts down the sockets of serve and jmp_call_fd(), which may therefore be read
+ *    and written blockingly. Who does not return within 10 s after that is given up: its thread and its self stay, the device
+ *    is opened anew. open and reset have 10 s before they are cancelled.
  */
 #pragma once
 
@@ -42,7 +45,7 @@ struct jmp_method {                  /* exactly one function is set; it decides 
     int (*call)(void *self, struct jmp_call *call);             /* one answer */
     int (*items)(void *self, struct jmp_call *call);            /* many: jmp_call_emit() each */
     int (*open)(void *self, struct jmp_call *call, int *ret);   /* bytes: return a descriptor */
-    int (*serve)(void *self, struct jmp_call *call, int fd);    /* bytes: be the server on fd (not owned) */
+    int (*serve)(void *self, struct jmp_call *call, int fd);    /* bytes: be the server on fd (blocking, not owned) */
     bool shared;                     /* of open: open once; record, fan out, reopen when lost */
     bool quick;                      /* of call: never blocks, run it on the loop */
 };
@@ -119,7 +122,7 @@ int jmp_call_emit(struct jmp_call *call);
  * @deadline:  jmp_now() + microseconds, or JMP_USEC_INFINITY
  *
  * Return: revents > 0, 0 when @fd is -1 and the deadline has come, -ETIMEDOUT when @fd is not -1 and it has come,
- * -ECANCELED when the client has gone or the lease ended. The turn is back on return.
+ * -ECANCELED when the client has gone or the lease ended; -EMFILE and the like. The turn is back on return.
  */
 int jmp_call_wait(struct jmp_call *call, int fd, short events, uint64_t deadline);
 /** jmp_call_cancel_fd() - becomes readable (POLLIN) once the client has gone; for code with a poll loop of its own */

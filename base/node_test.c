@@ -187,6 +187,8 @@ JMP_TEST(doubled_keys_are_found_in_small_and_large_maps)
         for (unsigned n = 0; n < 2; n++) {
             struct jmp_node *child = jmp_node_new(tree, JMP_NODE_NULL);
 
+            if (!child || !first)
+                fail();
             child->key = first->key;
             jmp_node_append(map, child);
             if (n == 0)

@@ -206,7 +206,7 @@ static const struct jmp_pump_events pump_events = { .closed = on_pump_closed };
 /* The stream to the router; the descriptor is the pump's from here on. */
 static int stream(struct link *link, const char *endpoint, const char *token, struct jmp_error *reterr)
 {
-    struct jmp_channel *channel;
+    struct jmp_channel *channel = NULL;
     char *bearer;
     int r;
 

@@ -28,7 +28,7 @@ static const struct jmp_option serial_options[] = {
     { JMP_FIELD(struct serial, baudrate), .preset = "115200", .min = 1, .max = 100000000, .value_name = "BAUD",
       .help = "speed, 8N1 without flow control; any that the port can do" },
     { JMP_FIELD(struct serial, check_present), .preset = "true",
-      .help = "open the port when the exporter starts; false: when it is first used" },
+      .help = "for stock files; with either value a missing port disables this driver alone, until it appears" },
     { JMP_FIELD(struct serial, cps), .nullable = true, .min = 0, .max = 1e6, .value_name = "N",
       .help = "send at most so many characters a second, for boards that drop input; null or 0: no limit" },
     { JMP_FIELD(struct serial, disable_hupcl), .preset = "false",

@@ -231,6 +231,8 @@ static void call_posted(struct jmp_post *post)
     if (!finished)
         return;
 
+    /* The end may have been posted while we were on our way here with something earlier. */
+    jmp_loop_unpost(call->devices->loop, &call->post);
     call_answer(call, call->error, call->text, call->result);
 }
 

@@ -62,8 +62,8 @@ struct jmp_problems {
 
 /** jmp_problems_add() - append a copy; 0 or -ENOMEM. The counters are right even without memory. */
 int jmp_problems_add(struct jmp_problems *problems, bool warning, const struct jmp_error *error);
-/** jmp_problems_sort() - order those behind @after (NULL: all) by line and column; those without a place come last. Without
- * memory they stay as they are. */
+/** jmp_problems_sort() - order those behind @after (NULL: all) by line and column; those without a place come last.
+ * Without memory they stay as they are. */
 void jmp_problems_sort(struct jmp_problems *problems, struct jmp_problem *after);
 /** jmp_problems_clear() - free all entries */
 void jmp_problems_clear(struct jmp_problems *problems);

@@ -179,7 +179,7 @@ JMP_TEST(problems_are_sorted_by_their_place)
     jmp_problems_sort(&problems, problems.first);
     i = 0;
     for (struct jmp_problem *problem = problems.first; problem; problem = problem->next)
-        assert_int_equal(atoi(problem->error.text), sorted[i++]);
+        assert_int_equal(strtoul(problem->error.text, NULL, 10), sorted[i++]);
     assert_int_equal(i, ELEMENTSOF(places));
 
     jmp_error_set(&error, -EINVAL, "last");

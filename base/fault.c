@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The n-th allocation fails. The linker leads every call of a wrapped function here; shared libraries keep their own. */
+/* The n-th allocation fails. The linker leads every call of a wrapped function here; shared libraries keep
+ * their own. */
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>

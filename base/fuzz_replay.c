@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Runs a fuzz target once over every file below the directories (or files) named: the corpus as a test, any compiler. */
+/* Runs a fuzz target once over every file below the directories named: the corpus as a test, with any compiler. */
 #include <fts.h>
 #include <stdint.h>
 #include <sys/stat.h>

@@ -218,6 +218,10 @@ void jmp_json_print_number(FILE *stream, const struct jmp_node *node)
         fputs("null", stream);
         return;
     }
+    if (node->number == 0 && signbit(node->number)) {
+        fputs("-0.0", stream);   /* "-0" would read as the whole number 0 */
+        return;
+    }
     if (node->number == trunc(node->number) && fabs(node->number) < 1e16) {
         fprintf(stream, "%.0f", node->number);
         return;

@@ -15,7 +15,7 @@
 #define JMP_FIELDS_MAX 100000u                    /* fields of one message */
 #define JMP_CONFIG_MAX (1024u * 1024)             /* one configuration file */
 #define JMP_ANCHORS_MAX 256u                      /* anchors of one YAML document */
-#define JMP_DEVICES_MAX 1024u                     /* devices of one exporter, each ref counted with all below its target */
+#define JMP_DEVICES_MAX 1024u                     /* devices of one exporter, a ref with all below its target */
 #define JMP_CONFIG_TREE_MAX (64u * 1024 * 1024)   /* what reading such a file may take; the worst takes a third of it */
 #define JMP_NODES_MAX 100000u                     /* nodes of one parsed document */
 #define JMP_NAME_MAX 253u                         /* names of objects, DNS-1123 subdomains */

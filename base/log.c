@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/log.h"
 
-#include <inttypes.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -82,11 +81,19 @@ bool jmp_log_enabled(enum jmp_log_level level)
 static bool stderr_is_journal(void)
 {
     const char *text = getenv("JOURNAL_STREAM");
-    uint64_t device, inode;
+    unsigned long long device, inode;
     struct stat st;
+    char *end;
 
-    return text && sscanf(text, "%" SCNu64 ":%" SCNu64, &device, &inode) == 2 && fstat(STDERR_FILENO, &st) == 0 &&
-           (uint64_t)st.st_dev == device && (uint64_t)st.st_ino == inode;
+    if (!text || fstat(STDERR_FILENO, &st) < 0)
+        return false;
+
+    device = strtoull(text, &end, 10);
+    if (*end != ':' || end == text)
+        return false;
+    text = end + 1;
+    inode = strtoull(text, &end, 10);
+    return !*end && end != text && st.st_dev == device && st.st_ino == inode;
 }
 
 void jmp_log_open(const char *program, enum jmp_log_level level, enum jmp_log_format format)

@@ -26,7 +26,8 @@ JMP_DEFINE_CLEANUP(struct jmp_loop *, jmp_loop_free)
 /** jmp_loop_run() - without gRPC: until jmp_loop_exit(); returns its code. With gRPC use jmp_queue_run(). */
 int jmp_loop_run(struct jmp_loop *loop);
 void jmp_loop_exit(struct jmp_loop *loop, int code);
-/** jmp_loop_resume() - forget an exit, so that the loop can be run again: for programs that wait for one thing after another */
+/** jmp_loop_resume() - forget an exit, so that the loop can be run again: for programs that wait for one thing after
+ * another */
 void jmp_loop_resume(struct jmp_loop *loop);
 sd_event *jmp_loop_event(struct jmp_loop *loop);
 uint64_t jmp_now(void);   /* CLOCK_BOOTTIME in microseconds */
@@ -58,7 +59,8 @@ struct jmp_timer {
 };
 
 /** jmp_timer_start() - (re)start; @usec from now, JMP_USEC_INFINITY stops. Return: 0 or -ENOMEM. */
-int jmp_timer_start(struct jmp_loop *loop, struct jmp_timer *timer, uint64_t usec, void (*run)(struct jmp_timer *timer));
+int jmp_timer_start(struct jmp_loop *loop, struct jmp_timer *timer, uint64_t usec,
+                    void (*run)(struct jmp_timer *timer));
 void jmp_timer_stop(struct jmp_timer *timer);    /* keeps its memory for the next start */
 void jmp_timer_close(struct jmp_timer *timer);   /* stops and frees; the struct is zeroed */
 

@@ -44,7 +44,8 @@ static void stop(struct jmp_timer *timer) { jmp_loop_exit(timer->loop, 0); }
 
 JMP_TEST(posting_twice_runs_once_and_unposting_not_at_all)
 {
-    struct counter once = { .post.run = count_only }, never = { .post.run = count_only }, last = { .post.run = count_only };
+    struct counter once = { .post.run = count_only }, never = { .post.run = count_only },
+                   last = { .post.run = count_only };
     struct jmp_timer timer = { 0 };
     struct jmp_loop *loop;
 

@@ -17,7 +17,8 @@ static const char *const outputs[] = { "table", "json", "yaml", NULL };
 
 static const struct jmp_option command_options[] = {
     { JMP_FIELD(struct command, selector), .letter = 'l', .help = "labels to look for", .value_name = "LABELS" },
-    { JMP_FIELD(struct command, output), .letter = 'o', .preset = "table", .words = outputs, .help = "how results are written" },
+    { JMP_FIELD(struct command, output), .letter = 'o', .preset = "table", .words = outputs,
+      .help = "how results are written" },
     { JMP_FIELD(struct command, token), .preset = "hush", .secret = true, .help = "who you are" },
     { JMP_FIELD(struct command, verbose), .letter = 'v', .help = "say more" },
     { JMP_FIELD(struct command, quiet), .letter = 'q' },
@@ -59,16 +60,18 @@ static int line_parse(struct line *line, const char *text, bool permute)
         line->argv[argc++] = word;
     }
     assert_int_equal(jmp_tree_new(0, &line->tree), 0);
-    return jmp_options_parse(command_options, &line->command, line->argv, permute, line->tree, &line->rest, &line->error);
+    return jmp_options_parse(command_options, &line->command, line->argv, permute, line->tree, &line->rest,
+                             &line->error);
 }
 
 static void assert_rest(const struct line *line, const char *expected)
 {
     char text[512] = "";
+    size_t used = 0;
 
     for (char *const *word = line->argv + line->rest; *word; word++) {
-        strcat(text, text[0] ? " " : "");
-        strcat(text, *word);
+        used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s", used > 0 ? " " : "", *word);
+        assert_true(used < sizeof(text));
     }
     assert_string_equal(text, expected);
 }
@@ -158,7 +161,8 @@ JMP_TEST(mistakes_are_explained_and_nothing_moves)
         { "-vx", "unknown option -x", "--help shows them all" },
         { "a --selector", "--selector needs a value", "" },
         { "a -l", "-l needs a value", "" },
-        { "--output jsn", "--output: expected \"table\", \"json\" or \"yaml\", found \"jsn\"", "did you mean \"json\"?" },
+        { "--output jsn", "--output: expected \"table\", \"json\" or \"yaml\", found \"jsn\"",
+          "did you mean \"json\"?" },
         { "-o ''", "--output: expected \"table\", \"json\" or \"yaml\", found \"\"", "" },
         { "-t soon", "--acquisition-timeout: expected a whole number from 0 to 3600, found \"soon\"", "" },
         { "-t 3601", "--acquisition-timeout: expected a whole number from 0 to 3600, found \"3601\"", "" },

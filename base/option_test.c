@@ -79,10 +79,11 @@ JMP_TEST(every_kind_of_value_is_read)
     struct relay relay = { 0 };
 
     assert_int_equal(jmp_tree_new(0, &tree), 0);
-    assert_int_equal(read_json("{\"line\": 4294967295, \"device\": \"\", \"active_low\": true, \"drive\": \"open-drain\","
-                               "\"delay\": 10, \"password\": \"x\", \"labels\": {\"a\": 1}, \"aliases\": [\"a\", \"b\"]}",
-                               &relay, tree, &problems),
-                     0);
+    assert_int_equal(
+        read_json("{\"line\": 4294967295, \"device\": \"\", \"active_low\": true, \"drive\": \"open-drain\","
+                  "\"delay\": 10, \"password\": \"x\", \"labels\": {\"a\": 1}, \"aliases\": [\"a\", \"b\"]}",
+                  &relay, tree, &problems),
+        0);
     assert_true(relay.line == 4294967295u);
     assert_string_equal(relay.device, "");
     assert_true(relay.active_low);
@@ -129,11 +130,14 @@ JMP_TEST(every_problem_is_named_at_once)
           "export.power.config.delay: expected a number from 0.1 to 10, found 0.01 | delay: seconds" },
         { "{\"line\": 1, \"delay\": \"1\"}",
           "export.power.config.delay: expected a number from 0.1 to 10, found \"1\" | delay: seconds" },
-        { "{\"line\": 1, \"password\": 12345}", "export.power.config.password: expected a string, found a whole number" },
-        { "{\"line\": 1, \"password\": [\"geheim\"]}", "export.power.config.password: expected a string, found a list" },
+        { "{\"line\": 1, \"password\": 12345}",
+          "export.power.config.password: expected a string, found a whole number" },
+        { "{\"line\": 1, \"password\": [\"geheim\"]}",
+          "export.power.config.password: expected a string, found a list" },
         { "{\"line\": 1, \"aliases\": \"a\"}", "export.power.config.aliases: expected a list of strings, found \"a\"" },
         { "{\"line\": 1, \"aliases\": [\"a\", 2]}", "export.power.config.aliases: expected a string, found 2" },
-        { "{\"line\": 1, \"activelow\": true}", "export.power.config.activelow: unknown key | did you mean \"active_low\"?" },
+        { "{\"line\": 1, \"activelow\": true}",
+          "export.power.config.activelow: unknown key | did you mean \"active_low\"?" },
         { "{\"line\": 1, \"Device\": \"a\"}", "export.power.config.Device: unknown key | did you mean \"device\"?" },
         { "{\"line\": 1, \"zzz\": 1}",
           "export.power.config.zzz: unknown key"
@@ -193,7 +197,8 @@ JMP_TEST(a_plain_scalar_asked_for_as_a_string_is_its_text)
         const char *string;   /* NULL: refused */
         const char *converted;
     } cases[] = {
-        { { .kind = JMP_NODE_NUMBER, .whole = true, .integer = 83, .number = 83, .plain = true, .string = "0123" }, "0123",
+        { { .kind = JMP_NODE_NUMBER, .whole = true, .integer = 83, .number = 83, .plain = true, .string = "0123" },
+          "0123",
           NULL },
         { { .kind = JMP_NODE_BOOL, .boolean = true, .plain = true, .string = "on" }, "on", NULL },
         { { .kind = JMP_NODE_STRING, .plain = true, .string = "word" }, "word", "word" },

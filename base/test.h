@@ -23,9 +23,9 @@ void jmp_test_add(const char *name, void (*run)(void **state));
     static void test(void **state __attribute__((unused)))
 
 /*
- * Faults: the test library wraps calloc, malloc, realloc, strdup. jmp_fault_arm(JMP_FAULT_ALLOC, n) makes the n-th call from now on
- * fail, once; it returns false when the run since the previous arm made fewer calls than asked for, so that
- * "for (n = 1; jmp_fault_arm(kind, n); n++)" tries every one.
+ * Faults: the test library wraps malloc, calloc, realloc, strdup, asprintf and the like. jmp_fault_arm(JMP_FAULT_ALLOC,
+ * n) makes the n-th call from now on fail, once; it returns false when the run since the previous arm made fewer calls
+ * than asked for, so that "for (n = 1; jmp_fault_arm(kind, n); n++)" tries every one.
  */
 enum jmp_fault { JMP_FAULT_ALLOC };
 bool jmp_fault_arm(enum jmp_fault kind, unsigned nth);

@@ -67,9 +67,11 @@ static bool place(struct jmp_writer *writer, struct jmp_node *node)
 {
     struct jmp_node *parent = container(writer);
 
-    if (!node)
+    if (!node) {
         fail(writer, -ENOMEM);
-    else if (parent ? (parent->kind == JMP_NODE_MAP) != (writer->key != NULL) : writer->root != NULL)
+        return false;
+    }
+    if (parent ? (parent->kind == JMP_NODE_MAP) != (writer->key != NULL) : writer->root != NULL)
         fail(writer, -EINVAL);
     if (writer->error < 0)
         return false;

@@ -22,7 +22,8 @@ static int sextet(char c)
     return -1;
 }
 
-/* OpenSSL's decoder refuses characters that stock tools skip. Returns the length, or -EINVAL for a stray last character. */
+/* OpenSSL's decoder refuses characters that stock tools skip. Returns the length, or -EINVAL for a stray last
+ * character. */
 static ssize_t decode(const char *base64, char *ret)
 {
     unsigned bits = 0, have = 0;

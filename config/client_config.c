@@ -10,8 +10,9 @@
 #include "config/section.h"
 #include "config/yaml.h"
 
-#define MAKE_ONE "ask for one with: jmp-labd create client NAME -o FILE, or jmp login; then name it by --client NAME or " \
-                 "--client-config FILE"
+#define MAKE_ONE \
+    "ask for one with: jmp-labd create client NAME -o FILE, or jmp login; then name it by --client NAME or " \
+    "--client-config FILE"
 
 /* The top level; what needs a closer look stays a node. */
 struct top {
@@ -42,8 +43,8 @@ static const struct jmp_option top_options[] = {
 };
 
 static const struct jmp_option drivers_options[] = {
-    { .key = "allow", .offset = offsetof(struct jmp_client_config, drivers_allow), .type = JMP_STRINGS, .nullable = true,
-      .help = "patterns of client classes that may be loaded" },
+    { .key = "allow", .offset = offsetof(struct jmp_client_config, drivers_allow), .type = JMP_STRINGS,
+      .nullable = true, .help = "patterns of client classes that may be loaded" },
     { .key = "unsafe", JMP_FIELD_AS(struct jmp_client_config, drivers_unsafe), .convert = true,
       .help = "true: any client class may be loaded" },
     {}
@@ -64,7 +65,8 @@ struct shell {
 };
 
 static const struct jmp_option shell_options[] = {
-    { JMP_FIELD(struct shell, use_profiles), .convert = true, .help = "true: a shell in a lease reads its start-up files" },
+    { JMP_FIELD(struct shell, use_profiles), .convert = true,
+      .help = "true: a shell in a lease reads its start-up files" },
     {}
 };
 
@@ -162,7 +164,7 @@ static void read_top(struct jmp_section *section, const struct jmp_node *map, st
     struct shell shell = { 0 };
     struct top top = { 0 };
 
-    if (map->kind != JMP_NODE_MAP) {
+    if (!map || map->kind != JMP_NODE_MAP) {
         jmp_section_say(section, false, map, false, NULL, "begin with: apiVersion: jumpstarter.dev/v1alpha1",
                         "expected a map of settings, found %s", jmp_node_kind_name(map));
         return;
@@ -195,7 +197,8 @@ static const char *stem(struct jmp_tree *tree, const char *path)
 }
 
 /* Reads @path into a tree; every problem is added. */
-static int read_yaml(const char *path, struct jmp_tree *tree, const struct jmp_node **ret, struct jmp_problems *problems)
+static int read_yaml(const char *path, struct jmp_tree *tree, const struct jmp_node **ret,
+                     struct jmp_problems *problems)
 {
     struct jmp_error error = JMP_ERROR_INIT;
     _cleanup_free_ char *text = NULL;
@@ -219,7 +222,7 @@ int jmp_client_config_load(const char *path, struct jmp_client_config **ret, str
     _cleanup_(jmp_client_config_freep) struct jmp_client_config *config = NULL;
     struct jmp_section section = { .file = path, .problems = problems };
     struct jmp_problem *before = problems ? problems->last : NULL;
-    const struct jmp_node *root;
+    const struct jmp_node *root = NULL;
     struct stat st;
     int r;
 
@@ -300,7 +303,7 @@ static int find_current(char **ret, struct jmp_problems *problems)
     struct jmp_error error = JMP_ERROR_INIT;
     struct user_config current = { 0 };
     struct user top = { 0 };
-    const struct jmp_node *root;
+    const struct jmp_node *root = NULL;
     int r;
 
     if (jmp_paths_user(&user, &error) < 0)
@@ -365,7 +368,7 @@ int jmp_client_config_find(const char *alias, const char *path, struct jmp_clien
             return r;
     }
 
-    if (access(found, F_OK) < 0) {
+    if (!found || access(found, F_OK) < 0) {
         jmp_error_set(&error, -ENOENT, "there is no such client configuration");
         jmp_error_hint(&error, MAKE_ONE);
         jmp_error_at(&error, found, 0, 0, NULL);

@@ -33,7 +33,8 @@ int jmp_client_config_load(const char *path, struct jmp_client_config **ret, str
  *
  * Return: 0, -ENOENT with a hint that says how to make one, others as above.
  */
-int jmp_client_config_find(const char *alias, const char *path, struct jmp_client_config **ret, struct jmp_problems *problems);
+int jmp_client_config_find(const char *alias, const char *path, struct jmp_client_config **ret,
+                           struct jmp_problems *problems);
 
 struct jmp_client_config *jmp_client_config_free(struct jmp_client_config *config);
 JMP_DEFINE_CLEANUP(struct jmp_client_config *, jmp_client_config_free)

@@ -14,7 +14,8 @@ struct entry {
 };
 
 static const struct jmp_option entry_options[] = {
-    { JMP_FIELD(struct entry, type), .convert = true, .help = "the driver: a class of the stock exporter or a short name" },
+    { JMP_FIELD(struct entry, type), .convert = true,
+      .help = "the driver: a class of the stock exporter or a short name" },
     { JMP_FIELD(struct entry, ref), .convert = true, .help = "the path of another entry, such as board.power" },
     { JMP_FIELD(struct entry, description), .convert = true, .nullable = true, .help = "what it is, for people" },
     { JMP_FIELD(struct entry, methods_description) },
@@ -101,7 +102,8 @@ static void read_shape(struct jmp_section *section, const struct jmp_node *node,
         jmp_section_say(section, true, jmp_node_get(node, "ref"), true, at, NULL, "ignored, because there is a type");
     } else if (entry->ref && entry->children) {
         jmp_section_path(at, path, "ref");
-        jmp_section_say(section, true, jmp_node_get(node, "ref"), true, at, NULL, "ignored, because there are children");
+        jmp_section_say(section, true, jmp_node_get(node, "ref"), true, at, NULL,
+                        "ignored, because there are children");
     } else if (entry->ref) {
         device->ref = entry->ref;
         if (entry->description) {
@@ -121,8 +123,8 @@ static void read_shape(struct jmp_section *section, const struct jmp_node *node,
     }
     if (entry->methods_description) {
         jmp_section_path(at, path, "methods_description");
-        jmp_section_say(section, false, jmp_node_get(node, "methods_description"), true, at, "add the type of the driver",
-                        "there is no driver to describe");
+        jmp_section_say(section, false, jmp_node_get(node, "methods_description"), true, at,
+                        "add the type of the driver", "there is no driver to describe");
     }
 }
 
@@ -283,7 +285,8 @@ static void complain_dangling(struct refs *refs, const struct jmp_device_config 
     if (near)
         snprintf(hint, sizeof(hint), "did you mean \"%s\"?", near);
     else
-        snprintf(hint, sizeof(hint), "a ref names entries from \"export\" downwards, with dots between, such as board.power");
+        snprintf(hint, sizeof(hint),
+                 "a ref names entries from \"export\" downwards, with dots between, such as board.power");
     complain(refs, device, hint, "there is no entry \"%s\"", device->ref);
 }
 

@@ -29,7 +29,8 @@ static const struct jmp_option top_options[] = {
     { JMP_FIELD(struct top, token), .convert = true, .nullable = true, .secret = true,
       .help = "what the controller gave, in quotes" },
     { .key = "grpcOptions", JMP_FIELD_AS(struct top, grpc_options) },
-    { JMP_FIELD(struct top, description), .convert = true, .nullable = true, .help = "what the exporter is, for people" },
+    { JMP_FIELD(struct top, description), .convert = true, .nullable = true,
+      .help = "what the exporter is, for people" },
     { JMP_FIELD(struct top, motd), .convert = true, .nullable = true, .help = "what a user is greeted with" },
     { JMP_FIELD(struct top, export) },
     { JMP_FIELD(struct top, hooks) },
@@ -56,7 +57,8 @@ static const char *const failure_words[] = {
 
 static const struct jmp_option hook_options[] = {
     { JMP_FIELD(struct hook, script), .convert = true, .required = true, .help = "commands, or the path of a script" },
-    { JMP_FIELD(struct hook, exec), .convert = true, .nullable = true, .help = "interpreter of the script, one path or word" },
+    { JMP_FIELD(struct hook, exec), .convert = true, .nullable = true,
+      .help = "interpreter of the script, one path or word" },
     { JMP_FIELD(struct hook, timeout), .convert = true, .preset = "120", .help = "seconds" },
     { .key = "onFailure", JMP_FIELD_AS(struct hook, on_failure), .convert = true, .preset = "warn",
       .words = failure_words },

@@ -15,8 +15,8 @@ struct jmp_hook_config {
 };
 
 /*
- * One entry below "export" or "children". At most one of @type and @ref is set; neither: a composite. A @ref leads to an
- * existing entry and not in a circle; behind an entry with a type it may name a child that only the driver knows.
+ * One entry below "export" or "children". At most one of @type and @ref is set; neither: a composite. A @ref leads to
+ * an existing entry and not in a circle; behind an entry with a type it may name a child that only the driver knows.
  */
 struct jmp_device_config {
     struct jmp_device_config *next, *children;   /* in file order */

@@ -226,8 +226,8 @@ JMP_TEST(two_variables_switch_verification_off)
 JMP_TEST(a_wrong_token_is_never_shown)
 {
     static const char *const tokens[] = {
-        "4711474711", "0x4711", "47.11e+4711", "on", "[4711]", "{4711: 4711}", "2026-04-71T4711", "'4711 4711'", "\"4711\\n\"",
-        "\"4711\\e\"", "!!int 4711", "!!float 4711",
+        "4711474711",      "0x4711",      "47.11e+4711", "on",          "[4711]",     "{4711: 4711}",
+        "2026-04-71T4711", "'4711 4711'", "\"4711\\n\"", "\"4711\\e\"", "!!int 4711", "!!float 4711",
     };
 
     forget_environment();
@@ -258,7 +258,8 @@ JMP_TEST(every_problem_says_where_it_is)
         unsigned line, column;
     } cases[] = {
         { "metadata: {namespace: a, name: b}\nendpoint: 5\n", "endpoint", 2, 11 },
-        { "metadata: {namespace: a, name: b}\nexport:\n  power:\n    type: x\n    confg: {}\n", "export.power.confg", 5, 5 },
+        { "metadata: {namespace: a, name: b}\nexport:\n  power:\n    type: x\n    confg: {}\n", "export.power.confg", 5,
+          5 },
         { "metadata: {namespace: a, name: b}\nexport:\n  a:\n    children:\n      b:\n        type: [x]\n",
           "export.a.children.b.type", 6, 15 },
         { "metadata: {namespace: a}\n", "metadata.name", 1, 11 },
@@ -426,8 +427,10 @@ JMP_TEST(the_samples_are_good)
     forget_environment();
     snprintf(path, sizeof(path), "%s/config/samples", source ? source : ".");
     samples = opendir(path);
-    if (!samples)
+    if (!samples) {
         fail_msg("%s: %m; run from the source directory, or set JMP_SOURCE_DIR", path);
+        return;
+    }
 
     while ((entry = readdir(samples))) {
         _cleanup_(jmp_exporter_config_freep) struct jmp_exporter_config *config = NULL;

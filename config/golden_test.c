@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * tests/golden/config: what is printed for each NAME.yaml stands in NAME.expected. A name that begins with "client-" is
- * read as a client's file, all others as an exporter's. With JMP_GOLDEN_WRITE=1 the expected files are written instead, to
- * be read before they are committed.
+ * read as a client's file, all others as an exporter's. With JMP_GOLDEN_WRITE=1 the expected files are written instead,
+ * to be read before they are committed.
  */
 #include <dirent.h>
 #include <string.h>

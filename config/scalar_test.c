@@ -247,10 +247,11 @@ JMP_TEST(a_tag_is_obeyed_or_refused)
         bool whole;
         int result;
     } tags[] = {
-        { "12", JMP_NODE_STRING, false, 0 },  { "12", JMP_NODE_NUMBER, true, 0 },     { "12", JMP_NODE_NUMBER, false, 0 },
-        { "1.5", JMP_NODE_NUMBER, false, 0 }, { "1.5", JMP_NODE_NUMBER, true, -EINVAL }, { "x", JMP_NODE_NUMBER, false, -EINVAL },
-        { "on", JMP_NODE_BOOL, false, 0 },    { "1", JMP_NODE_BOOL, false, -EINVAL }, { "", JMP_NODE_NULL, false, 0 },
-        { "x", JMP_NODE_NULL, false, -EINVAL },
+        { "12", JMP_NODE_STRING, false, 0 },       { "12", JMP_NODE_NUMBER, true, 0 },
+        { "12", JMP_NODE_NUMBER, false, 0 },       { "1.5", JMP_NODE_NUMBER, false, 0 },
+        { "1.5", JMP_NODE_NUMBER, true, -EINVAL }, { "x", JMP_NODE_NUMBER, false, -EINVAL },
+        { "on", JMP_NODE_BOOL, false, 0 },         { "1", JMP_NODE_BOOL, false, -EINVAL },
+        { "", JMP_NODE_NULL, false, 0 },           { "x", JMP_NODE_NULL, false, -EINVAL },
     };
 
     for (size_t i = 0; i < ELEMENTSOF(tags); i++) {

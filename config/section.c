@@ -23,8 +23,8 @@ void jmp_section_problem(struct jmp_section *section, bool warning, const struct
     }
 
     if (node)
-        jmp_error_at(error, section->file, at_key ? node->key_line : node->line, at_key ? node->key_column : node->column,
-                     path);
+        jmp_error_at(error, section->file, at_key ? node->key_line : node->line,
+                     at_key ? node->key_column : node->column, path);
     else
         jmp_error_at(error, section->file, 0, 0, path);
 
@@ -34,8 +34,8 @@ void jmp_section_problem(struct jmp_section *section, bool warning, const struct
         jmp_section_fail(section, -ENOMEM);
 }
 
-void jmp_section_say(struct jmp_section *section, bool warning, const struct jmp_node *node, bool at_key, const char *path,
-                     const char *hint, const char *fmt, ...)
+void jmp_section_say(struct jmp_section *section, bool warning, const struct jmp_node *node, bool at_key,
+                     const char *path, const char *hint, const char *fmt, ...)
 {
     struct jmp_error error = JMP_ERROR_INIT;
     char text[sizeof(error.text)];
@@ -272,12 +272,12 @@ void jmp_section_endpoint(struct jmp_section *section, const struct jmp_node *no
 
     scheme = strstr(endpoint, "://");
     if (!endpoint[0])
-        jmp_section_say(section, false, node, false, "endpoint", "leave it out, or write null, if there is no controller",
-                        "expected HOST:PORT, found nothing");
+        jmp_section_say(section, false, node, false, "endpoint",
+                        "leave it out, or write null, if there is no controller", "expected HOST:PORT, found nothing");
     else if (scheme)
         jmp_section_say(section, false, node, false, "endpoint", "leave out the scheme",
-                        "expected HOST:PORT, found a URL with \"%.*s://\"", (int)(scheme - endpoint > 16 ? 16 : scheme - endpoint),
-                        endpoint);
+                        "expected HOST:PORT, found a URL with \"%.*s://\"",
+                        (int)(scheme - endpoint > 16 ? 16 : scheme - endpoint), endpoint);
     else if (endpoint[strcspn(endpoint, " \t\r\n")])
         jmp_section_say(section, false, node, false, "endpoint", NULL, "expected HOST:PORT, found blanks in it");
 }

@@ -24,15 +24,16 @@ void jmp_section_fail(struct jmp_section *section, int error);
 void jmp_section_problem(struct jmp_section *section, bool warning, const struct jmp_node *node, bool at_key,
                          const char *path, struct jmp_error *error);
 /** jmp_section_say() - the same for a sentence; @hint may be NULL */
-void jmp_section_say(struct jmp_section *section, bool warning, const struct jmp_node *node, bool at_key, const char *path,
-                     const char *hint, const char *fmt, ...) JMP_PRINTF(7, 8);
+void jmp_section_say(struct jmp_section *section, bool warning, const struct jmp_node *node, bool at_key,
+                     const char *path, const char *hint, const char *fmt, ...) JMP_PRINTF(7, 8);
 
 #define JMP_SECTION_PATH 256
 
 /** jmp_section_path() - "PATH.KEY" for a problem, cut if it is too long */
 void jmp_section_path(char ret[JMP_SECTION_PATH], const char *path, const char *key);
 
-/** jmp_section_map() - @node if it is a map; NULL when absent, and after a problem when it is anything else (also null) */
+/** jmp_section_map() - @node if it is a map; NULL when absent, and after a problem when it is anything else
+ * (also null) */
 const struct jmp_node *jmp_section_map(struct jmp_section *section, const struct jmp_node *node, const char *path);
 
 /** jmp_section_read() - jmp_options_read() with its problems and errors kept here; false after an error */

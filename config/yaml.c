@@ -9,8 +9,8 @@
 #include "config/scalar.h"
 
 /*
- * An alias shares the children of what it names, which makes it cheap to keep but not to walk: @values counts as if each
- * were a copy, and that number is limited.
+ * An alias shares the children of what it names, which makes it cheap to keep but not to walk: @values counts as if
+ * each were a copy, and that number is limited.
  */
 struct anchor {
     const char *name;
@@ -266,8 +266,9 @@ static int on_tagged_scalar(struct reader *reader, const yaml_event_t *event, st
     }
 
     fail_at(reader, -EINVAL, &event->start_mark, "an unknown tag");
-    jmp_error_hint(reader->reterr, "only !!str, !!int, !!float, !!bool and !!null are known; put a text that begins with "
-                                   "\"!\" into quotes");
+    jmp_error_hint(reader->reterr,
+                   "only !!str, !!int, !!float, !!bool and !!null are known; put a text that begins with "
+                   "\"!\" into quotes");
     return -EINVAL;
 }
 
@@ -516,8 +517,8 @@ static int on_event(struct reader *reader, const yaml_event_t *event)
     }
 }
 
-int jmp_yaml_parse(const char *text, size_t length, const char *file, struct jmp_tree *tree, const struct jmp_node **ret,
-                   struct jmp_error *reterr)
+int jmp_yaml_parse(const char *text, size_t length, const char *file, struct jmp_tree *tree,
+                   const struct jmp_node **ret, struct jmp_error *reterr)
 {
     _cleanup_free_ struct reader *reader = NULL;
     bool done = false;

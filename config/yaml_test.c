@@ -16,16 +16,20 @@ JMP_TEST(yaml_is_read_as_stock_reads_it)
         { "", "null" },
         { "# nothing\n", "null" },
         { "---\n...\n", "null" },
-        { "\xef\xbb\xbf" "a: 1\n", "{\"a\":1}" },
+        { "\xef\xbb\xbf"
+          "a: 1\n",
+          "{\"a\":1}" },
         { "a: 1\nb: [1, two, 3.5]\n", "{\"a\":1,\"b\":[1,\"two\",3.5]}" },
         { "a:\n- b\n-\n- c: d\n", "{\"a\":[\"b\",null,{\"c\":\"d\"}]}" },
         { "on: off\nyes: 0123\n1:30: 1:30\n~: ~\n", "{\"on\":false,\"yes\":83,\"1:30\":90,\"~\":null}" },
         { "a: 'on'\nb: \"0123\"\nc: !!str on\nd: ! 12\n", "{\"a\":\"on\",\"b\":\"0123\",\"c\":\"on\",\"d\":\"12\"}" },
         { "a: !!int '12'\nb: !!float 3\nc: !!bool 'yes'\nd: !!null ''\n", "{\"a\":12,\"b\":3,\"c\":true,\"d\":null}" },
         { "a: !!map {b: !!seq [c]}\n", "{\"a\":{\"b\":[\"c\"]}}" },
-        { "a: |\n  one\n  two\nb: >\n  one\n  two\nc: |-\n  x\n", "{\"a\":\"one\\ntwo\\n\",\"b\":\"one two\\n\",\"c\":\"x\"}" },
+        { "a: |\n  one\n  two\nb: >\n  one\n  two\nc: |-\n  x\n",
+          "{\"a\":\"one\\ntwo\\n\",\"b\":\"one two\\n\",\"c\":\"x\"}" },
         { "a: |\n  5\nb: >-\n  on\n", "{\"a\":\"5\\n\",\"b\":\"on\"}" },
-        { "a: \"\\u00e4\\x41\\n\"\n", "{\"a\":\"\xc3\xa4" "A\\n\"}" },
+        { "a: \"\\u00e4\\x41\\n\"\n", "{\"a\":\"\xc3\xa4"
+                                      "A\\n\"}" },
         { "a: 2026-01-31\n", "{\"a\":\"2026-01-31\"}" },
         { "a: &x [1, 2]\nb: *x\n", "{\"a\":[1,2],\"b\":[1,2]}" },
         { "a: &x key\n*x : 1\n", "{\"a\":\"key\",\"key\":1}" },
@@ -68,7 +72,8 @@ JMP_TEST(bad_yaml_is_refused_with_its_place)
         unsigned line, column;
         const char *text, *hint;
     } cases[] = {
-        { "a: [1, 2\nb: 3\n", -EINVAL, 2, 2, "not YAML: while parsing a flow sequence, did not find expected ',' or ']'", "" },
+        { "a: [1, 2\nb: 3\n", -EINVAL, 2, 2,
+          "not YAML: while parsing a flow sequence, did not find expected ',' or ']'", "" },
         { "a: b: c\n", -EINVAL, 1, 5, "not YAML: mapping values are not allowed in this context",
           "a text with \": \" in it needs quotes; or the lines are not indented alike" },
         { "a:\n\tb: 1\n", -EINVAL, 2, 1,
@@ -266,13 +271,58 @@ JMP_TEST(nodes_know_where_they_and_their_keys_stood)
 JMP_TEST(what_is_printed_reads_back_the_same)
 {
     static const char *const documents[] = {
-        "null", "true", "12", "-1.5", "\"on\"", "\"\"", "\"0123\"", "\"1e3\"", "\"~\"", "\"=\"", "\"<<\"", "\"a: b\"",
-        "\"# x\"", "\"- x\"", "\" blank \"", "\"line\\nline\\n\"", "\"line\\n  line\"", "\"\\n\"", "\"trailing \\nx\"",
-        "\"tab\\there\"", "\"quote's\"", "\"\\u0001\"", "\"\\u007f\"", "\"\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80\"", "\"2026-01-31\"",
-        "\"12:30\"", "[]", "{}", "[[],{}]", "[1,[2,[3,{\"a\":[4]}]]]", "{\"on\":1,\"b c\":{\"12\":null},\"\":2}", "1e300", "1.5e-7",
-        "123456789012345678", "0.1", "\"!x\"", "\"&x\"", "\"*x\"", "\"@x\"", "\"%x\"", "\"{x}\"", "\"[x]\"", "\"x,y\"", "\"a #b\"",
-        "\"---\"", "\"...\"", "{\"<<\":1,\"=\":2}", "{\"script\":\"echo a\\necho b\\n\",\"x\":\"\"}", "\"a\\r\\nb\"", "\"\\u2028\"",
-        "\"\\u0085\"", "\"\\ufeff\"",
+        "null",
+        "true",
+        "12",
+        "-1.5",
+        "\"on\"",
+        "\"\"",
+        "\"0123\"",
+        "\"1e3\"",
+        "\"~\"",
+        "\"=\"",
+        "\"<<\"",
+        "\"a: b\"",
+        "\"# x\"",
+        "\"- x\"",
+        "\" blank \"",
+        "\"line\\nline\\n\"",
+        "\"line\\n  line\"",
+        "\"\\n\"",
+        "\"trailing \\nx\"",
+        "\"tab\\there\"",
+        "\"quote's\"",
+        "\"\\u0001\"",
+        "\"\\u007f\"",
+        "\"\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80\"",
+        "\"2026-01-31\"",
+        "\"12:30\"",
+        "[]",
+        "{}",
+        "[[],{}]",
+        "[1,[2,[3,{\"a\":[4]}]]]",
+        "{\"on\":1,\"b c\":{\"12\":null},\"\":2}",
+        "1e300",
+        "1.5e-7",
+        "123456789012345678",
+        "0.1",
+        "\"!x\"",
+        "\"&x\"",
+        "\"*x\"",
+        "\"@x\"",
+        "\"%x\"",
+        "\"{x}\"",
+        "\"[x]\"",
+        "\"x,y\"",
+        "\"a #b\"",
+        "\"---\"",
+        "\"...\"",
+        "{\"<<\":1,\"=\":2}",
+        "{\"script\":\"echo a\\necho b\\n\",\"x\":\"\"}",
+        "\"a\\r\\nb\"",
+        "\"\\u2028\"",
+        "\"\\u0085\"",
+        "\"\\ufeff\"",
     };
 
     for (size_t i = 0; i < ELEMENTSOF(documents); i++) {
@@ -295,12 +345,14 @@ JMP_TEST(what_is_printed_reads_back_the_same)
 
 JMP_TEST(printed_yaml_looks_as_people_write_it)
 {
-    static const char json[] = "{\"name\":\"bench3\",\"port\":8082,\"ratio\":1.5,\"big\":1e300,\"on\":\"on\",\"none\":null,"
-                               "\"list\":[\"a\",{\"b\":1,\"c\":[]}],\"script\":\"echo a\\necho b\\n\",\"e\":{},"
-                               "\"address\":\"127.0.0.1:8082\",\"date\":\"2026-01-31\"}";
-    static const char expected[] = "name: bench3\nport: 8082\nratio: 1.5\nbig: 1.0e+300\n'on': 'on'\nnone: null\nlist:\n"
-                                   "- a\n- b: 1\n  c: []\nscript: |\n  echo a\n  echo b\ne: {}\n"
-                                   "address: 127.0.0.1:8082\ndate: '2026-01-31'\n";
+    static const char json[] =
+        "{\"name\":\"bench3\",\"port\":8082,\"ratio\":1.5,\"big\":1e300,\"on\":\"on\",\"none\":null,"
+        "\"list\":[\"a\",{\"b\":1,\"c\":[]}],\"script\":\"echo a\\necho b\\n\",\"e\":{},"
+        "\"address\":\"127.0.0.1:8082\",\"date\":\"2026-01-31\"}";
+    static const char expected[] =
+        "name: bench3\nport: 8082\nratio: 1.5\nbig: 1.0e+300\n'on': 'on'\nnone: null\nlist:\n"
+        "- a\n- b: 1\n  c: []\nscript: |\n  echo a\n  echo b\ne: {}\n"
+        "address: 127.0.0.1:8082\ndate: '2026-01-31'\n";
     _cleanup_(jmp_tree_freep) struct jmp_tree *tree = NULL;
     _cleanup_free_ char *yaml = NULL;
     const struct jmp_node *node;

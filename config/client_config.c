@@ -173,15 +173,17 @@ static void read_top(struct jmp_section *section, const struct jmp_node *map, st
     jmp_section_read(section, top_options, &top, map, "");
     jmp_section_metadata(section, top.metadata, &config->name, &config->namespace_);
     jmp_section_tls(section, top.tls, &config->ca, &config->insecure);
-    jmp_section_endpoint(section, jmp_node_get(map, "endpoint"), top.endpoint);
-    jmp_section_token(section, jmp_node_get(map, "token"), top.token);
+    config->endpoint = jmp_section_endpoint(section, jmp_node_get(map, "endpoint"), top.endpoint);
+    config->token = jmp_section_token(section, jmp_node_get(map, "token"), top.token);
     config->grpc_options = jmp_section_grpc_options(section, top.grpc_options);
     jmp_section_read(section, drivers_options, config, jmp_section_map(section, top.drivers, "drivers"), "drivers");
     jmp_section_read(section, leases_options, config, jmp_section_map(section, top.leases, "leases"), "leases");
     jmp_section_read(section, shell_options, &shell, jmp_section_map(section, top.shell, "shell"), "shell");
 
-    config->endpoint = top.endpoint ? top.endpoint : jmp_section_environment(section, "JMP_ENDPOINT");
-    config->token = top.token ? top.token : jmp_section_environment(section, "JMP_TOKEN");
+    if (!config->endpoint)
+        config->endpoint = jmp_section_environment(section, "JMP_ENDPOINT");
+    if (!config->token)
+        config->token = jmp_section_environment(section, "JMP_TOKEN");
     if (!config->drivers_allow)
         allow_from_environment(section, config);
 }

@@ -190,8 +190,8 @@ static void read_top(struct jmp_section *section, const struct jmp_node *root, s
 
     jmp_section_metadata(section, top.metadata, &config->name, &config->namespace_);
     jmp_section_tls(section, top.tls, &config->ca, &config->insecure);
-    jmp_section_endpoint(section, jmp_node_get(map, "endpoint"), top.endpoint);
-    jmp_section_token(section, jmp_node_get(map, "token"), top.token);
+    config->endpoint = jmp_section_endpoint(section, jmp_node_get(map, "endpoint"), top.endpoint);
+    config->token = jmp_section_token(section, jmp_node_get(map, "token"), top.token);
     config->grpc_options = jmp_section_grpc_options(section, top.grpc_options);
     config->devices = jmp_device_config_read(section, top.export);
     read_hooks(section, top.hooks, config);
@@ -200,8 +200,6 @@ static void read_top(struct jmp_section *section, const struct jmp_node *root, s
     detection = jmp_section_rename(section, detection, failure_detection_spellings);
     jmp_section_read(section, failure_detection_options, config, detection, "failureDetection");
 
-    config->endpoint = top.endpoint;
-    config->token = top.token;
     config->description = top.description;
     config->motd = top.motd;
     config->exit_on_lease_end = top.exit_on_lease_end;

@@ -263,35 +263,34 @@ const struct jmp_node *jmp_section_grpc_options(struct jmp_section *section, con
     return good ? node : NULL;
 }
 
-void jmp_section_endpoint(struct jmp_section *section, const struct jmp_node *node, const char *endpoint)
+const char *jmp_section_endpoint(struct jmp_section *section, const struct jmp_node *node, const char *endpoint)
 {
     const char *scheme;
 
-    if (!endpoint)
-        return;
+    if (!endpoint || !endpoint[0])
+        return NULL;
 
     scheme = strstr(endpoint, "://");
-    if (!endpoint[0])
-        jmp_section_say(section, false, node, false, "endpoint",
-                        "leave it out, or write null, if there is no controller", "expected HOST:PORT, found nothing");
-    else if (scheme)
+    if (scheme)
         jmp_section_say(section, false, node, false, "endpoint", "leave out the scheme",
                         "expected HOST:PORT, found a URL with \"%.*s://\"",
                         (int)(scheme - endpoint > 16 ? 16 : scheme - endpoint), endpoint);
     else if (endpoint[strcspn(endpoint, " \t\r\n")])
         jmp_section_say(section, false, node, false, "endpoint", NULL, "expected HOST:PORT, found blanks in it");
+    return endpoint;
 }
 
-void jmp_section_token(struct jmp_section *section, const struct jmp_node *node, const char *token)
+const char *jmp_section_token(struct jmp_section *section, const struct jmp_node *node, const char *token)
 {
-    if (!token)
-        return;
+    if (!token || !token[0])
+        return NULL;
 
     for (const char *c = token; *c; c++) {
         if (*c > ' ' && *c < 0x7f)
             continue;
         jmp_section_say(section, false, node, false, "token", "copy the token again, as one line without blanks",
                         "a token has no blanks, line breaks or special characters");
-        return;
+        break;
     }
+    return token;
 }

@@ -58,10 +58,11 @@ void jmp_section_metadata(struct jmp_section *section, const struct jmp_node *no
 void jmp_section_tls(struct jmp_section *section, const struct jmp_node *node, const char **ca, bool *insecure);
 /** jmp_section_grpc_options() - gRPC channel arguments: a map of strings and whole numbers */
 const struct jmp_node *jmp_section_grpc_options(struct jmp_section *section, const struct jmp_node *node);
-/** jmp_section_endpoint() - complain about a scheme, blanks, or nothing */
-void jmp_section_endpoint(struct jmp_section *section, const struct jmp_node *node, const char *endpoint);
-/** jmp_section_token() - complain about what cannot travel in a header, without showing it */
-void jmp_section_token(struct jmp_section *section, const struct jmp_node *node, const char *token);
+/** jmp_section_endpoint() - @endpoint after a look for a scheme and blanks; NULL when it is empty, as in files for use
+ * without a controller */
+const char *jmp_section_endpoint(struct jmp_section *section, const struct jmp_node *node, const char *endpoint);
+/** jmp_section_token() - @token after a look for what cannot travel in a header, which is never shown; NULL when empty */
+const char *jmp_section_token(struct jmp_section *section, const struct jmp_node *node, const char *token);
 
 /** jmp_section_environment() - a variable that is set and not empty, else NULL; copied into the tree */
 const char *jmp_section_environment(struct jmp_section *section, const char *name);

@@ -28,6 +28,7 @@ enum { CALL_REGISTER, CALL_ENDPOINTS, CALL_REPORT, CALL_RELEASE, CALL_UNREGISTER
 
 struct report {
     enum jmp_exporter_status status;
+    bool failed;                     /* was not taken once: gives way to a newer one */
     char message[512];
 };
 
@@ -331,6 +332,7 @@ static void on_reported(const struct jmp_status *status, const ProtobufCMessage 
     /* Whatever the code: a lost AVAILABLE would leave this exporter without leases for ever. */
     jmp_log(JMP_LOG_WARNING, fields(c), "status %s was not taken: %s: %s",
             jmp_exporter_status_name(c->reports[0].status), jmp_code_name(status->code), JMP_REDACT(status->text));
+    c->reports[0].failed = true;
     if (c->report_count > 1)
         drop_report(c, 0);   /* a newer one replaces it */
     if (jmp_timer_start(c->loop, &c->report_retry, jmp_backoff_next(&c->report_backoff), on_report_retry) < 0)
@@ -377,11 +379,11 @@ void jmp_controller_report(struct jmp_controller *c, enum jmp_exporter_status st
             break;
         }
     }
-    if (c->report_count == REPORTS_MAX)
+    if (c->report_count > first && (c->reports[first].failed || c->report_count == REPORTS_MAX))
         drop_report(c, first);
 
     report = &c->reports[c->report_count++];
-    report->status = status;
+    *report = (struct report){ .status = status };
     snprintf(report->message, sizeof(report->message), "%s", message);
     c->last = *report;
     /* News does not wait for the back-off of what it replaces. */

@@ -56,7 +56,8 @@ enum jmp_acquire_verdict jmp_acquire_judge(const struct jmp_lease *lease, char *
     if (jmp_condition_is(ready, "True"))
         return JMP_LEASE_HELD;
     if (jmp_condition_is(hopeless, "True")) {
-        snprintf(words, size, "the lease cannot be satisfied: %s", *hopeless->message ? hopeless->message : hopeless->reason);
+        snprintf(words, size, "the lease cannot be satisfied: %s",
+                 *hopeless->message ? hopeless->message : hopeless->reason);
         return strcmp(hopeless->reason, "NoExporter") == 0 ? JMP_LEASE_AGAIN : JMP_LEASE_REFUSED;
     }
     if (jmp_condition_is(invalid, "True")) {
@@ -153,7 +154,8 @@ static bool is_passing(enum jmp_code code, const struct jmp_error *error)
     case JMP_INTERNAL:
         return true;
     case JMP_UNKNOWN:
-        return !strstr(error->text, "not found") && !strcasestr(error->text, "permission denied") && !strstr(error->text, "token");
+        return !strstr(error->text, "not found") && !strcasestr(error->text, "permission denied") &&
+               !strstr(error->text, "token");
     default:
         return false;
     }
@@ -169,7 +171,8 @@ static int check_owner(struct jmp_acquisition *acquisition, struct jmp_error *re
                          acquisition->lease.client, me);
 }
 
-static int await(struct jmp_acquisition *acquisition, const struct jmp_acquire_options *options, struct jmp_error *reterr)
+static int await(struct jmp_acquisition *acquisition, const struct jmp_acquire_options *options,
+                 struct jmp_error *reterr)
 {
     struct jmp_client *client = jmp_controller_client_base(acquisition->controller);
     uint64_t start = jmp_now(), pause = POLL_FIRST, spent;

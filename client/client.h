@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The user's side of the protocol, one step after the other. A program that holds a lease does one thing at a time, while its
- * listeners, pumps and log streams go on: every function of client/ that says "waits" runs the loop until its answer is there.
- * Such functions are called from the program's own flow, never from a callback.
+ * The user's side of the protocol, one step after the other. A program that holds a lease does one thing at a time,
+ * while its listeners, pumps and log streams go on: every function of client/ that says "waits" runs the loop until its
+ * answer is there. Such functions are called from the program's own flow, never from a callback.
  */
 #pragma once
 
@@ -34,8 +34,8 @@ void jmp_client_wake(struct jmp_client *client);
 /** jmp_client_pause() - wait for nothing but time. Return: 0, -ECANCELED. */
 int jmp_client_pause(struct jmp_client *client, uint64_t usec);
 
-/** jmp_client_interrupt() - the person wants to stop (Ctrl-C): this wait and all later ones end with -ECANCELED, running calls
- * are cancelled, until jmp_client_resume(), which a program calls before it cleans up */
+/** jmp_client_interrupt() - the person wants to stop (Ctrl-C): this wait and all later ones end with -ECANCELED,
+ * running calls are cancelled, until jmp_client_resume(), which a program calls before it cleans up */
 void jmp_client_interrupt(struct jmp_client *client);
 void jmp_client_resume(struct jmp_client *client);
 /** jmp_client_shield() - a call whose outcome has to be known may go on for @usec after an interruption; 0 ends that */

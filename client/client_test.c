@@ -16,10 +16,12 @@ static void lab_freep(struct lab **lab) { lab_free(*lab); }
 
 static const struct jmp_lease_request request = { .selector = "board=x", .duration = 60000000, .begin = JMP_TIME_NONE };
 
-static int acquire(struct lab *lab, const char *name, uint64_t timeout, struct jmp_acquisition **ret, struct jmp_error *reterr)
+static int acquire(struct lab *lab, const char *name, uint64_t timeout, struct jmp_acquisition **ret,
+                   struct jmp_error *reterr)
 {
     return jmp_acquire(lab->controller,
-                       &(const struct jmp_acquire_options){ .name = name, .request = &request, .timeout = timeout }, ret, reterr);
+                       &(const struct jmp_acquire_options){ .name = name, .request = &request, .timeout = timeout },
+                       ret, reterr);
 }
 
 JMP_TEST(a_lease_is_waited_for_and_released_once)
@@ -105,7 +107,8 @@ JMP_TEST(waiting_is_interrupted_and_leaves_no_lease_behind)
     struct jmp_acquisition *held = NULL;
 
     lab->steps = STEPS(LAB_PENDING);
-    assert_int_equal(jmp_timer_start(jmp_client_loop(lab->client), &lab->timer, 30 * JMP_USEC_PER_MSEC, on_interrupt), 0);
+    assert_int_equal(jmp_timer_start(jmp_client_loop(lab->client), &lab->timer, 30 * JMP_USEC_PER_MSEC, on_interrupt),
+                     0);
     assert_int_equal(acquire(lab, NULL, JMP_USEC_INFINITY, &held, NULL), -ECANCELED);
     assert_int_equal(lab->deletes, 1);
     assert_true(jmp_client_interrupted(lab->client));
@@ -164,12 +167,16 @@ static void on_failed(const char *words, void *user)
 
 static void way_open(struct lab *lab, struct way *way, uint64_t timeout)
 {
-    const struct jmp_dial_options options = { .lease = "the-lease", .timeout = timeout, .failed = on_failed, .user = way };
+    const struct jmp_dial_options options = {
+        .lease = "the-lease", .timeout = timeout, .failed = on_failed, .user = way
+    };
 
     assert_int_equal(jmp_dialer_new(lab->controller, &options, &way->dialer, NULL), 0);
     snprintf(way->path, sizeof(way->path), "%s/own", lab->directory);
     assert_int_equal(jmp_dialer_listen(way->dialer, way->path, NULL), 0);
-    assert_int_equal(jmp_session_client_new(lab->client, &(const struct jmp_session_options){ .host = way->path }, &way->session, NULL), 0);
+    assert_int_equal(jmp_session_client_new(lab->client, &(const struct jmp_session_options){ .host = way->path },
+                                            &way->session, NULL),
+                     0);
 }
 
 static void way_close(struct way *way)
@@ -317,8 +324,11 @@ static struct jmp_session_client *session_of(struct lab *lab, const char *passph
 {
     struct jmp_session_client *session;
 
-    assert_int_equal(jmp_session_client_new(lab->client, &(const struct jmp_session_options){ .host = lab->socket, .passphrase = passphrase },
-                                            &session, NULL), 0);
+    assert_int_equal(
+        jmp_session_client_new(lab->client,
+                               &(const struct jmp_session_options){ .host = lab->socket, .passphrase = passphrase },
+                               &session, NULL),
+        0);
     return session;
 }
 
@@ -364,7 +374,8 @@ JMP_TEST(an_interrupted_call_is_cancelled_at_the_driver)
     _cleanup_(jmp_tree_freep) struct jmp_tree *tree = NULL;
 
     assert_int_equal(jmp_tree_new(0, &tree), 0);
-    assert_int_equal(jmp_timer_start(jmp_client_loop(lab->client), &lab->timer, 100 * JMP_USEC_PER_MSEC, on_interrupt), 0);
+    assert_int_equal(jmp_timer_start(jmp_client_loop(lab->client), &lab->timer, 100 * JMP_USEC_PER_MSEC, on_interrupt),
+                     0);
     assert_int_equal(jmp_session_client_call(session, LAB_POWER, "hang", NULL, tree, NULL, NULL), -ECANCELED);
     jmp_client_resume(lab->client);
     assert_int_equal(jmp_client_wait(lab->client, &lab->held_cancelled, 5 * JMP_USEC_PER_SEC), 0);
@@ -431,8 +442,8 @@ static void on_line(const struct jmp_log_line *line, void *user)
 {
     struct lines *lines = user;
 
-    snprintf(lines->text + strlen(lines->text), sizeof(lines->text) - strlen(lines->text), "%s %u %s;", line->severity, line->origin,
-             line->message);
+    snprintf(lines->text + strlen(lines->text), sizeof(lines->text) - strlen(lines->text), "%s %u %s;", line->severity,
+             line->origin, line->message);
     lines->both = ++lines->count == 2;
     jmp_client_wake(lines->lab->client);
 }
@@ -507,8 +518,11 @@ JMP_TEST(a_file_reaches_the_exporter_whole)
     for (size_t i = 0; i < sizeof(data); i++)
         data[i] = (char)(i * 7 + i / 251);
     fd = memory_file(data, sizeof(data));
-    assert_int_equal(jmp_resource_client_open(session, &(const struct jmp_resource_options){ .uuid = LAB_POWER, .encoding = "gzip", .fd = fd },
-                                              &resource, NULL), 0);
+    assert_int_equal(jmp_resource_client_open(
+                         session,
+                         &(const struct jmp_resource_options){ .uuid = LAB_POWER, .encoding = "gzip", .fd = fd },
+                         &resource, NULL),
+                     0);
     assert_string_equal(jmp_node_string(jmp_node_get(jmp_resource_client_handle(resource), "uuid")), "u");
     assert_int_equal(jmp_resource_client_finish(resource, 5 * JMP_USEC_PER_SEC, NULL), 0);
     assert_true(lab->upload_ended);
@@ -526,8 +540,11 @@ JMP_TEST(a_file_that_the_exporter_cannot_unpack_is_not_sent)
     _cleanup_close_ int fd = memory_file("x", 1);
 
     lab->refuse_encoding = true;
-    assert_int_equal(jmp_resource_client_open(session, &(const struct jmp_resource_options){ .uuid = LAB_POWER, .encoding = "zstd", .fd = fd },
-                                              &resource, &error), -EOPNOTSUPP);
+    assert_int_equal(jmp_resource_client_open(
+                         session,
+                         &(const struct jmp_resource_options){ .uuid = LAB_POWER, .encoding = "zstd", .fd = fd },
+                         &resource, &error),
+                     -EOPNOTSUPP);
     assert_non_null(strstr(error.text, "zstd"));
     assert_null(resource);
 }
@@ -537,8 +554,9 @@ JMP_TEST(hosts_with_a_port_are_not_paths)
     static const struct {
         const char *host;
         bool tcp;
-    } cases[] = { { "pi:4711", true }, { "[::1]:1", true }, { "/run/user/0/x", false }, { "/tmp/a:0", false }, { "pi:65536", false },
-                  { "pi:", false }, { ":1", false }, { "pi:+1", false }, { "pi", false } };
+    } cases[] = { { "pi:4711", true },   { "[::1]:1", true },   { "/run/user/0/x", false },
+                  { "/tmp/a:0", false }, { "pi:65536", false }, { "pi:", false },
+                  { ":1", false },       { "pi:+1", false },    { "pi", false } };
 
     for (size_t i = 0; i < ELEMENTSOF(cases); i++)
         assert_int_equal(jmp_session_host_is_tcp(cases[i].host), cases[i].tcp);
@@ -550,7 +568,10 @@ JMP_TEST(an_exporter_that_is_not_there_is_said_to_be_unreachable)
     _cleanup_(jmp_session_client_freep) struct jmp_session_client *session = NULL;
     struct jmp_driver_tree *tree = NULL;
 
-    assert_int_equal(jmp_session_client_new(lab->client, &(const struct jmp_session_options){ .host = "/nonexistent/socket" }, &session, NULL), 0);
+    assert_int_equal(jmp_session_client_new(lab->client,
+                                            &(const struct jmp_session_options){ .host = "/nonexistent/socket" },
+                                            &session, NULL),
+                     0);
     assert_int_equal(jmp_session_client_report(session, JMP_USEC_PER_SEC, &tree, NULL), -ECONNREFUSED);
     assert_null(tree);
 }

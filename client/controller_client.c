@@ -41,8 +41,9 @@ int jmp_controller_client_new(struct jmp_client *client, const struct jmp_contro
     controller->options.channel.grpc_options = options->channel.grpc_options;
     if (keep(options->channel.endpoint, &controller->options.channel.endpoint) < 0 ||
         keep(options->channel.ca, &controller->options.channel.ca) < 0 ||
-        keep(options->namespace_, &controller->options.namespace_) < 0 || keep(options->name, &controller->options.name) < 0 ||
-        keep(options->token, &controller->options.token) < 0 || asprintf(&controller->bearer, "Bearer %s", options->token) < 0)
+        keep(options->namespace_, &controller->options.namespace_) < 0 ||
+        keep(options->name, &controller->options.name) < 0 || keep(options->token, &controller->options.token) < 0 ||
+        asprintf(&controller->bearer, "Bearer %s", options->token) < 0)
         return jmp_error_set(reterr, -ENOMEM, "%m");
 
     controller->metadata[0] = (struct jmp_metadata){ "authorization", controller->bearer };
@@ -92,7 +93,8 @@ static void explain(struct jmp_controller_client *controller, enum jmp_code code
     } else if (code == JMP_DEADLINE_EXCEEDED) {
         jmp_error_set(reterr, -ETIMEDOUT, "the controller at %s does not answer", controller->options.channel.endpoint);
     } else if (code == JMP_UNAUTHENTICATED || strstr(reterr->text, "token is expired")) {
-        jmp_error_hint(reterr, "the token of client \"%s\" may have expired: ask for a new one", controller->options.name);
+        jmp_error_hint(reterr, "the token of client \"%s\" may have expired: ask for a new one",
+                       controller->options.name);
     }
 }
 
@@ -101,8 +103,8 @@ static int call(struct jmp_controller_client *controller, const struct jmp_metho
                 enum jmp_code *retcode, struct jmp_error *reterr)
 {
     enum jmp_code code = JMP_OK;
-    int r = jmp_client_call(controller->client, controller->channel, method, controller->metadata, timeout, request, take, user,
-                            &code, reterr);
+    int r = jmp_client_call(controller->client, controller->channel, method, controller->metadata, timeout, request,
+                            take, user, &code, reterr);
 
     if (r < 0)
         explain(controller, code, reterr);
@@ -219,7 +221,8 @@ static int copy_exporter(struct jmp_tree *tree, const Jumpstarter__Client__V1__E
     return failed ? -ENOMEM : 0;
 }
 
-static void copy_condition(struct jmp_tree *tree, const Jumpstarter__V1__Condition *from, struct jmp_condition *ret, bool *failed)
+static void copy_condition(struct jmp_tree *tree, const Jumpstarter__V1__Condition *from, struct jmp_condition *ret,
+                           bool *failed)
 {
     const Jumpstarter__V1__Time *moved = from->_last_transition_time_case ? from->lasttransitiontime : NULL;
 
@@ -301,8 +304,8 @@ static int take_exporters(const ProtobufCMessage *message, void *user)
         return -ENOMEM;
     if (response->n_exporters == 0)
         return 0;
-    page->exporters.items =
-        grow(page->tree, page->exporters.items, page->exporters.count, response->n_exporters, sizeof(*page->exporters.items));
+    page->exporters.items = grow(page->tree, page->exporters.items, page->exporters.count, response->n_exporters,
+                                 sizeof(*page->exporters.items));
     if (!page->exporters.items)
         return -ENOMEM;
     for (size_t i = 0; i < response->n_exporters; i++) {
@@ -331,7 +334,8 @@ int jmp_controller_client_exporters(struct jmp_controller_client *controller, co
     request.show_hidden_labels = hidden_labels;
     for (unsigned pages = 0; pages < PAGES_MAX; pages++) {
         request.page_token = (char *)page.next;
-        r = call(controller, &jmp_client_list_exporters, CALL_TIMEOUT, &request.base, take_exporters, &page, NULL, reterr);
+        r = call(controller, &jmp_client_list_exporters, CALL_TIMEOUT, &request.base, take_exporters, &page, NULL,
+                 reterr);
         if (r < 0)
             return r;
         if (!*page.next) {
@@ -354,7 +358,8 @@ static int take_leases(const ProtobufCMessage *message, void *user)
         return -ENOMEM;
     if (response->n_leases == 0)
         return 0;
-    page->leases.items = grow(page->tree, page->leases.items, page->leases.count, response->n_leases, sizeof(*page->leases.items));
+    page->leases.items =
+        grow(page->tree, page->leases.items, page->leases.count, response->n_leases, sizeof(*page->leases.items));
     if (!page->leases.items)
         return -ENOMEM;
     for (size_t i = 0; i < response->n_leases; i++) {
@@ -447,7 +452,8 @@ int jmp_controller_client_lease(struct jmp_controller_client *controller, const 
 }
 
 /* Only what a request needs; the entries are the tree's. */
-static int tags_of(struct jmp_tree *tree, const struct jmp_pairs *pairs, const ProtobufCMessageDescriptor *descriptor, void **ret)
+static int tags_of(struct jmp_tree *tree, const struct jmp_pairs *pairs, const ProtobufCMessageDescriptor *descriptor,
+                   void **ret)
 {
     struct entry **entries = jmp_tree_alloc(tree, (pairs->count + 1) * sizeof(*entries));
 
@@ -576,11 +582,13 @@ static void on_dialed(const struct jmp_status *status, const ProtobufCMessage *m
     const Jumpstarter__V1__DialResponse *response = (const void *)message;
     _cleanup_free_ struct dial *dial = user;
 
-    dial->done(status, response ? response->router_endpoint : NULL, response ? response->router_token : NULL, dial->user);
+    dial->done(status, response ? response->router_endpoint : NULL, response ? response->router_token : NULL,
+               dial->user);
 }
 
 int jmp_controller_client_dial(struct jmp_controller_client *controller, const char *lease,
-                               void (*done)(const struct jmp_status *status, const char *endpoint, const char *token, void *user),
+                               void (*done)(const struct jmp_status *status, const char *endpoint, const char *token,
+                                            void *user),
                                void *user, struct jmp_rpc **ret)
 {
     Jumpstarter__V1__DialRequest request = JUMPSTARTER__V1__DIAL_REQUEST__INIT;
@@ -593,8 +601,8 @@ int jmp_controller_client_dial(struct jmp_controller_client *controller, const c
     dial->user = user;
     request.lease_name = (char *)lease;
     /* The controller itself holds a Dial for up to 30 s while the exporter is on its way to the lease. */
-    r = jmp_channel_unary(controller->channel, &jmp_controller_dial, controller->metadata, 45 * JMP_USEC_PER_SEC, &request.base,
-                          on_dialed, dial, ret);
+    r = jmp_channel_unary(controller->channel, &jmp_controller_dial, controller->metadata, 45 * JMP_USEC_PER_SEC,
+                          &request.base, on_dialed, dial, ret);
     if (r < 0)
         free(dial);
     return r;

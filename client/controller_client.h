@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a user asks of a controller: exporters, leases, and a way to an exporter (docs/protocol.md, "ClientService", "Dial"). */
+/* What a user asks of a controller: exporters, leases, and a way to an exporter (docs/protocol.md, "ClientService",
+ * "Dial"). */
 #pragma once
 
 #include "client/client.h"
@@ -32,8 +33,8 @@ struct jmp_leases {
 };
 
 /*
- * All of these wait. Results live in @tree. A status of the peer is the error, see jmp_client_call(); the controller answers UNKNOWN
- * to much, with the reason in the text.
+ * All of these wait. Results live in @tree. A status of the peer is the error, see jmp_client_call(); the controller
+ * answers UNKNOWN to much, with the reason in the text.
  */
 
 /** jmp_controller_client_exporters() - all pages
@@ -78,5 +79,6 @@ int jmp_controller_client_delete(struct jmp_controller_client *controller, const
  * @ret:  to cancel; done() comes then too
  */
 int jmp_controller_client_dial(struct jmp_controller_client *controller, const char *lease,
-                               void (*done)(const struct jmp_status *status, const char *endpoint, const char *token, void *user),
+                               void (*done)(const struct jmp_status *status, const char *endpoint, const char *token,
+                                            void *user),
                                void *user, struct jmp_rpc **ret);

@@ -68,8 +68,8 @@ enum jmp_dial_verdict jmp_dial_judge(const struct jmp_status *status)
 
 static void dial(struct link *link);
 
-int jmp_dialer_new(struct jmp_controller_client *controller, const struct jmp_dial_options *options, struct jmp_dialer **ret,
-                   struct jmp_error *reterr)
+int jmp_dialer_new(struct jmp_controller_client *controller, const struct jmp_dial_options *options,
+                   struct jmp_dialer **ret, struct jmp_error *reterr)
 {
     struct jmp_dialer *dialer = calloc(1, sizeof(*dialer));
 
@@ -152,7 +152,8 @@ struct jmp_dialer *jmp_dialer_free(struct jmp_dialer *dialer)
 unsigned jmp_dialer_links(const struct jmp_dialer *dialer) { return dialer->n_links; }
 bool jmp_dialer_is_lost(const struct jmp_dialer *dialer) { return dialer->lost; }
 
-static int find_router(struct jmp_dialer *dialer, const char *endpoint, struct jmp_channel **ret, struct jmp_error *reterr)
+static int find_router(struct jmp_dialer *dialer, const char *endpoint, struct jmp_channel **ret,
+                       struct jmp_error *reterr)
 {
     struct jmp_channel_options options = jmp_controller_client_options(dialer->controller)->channel;
     _cleanup_free_ struct router *router = NULL;
@@ -216,8 +217,8 @@ static int stream(struct link *link, const char *endpoint, const char *token, st
     if (asprintf(&bearer, "Bearer %s", token) < 0)
         return jmp_error_set(reterr, -ENOMEM, "%m");
     jmp_io_close(&link->io);
-    r = jmp_pump_dial(channel, (const struct jmp_metadata[]){ { "authorization", bearer }, { 0 } }, TAKE_FD(link->fd), &pump_events,
-                      link, &link->pump);
+    r = jmp_pump_dial(channel, (const struct jmp_metadata[]){ { "authorization", bearer }, { 0 } }, TAKE_FD(link->fd),
+                      &pump_events, link, &link->pump);
     explicit_bzero(bearer, strlen(bearer));
     free(bearer);
     return r < 0 ? jmp_error_set(reterr, r, "the stream to the router cannot be opened: %m") : 0;

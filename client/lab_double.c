@@ -176,7 +176,10 @@ static void dial(struct jmp_rpc *rpc, const ProtobufCMessage *message, void *use
     jmp_rpc_reply(rpc, &response.base);
 }
 
-static void on_tunnel_closed(struct jmp_pump *pump, const struct jmp_status *status, void *user) { jmp_pump_free(pump); }
+static void on_tunnel_closed(struct jmp_pump *pump, const struct jmp_status *status, void *user)
+{
+    jmp_pump_free(pump);
+}
 
 static void tunnel(struct jmp_rpc *rpc, const ProtobufCMessage *message, void *user)
 {
@@ -323,7 +326,8 @@ static void end_session(struct jmp_rpc *rpc, const ProtobufCMessage *message, vo
 }
 
 /*
- * Streams of the exporter: "echo" by a socketpair whose other end we read ourselves would need a loop of its own; frames go straight back.
+ * Streams of the exporter: "echo" by a socketpair whose other end we read ourselves would need a loop of its own;
+ * frames go straight back.
  */
 
 static void on_echo(struct jmp_rpc *rpc, struct jmp_buffer *buffer, void *user)
@@ -410,22 +414,30 @@ static bool admit(struct jmp_rpc *rpc, void *user)
     return false;
 }
 
-static const struct jmp_handler lab_handlers[] = {
-    { &jmp_client_create_lease, create_lease }, { &jmp_client_get_lease, get_lease }, { &jmp_client_delete_lease, delete_lease },
-    { &jmp_client_list_exporters, list_exporters }, { &jmp_controller_dial, dial }, { &jmp_router_stream, tunnel }, {}
-};
+static const struct jmp_handler lab_handlers[] = { { &jmp_client_create_lease, create_lease },
+                                                   { &jmp_client_get_lease, get_lease },
+                                                   { &jmp_client_delete_lease, delete_lease },
+                                                   { &jmp_client_list_exporters, list_exporters },
+                                                   { &jmp_controller_dial, dial },
+                                                   { &jmp_router_stream, tunnel },
+                                                   {} };
 
-static const struct jmp_handler exporter_handlers[] = {
-    { &jmp_exporter_get_report, get_report }, { &jmp_exporter_driver_call, driver_call },
-    { &jmp_exporter_streaming_driver_call, streaming_driver_call }, { &jmp_exporter_log_stream, log_stream },
-    { &jmp_exporter_get_status, get_status }, { &jmp_exporter_end_session, end_session }, { &jmp_router_stream, exporter_stream }, {}
-};
+static const struct jmp_handler exporter_handlers[] = { { &jmp_exporter_get_report, get_report },
+                                                        { &jmp_exporter_driver_call, driver_call },
+                                                        { &jmp_exporter_streaming_driver_call, streaming_driver_call },
+                                                        { &jmp_exporter_log_stream, log_stream },
+                                                        { &jmp_exporter_get_status, get_status },
+                                                        { &jmp_exporter_end_session, end_session },
+                                                        { &jmp_router_stream, exporter_stream },
+                                                        {} };
 
 struct lab *lab_new(void)
 {
     static const enum lab_step ready[] = { LAB_READY, LAB_SILENT };
     struct lab *lab = calloc(1, sizeof(*lab));
-    struct jmp_controller_options options = { .channel.plaintext = true, .namespace_ = "default", .name = "ann", .token = "secret" };
+    struct jmp_controller_options options = {
+        .channel.plaintext = true, .namespace_ = "default", .name = "ann", .token = "secret"
+    };
     struct jmp_server_options server = { .handlers = lab_handlers, .user = lab };
     struct jmp_server_options exporter = { .handlers = exporter_handlers, .user = lab, .admit = admit };
     char address[160];

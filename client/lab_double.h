@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* For tests: a controller, a router and an exporter in this process, on the client's own loop, which answer as they are told to. */
+/* For tests: a controller, a router and an exporter in this process, on the client's own loop, which answer as they are
+ * told to. */
 #pragma once
 
 #include "client/acquire.h"
@@ -7,7 +8,17 @@
 #include "client/resource_client.h"
 
 /* What the lab says about its lease when it is asked: one step after the other, the last for ever. */
-enum lab_step { LAB_SILENT, LAB_PENDING, LAB_READY, LAB_UNSATISFIABLE, LAB_INVALID, LAB_RELEASED, LAB_NO_EXPORTER, LAB_DOWN, LAB_GONE };
+enum lab_step {
+    LAB_SILENT,
+    LAB_PENDING,
+    LAB_READY,
+    LAB_UNSATISFIABLE,
+    LAB_INVALID,
+    LAB_RELEASED,
+    LAB_NO_EXPORTER,
+    LAB_DOWN,
+    LAB_GONE
+};
 
 struct lab {
     struct jmp_client *client;

@@ -25,7 +25,8 @@ struct jmp_pairs {
 const char *jmp_pairs_get(const struct jmp_pairs *pairs, const char *key);
 /** jmp_pairs_sort() - by key; of equal keys the last stays, as in a protobuf map */
 void jmp_pairs_sort(struct jmp_pairs *pairs);
-/** jmp_pairs_parse() - "KEY=VALUE" strings of a command line, a list node as JMP_STRINGS gives it; -EINVAL with words */
+/** jmp_pairs_parse() - "KEY=VALUE" strings of a command line, a list node as JMP_STRINGS gives it; -EINVAL with words
+ */
 int jmp_pairs_parse(const struct jmp_node *list, const char *what, struct jmp_tree *tree, struct jmp_pairs *ret,
                     struct jmp_error *reterr);
 /** jmp_pairs_join() - "a=1,b=2"; free() @ret */

@@ -219,8 +219,8 @@ int jmp_resource_client_open(struct jmp_session_client *session, const struct jm
     if (r < 0)
         return jmp_error_set(reterr, r, "%m");
     jmp_session_client_metadata(session, "request", json, metadata);
-    r = jmp_channel_call(jmp_session_client_channel(session), &jmp_router_stream, metadata, JMP_USEC_INFINITY, NULL, &events,
-                         resource, &resource->rpc);
+    r = jmp_channel_call(jmp_session_client_channel(session), &jmp_router_stream, metadata, JMP_USEC_INFINITY, NULL,
+                         &events, resource, &resource->rpc);
     if (r < 0)
         return jmp_error_set(reterr, r, "the file cannot be offered: %m");
     /* The headers of the call are a message of their own in flight. */
@@ -254,7 +254,10 @@ struct jmp_resource_client *jmp_resource_client_free(struct jmp_resource_client 
     return NULL;
 }
 
-const struct jmp_node *jmp_resource_client_handle(const struct jmp_resource_client *resource) { return resource->handle; }
+const struct jmp_node *jmp_resource_client_handle(const struct jmp_resource_client *resource)
+{
+    return resource->handle;
+}
 uint64_t jmp_resource_client_bytes(const struct jmp_resource_client *resource) { return resource->bytes; }
 
 int jmp_resource_client_finish(struct jmp_resource_client *resource, uint64_t timeout, struct jmp_error *reterr)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A file of ours lent to a driver for one call: it reads it (flash, write) or writes it (dump, read). (docs/protocol.md, "Resources") */
+/* A file of ours lent to a driver for one call: it reads it (flash, write) or writes it (dump, read).
+ * (docs/protocol.md, "Resources") */
 #pragma once
 
 #include "client/session_client.h"
@@ -30,6 +31,7 @@ struct jmp_resource_client *jmp_resource_client_free(struct jmp_resource_client 
 JMP_DEFINE_CLEANUP(struct jmp_resource_client *, jmp_resource_client_free)
 /** jmp_resource_client_handle() - the argument of the driver call */
 const struct jmp_node *jmp_resource_client_handle(const struct jmp_resource_client *resource);
-/** jmp_resource_client_finish() - wait until the exporter has had, or given, everything. Return: 0, or why the file is not whole. */
+/** jmp_resource_client_finish() - wait until the exporter has had, or given, everything. Return: 0, or why the file is
+ * not whole. */
 int jmp_resource_client_finish(struct jmp_resource_client *resource, uint64_t timeout, struct jmp_error *reterr);
 uint64_t jmp_resource_client_bytes(const struct jmp_resource_client *resource);

@@ -44,7 +44,9 @@ int jmp_session_client_new(struct jmp_client *client, const struct jmp_session_o
                            struct jmp_session_client **ret, struct jmp_error *reterr)
 {
     _cleanup_(jmp_session_client_freep) struct jmp_session_client *session = calloc(1, sizeof(*session));
-    struct jmp_channel_options channel = { .ca = options->ca, .insecure = options->insecure, .grpc_options = options->grpc_options };
+    struct jmp_channel_options channel = { .ca = options->ca,
+                                           .insecure = options->insecure,
+                                           .grpc_options = options->grpc_options };
     _cleanup_free_ char *endpoint = NULL;
     bool tcp = jmp_session_host_is_tcp(options->host);
     int r;
@@ -112,11 +114,13 @@ static int call(struct jmp_session_client *session, const struct jmp_method_info
     int r;
 
     jmp_session_client_metadata(session, NULL, NULL, metadata);
-    r = jmp_client_call(session->client, session->channel, method, metadata, timeout, request, take, user, &code, reterr);
+    r = jmp_client_call(session->client, session->channel, method, metadata, timeout, request, take, user, &code,
+                        reterr);
     if (r < 0 && code == JMP_UNAUTHENTICATED)
         jmp_error_hint(reterr, "--passphrase-file or JMP_GRPC_PASSPHRASE gives the passphrase of a direct exporter");
     if (r < 0 && code == JMP_DEADLINE_EXCEEDED && timeout != JMP_USEC_INFINITY)
-        jmp_error_set(reterr, r, "the exporter did not answer within %llu s", (unsigned long long)(timeout / JMP_USEC_PER_SEC));
+        jmp_error_set(reterr, r, "the exporter did not answer within %llu s",
+                      (unsigned long long)(timeout / JMP_USEC_PER_SEC));
     return r;
 }
 
@@ -223,7 +227,8 @@ static int take_status(const ProtobufCMessage *message, void *user)
     return 0;
 }
 
-int jmp_session_client_status(struct jmp_session_client *session, struct jmp_session_status *ret, struct jmp_error *reterr)
+int jmp_session_client_status(struct jmp_session_client *session, struct jmp_session_status *ret,
+                              struct jmp_error *reterr)
 {
     Jumpstarter__V1__GetStatusRequest request = JUMPSTARTER__V1__GET_STATUS_REQUEST__INIT;
 
@@ -250,7 +255,8 @@ int jmp_session_client_end(struct jmp_session_client *session, struct jmp_error 
  * Driver calls
  */
 
-static int to_values(const struct jmp_node *args, struct jmp_tree *tree, size_t *retcount, Google__Protobuf__Value ***ret)
+static int to_values(const struct jmp_node *args, struct jmp_tree *tree, size_t *retcount,
+                     Google__Protobuf__Value ***ret)
 {
     Google__Protobuf__Value **values;
     size_t n = 0;
@@ -289,8 +295,9 @@ static int take_answer(const ProtobufCMessage *message, void *user)
     return r;
 }
 
-int jmp_session_client_call(struct jmp_session_client *session, const char *uuid, const char *method, const struct jmp_node *args,
-                            struct jmp_tree *tree, const struct jmp_node **ret, struct jmp_error *reterr)
+int jmp_session_client_call(struct jmp_session_client *session, const char *uuid, const char *method,
+                            const struct jmp_node *args, struct jmp_tree *tree, const struct jmp_node **ret,
+                            struct jmp_error *reterr)
 {
     Jumpstarter__V1__DriverCallRequest request = JUMPSTARTER__V1__DRIVER_CALL_REQUEST__INIT;
     struct answer answer = { .tree = tree, .ret = ret };
@@ -348,8 +355,8 @@ static void on_items_closed(struct jmp_rpc *rpc, const struct jmp_status *status
 }
 
 int jmp_session_client_items(struct jmp_session_client *session, const char *uuid, const char *method,
-                             const struct jmp_node *args, int (*item)(const struct jmp_node *item, void *user), void *user,
-                             struct jmp_error *reterr)
+                             const struct jmp_node *args, int (*item)(const struct jmp_node *item, void *user),
+                             void *user, struct jmp_error *reterr)
 {
     static const struct jmp_rpc_events events = { .message = on_item, .closed = on_items_closed };
     Jumpstarter__V1__StreamingDriverCallRequest request = JUMPSTARTER__V1__STREAMING_DRIVER_CALL_REQUEST__INIT;
@@ -367,8 +374,8 @@ int jmp_session_client_items(struct jmp_session_client *session, const char *uui
     request.uuid = (char *)uuid;
     request.method = (char *)method;
     jmp_session_client_metadata(session, NULL, NULL, metadata);
-    r = jmp_channel_call(session->channel, &jmp_exporter_streaming_driver_call, metadata, JMP_USEC_INFINITY, &request.base, &events,
-                         &items, &rpc);
+    r = jmp_channel_call(session->channel, &jmp_exporter_streaming_driver_call, metadata, JMP_USEC_INFINITY,
+                         &request.base, &events, &items, &rpc);
     if (r < 0)
         return jmp_error_set(reterr, r, "the call cannot be made: %m");
     jmp_rpc_receive(rpc);
@@ -387,7 +394,8 @@ int jmp_session_client_items(struct jmp_session_client *session, const char *uui
 }
 
 int jmp_session_client_open(struct jmp_session_client *session, const char *uuid, const char *method, int fd,
-                            const struct jmp_pump_events *events, void *user, struct jmp_pump **ret, struct jmp_error *reterr)
+                            const struct jmp_pump_events *events, void *user, struct jmp_pump **ret,
+                            struct jmp_error *reterr)
 {
     _cleanup_(jmp_tree_freep) struct jmp_tree *tree = NULL;
     _cleanup_(jmp_writer_freep) struct jmp_writer *writer = NULL;
@@ -439,7 +447,8 @@ static void on_log(struct jmp_rpc *rpc, const ProtobufCMessage *message, void *u
     logs->failures = 0;
     logs->line(&(const struct jmp_log_line){ .severity = *response->severity ? response->severity : "INFO",
                                              .message = response->message,
-                                             .origin = response->_source_case ? (unsigned)response->source : JMP_ORIGIN_UNKNOWN },
+                                             .origin = response->_source_case ? (unsigned)response->source
+                                                                              : JMP_ORIGIN_UNKNOWN },
                logs->user);
     jmp_rpc_receive(rpc);
 }
@@ -476,8 +485,8 @@ static void start_logs(struct logs *logs)
     int r;
 
     jmp_session_client_metadata(logs->session, NULL, NULL, metadata);
-    r = jmp_channel_call(logs->session->channel, &jmp_exporter_log_stream, metadata, JMP_USEC_INFINITY, &request.base, &events, logs,
-                         &logs->rpc);
+    r = jmp_channel_call(logs->session->channel, &jmp_exporter_log_stream, metadata, JMP_USEC_INFINITY, &request.base,
+                         &events, logs, &logs->rpc);
     if (r < 0) {
         again(logs);
         return;
@@ -485,8 +494,8 @@ static void start_logs(struct logs *logs)
     jmp_rpc_receive(logs->rpc);
 }
 
-int jmp_session_client_logs(struct jmp_session_client *session, void (*line)(const struct jmp_log_line *line, void *user),
-                            void *user)
+int jmp_session_client_logs(struct jmp_session_client *session,
+                            void (*line)(const struct jmp_log_line *line, void *user), void *user)
 {
     struct logs *logs;
 

@@ -47,7 +47,9 @@ struct jmp_driver_ref *jmp_driver_tree_add(struct jmp_driver_tree *tree)
         tree->room = room;
     }
     ref = &tree->rows[tree->count++];
-    *ref = (struct jmp_driver_ref){ .uuid = "", .parent_uuid = "", .name = "", .path = "", .client_class = "", .description = "" };
+    *ref = (struct jmp_driver_ref){
+        .uuid = "", .parent_uuid = "", .name = "", .path = "", .client_class = "", .description = ""
+    };
     return ref;
 }
 
@@ -178,7 +180,8 @@ static int not_found(const struct jmp_driver_tree *tree, const char *word, struc
     char list[200] = "";
     size_t n = 0, used = 0;
 
-    for (const struct jmp_driver_ref *ref = tree->root->first; ref && n < NAMES_MAX; ref = jmp_driver_ref_next(tree->root, ref))
+    for (const struct jmp_driver_ref *ref = tree->root->first; ref && n < NAMES_MAX;
+         ref = jmp_driver_ref_next(tree->root, ref))
         names[n++] = ref->path;
     jmp_error_set(reterr, -ENOENT, "there is no driver \"%.100s\"", word);
     near = jmp_nearest(word, names);
@@ -195,8 +198,8 @@ static int not_found(const struct jmp_driver_tree *tree, const char *word, struc
     return -ENOENT;
 }
 
-int jmp_driver_tree_find(const struct jmp_driver_tree *tree, char *const *words, struct jmp_driver_ref **ret, unsigned *retused,
-                         struct jmp_error *reterr)
+int jmp_driver_tree_find(const struct jmp_driver_tree *tree, char *const *words, struct jmp_driver_ref **ret,
+                         unsigned *retused, struct jmp_error *reterr)
 {
     struct jmp_driver_ref *ref = tree->root, *next;
     unsigned used = 0;

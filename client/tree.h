@@ -31,11 +31,11 @@ int jmp_driver_tree_new(struct jmp_driver_tree **ret);
 struct jmp_driver_tree *jmp_driver_tree_free(struct jmp_driver_tree *tree);
 JMP_DEFINE_CLEANUP(struct jmp_driver_tree *, jmp_driver_tree_free)
 
-/** jmp_driver_tree_add() - one reported driver; its strings must live in tree->memory. The row may be filled until the next is added.
- * NULL: -ENOMEM. */
+/** jmp_driver_tree_add() - one reported driver; its strings must live in tree->memory. The row may be filled until the
+ * next is added. NULL: -ENOMEM. */
 struct jmp_driver_ref *jmp_driver_tree_add(struct jmp_driver_tree *tree);
-/** jmp_driver_tree_link() - make a tree of the rows, in any order. Names and classes come from the labels. Rows that do not hang on the
- * root are left out. Return: 0, -EBADMSG (no root, or nested too deeply), -ENOMEM. */
+/** jmp_driver_tree_link() - make a tree of the rows, in any order. Names and classes come from the labels. Rows that do
+ * not hang on the root are left out. Return: 0, -EBADMSG (no root, or nested too deeply), -ENOMEM. */
 int jmp_driver_tree_link(struct jmp_driver_tree *tree, struct jmp_error *reterr);
 
 /** jmp_driver_ref_child() - the child of that name, or NULL */
@@ -47,7 +47,7 @@ struct jmp_driver_ref *jmp_driver_ref_child(const struct jmp_driver_ref *ref, co
  *
  * Return: 0 with the driver, -ENOENT with the nearest name and a list of those there are.
  */
-int jmp_driver_tree_find(const struct jmp_driver_tree *tree, char *const *words, struct jmp_driver_ref **ret, unsigned *retused,
-                         struct jmp_error *reterr);
+int jmp_driver_tree_find(const struct jmp_driver_tree *tree, char *const *words, struct jmp_driver_ref **ret,
+                         unsigned *retused, struct jmp_error *reterr);
 /** jmp_driver_ref_next() - the next in depth-first order behind @ref, for listing all below @top; NULL at the end */
 struct jmp_driver_ref *jmp_driver_ref_next(const struct jmp_driver_ref *top, const struct jmp_driver_ref *ref);

@@ -105,10 +105,12 @@ JMP_TEST(reports_that_are_no_tree_do_no_harm)
 {
     static const struct row no_root[] = { { "1", "2", "a", NULL }, { "2", "1", "b", NULL }, {} };
     static const struct row ring[] = {
-        { "1", "", NULL, NULL }, { "2", "3", "a", NULL }, { "3", "2", "b", NULL }, { "4", "4", "c", NULL }, { "5", "9", "d", NULL }, {},
+        { "1", "", NULL, NULL }, { "2", "3", "a", NULL }, { "3", "2", "b", NULL },
+        { "4", "4", "c", NULL }, { "5", "9", "d", NULL }, {},
     };
     static const struct row nothing[] = { {} };
-    _cleanup_(jmp_driver_tree_freep) struct jmp_driver_tree *a = tree_of(no_root), *b = tree_of(ring), *c = tree_of(nothing);
+    _cleanup_(jmp_driver_tree_freep) struct jmp_driver_tree *a = tree_of(no_root), *b = tree_of(ring),
+                                                            *c = tree_of(nothing);
 
     assert_int_equal(jmp_driver_tree_link(a, NULL), -EBADMSG);
     assert_int_equal(jmp_driver_tree_link(b, NULL), 0);

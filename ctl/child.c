@@ -68,7 +68,8 @@ static char **merge(char *const *set)
     return merged;
 }
 
-int jmp_child_start(struct jmp_client *client, char *const *argv, char *const *set, struct jmp_child **ret, struct jmp_error *reterr)
+int jmp_child_start(struct jmp_client *client, char *const *argv, char *const *set, struct jmp_child **ret,
+                    struct jmp_error *reterr)
 {
     _cleanup_(jmp_child_freep) struct jmp_child *child = calloc(1, sizeof(*child));
     _cleanup_free_ char **environment = merge(set);

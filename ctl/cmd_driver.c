@@ -79,7 +79,9 @@ static int no_exporter(struct jmp_ctl *ctl, const char *word, int error, struct 
     near = jmp_nearest(word, names);
     if (near) {
         jmp_ctl_usage(ctl, reterr, "\"%s\" is not a command", word);
-        jmp_error_hint(reterr, "did you mean \"%s\"? If it is a driver: start \"jmpctl shell\" first, or name a lease with --lease", near);
+        jmp_error_hint(
+            reterr,
+            "did you mean \"%s\"? If it is a driver: start \"jmpctl shell\" first, or name a lease with --lease", near);
         return -EINVAL;
     }
     jmp_error_set(reterr, error, "\"%s\" is not a command, and there is no exporter whose driver it could be", word);
@@ -120,8 +122,9 @@ int jmp_cmd_driver(struct jmp_ctl *ctl, void *object, char **words, struct jmp_e
     return jmp_ctl_driver(ctl, words, reterr);
 }
 
-int jmp_verb_method(struct jmp_ctl *ctl, const struct jmp_driver_ref *driver, const char *method, const struct jmp_node *args,
-                    struct jmp_tree *tree, const struct jmp_node **ret, struct jmp_error *reterr)
+int jmp_verb_method(struct jmp_ctl *ctl, const struct jmp_driver_ref *driver, const char *method,
+                    const struct jmp_node *args, struct jmp_tree *tree, const struct jmp_node **ret,
+                    struct jmp_error *reterr)
 {
     int r;
 
@@ -186,7 +189,8 @@ JMP_VERB_RUN(jmp_verb_off)
     _cleanup_(jmp_tree_freep) struct jmp_tree *tree = NULL;
     struct jmp_node *args, *arg;
 
-    if (jmp_tree_new(0, &tree) < 0 || !(args = jmp_node_new(tree, JMP_NODE_LIST)) || !(arg = jmp_node_new(tree, JMP_NODE_BOOL)))
+    if (jmp_tree_new(0, &tree) < 0 || !(args = jmp_node_new(tree, JMP_NODE_LIST)) ||
+        !(arg = jmp_node_new(tree, JMP_NODE_BOOL)))
         return jmp_error_set(reterr, -ENOMEM, "%m");
     arg->boolean = options->destroy;
     jmp_node_append(args, arg);
@@ -218,13 +222,13 @@ JMP_VERB_RUN(jmp_verb_cycle)
     return call(ctl, driver, "on", reterr);
 }
 
-const struct jmp_option jmp_verb_read_options[] = {
-    { JMP_FIELD(struct jmp_verb_read, count), .letter = 'n', .preset = "1", .help = "how many readings; 0: until Ctrl-C" },
-    { JMP_FIELD(struct jmp_verb_read, interval), .letter = 'i', .preset = "1", .max = 86400, .value_name = "SECONDS",
-      .help = "time between them" },
-    HELP_OPTION(struct jmp_verb_read),
-    {}
-};
+const struct jmp_option jmp_verb_read_options[] = { { JMP_FIELD(struct jmp_verb_read, count), .letter = 'n',
+                                                      .preset = "1", .help = "how many readings; 0: until Ctrl-C" },
+                                                    { JMP_FIELD(struct jmp_verb_read, interval), .letter = 'i',
+                                                      .preset = "1", .max = 86400, .value_name = "SECONDS",
+                                                      .help = "time between them" },
+                                                    HELP_OPTION(struct jmp_verb_read),
+                                                    {} };
 
 static int print_reading(const struct jmp_node *item, void *user)
 {

@@ -22,7 +22,8 @@ const struct jmp_option jmp_get_exporters_options[] = {
     {}
 };
 
-static int parse_with(struct jmp_ctl *ctl, const struct jmp_node *list, struct jmp_exporter_view *view, struct jmp_error *reterr)
+static int parse_with(struct jmp_ctl *ctl, const struct jmp_node *list, struct jmp_exporter_view *view,
+                      struct jmp_error *reterr)
 {
     JMP_NODE_EACH(node, list) {
         for (const char *word = jmp_node_string(node); word && *word; word += *word == ',') {
@@ -35,7 +36,8 @@ static int parse_with(struct jmp_ctl *ctl, const struct jmp_node *list, struct j
             else if (length == 6 && strncmp(word, "status", length) == 0)
                 view->status = true;
             else
-                return jmp_ctl_usage(ctl, reterr, "--with: \"%.*s\" is none of leases, online, status", (int)length, word);
+                return jmp_ctl_usage(ctl, reterr, "--with: \"%.*s\" is none of leases, online, status", (int)length,
+                                     word);
             word += length;
         }
     }
@@ -58,8 +60,8 @@ static void warn_deprecated(struct jmp_ctl *ctl, const struct jmp_exporter *expo
     for (size_t i = 0; i < exporter->deprecated_labels.count; i++) {
         const struct jmp_pair *pair = &exporter->deprecated_labels.items[i];
 
-        jmp_ctl_note(ctl, "warning: label \"%s\" of exporter %s is deprecated%s%s", pair->key, exporter->name, *pair->value ? ": " : "",
-                     pair->value);
+        jmp_ctl_note(ctl, "warning: label \"%s\" of exporter %s is deprecated%s%s", pair->key, exporter->name,
+                     *pair->value ? ": " : "", pair->value);
     }
 }
 
@@ -83,7 +85,8 @@ int jmp_cmd_get_exporters(struct jmp_ctl *ctl, void *object, char **words, struc
         return jmp_error_set(reterr, r, "%m");
     r = jmp_ctl_need_controller(ctl, reterr);
     if (r >= 0)
-        r = jmp_controller_client_exporters(ctl->controller, filter, options->show_hidden_labels, tree, &exporters, reterr);
+        r = jmp_controller_client_exporters(ctl->controller, filter, options->show_hidden_labels, tree, &exporters,
+                                            reterr);
     if (r >= 0 && view.leases)
         r = jmp_controller_client_leases(ctl->controller, NULL, NULL, false, tree, &leases, reterr);
     if (r < 0)
@@ -121,7 +124,8 @@ static int print_drivers(struct jmp_driver_tree *drivers, struct jmp_driver_ref 
     r = jmp_table_new(heads, &table);
     if (r < 0)
         return jmp_error_set(reterr, r, "%m");
-    for (struct jmp_driver_ref *ref = top == drivers->root ? top->first : top; ref; ref = jmp_driver_ref_next(top, ref)) {
+    for (struct jmp_driver_ref *ref = top == drivers->root ? top->first : top; ref;
+         ref = jmp_driver_ref_next(top, ref)) {
         char verbs[256];
 
         jmp_verbs_list(ref, verbs, sizeof(verbs));
@@ -184,7 +188,8 @@ int jmp_cmd_get_drivers(struct jmp_ctl *ctl, void *object, char **words, struct 
     jmp_writer_begin_map(writer);
     jmp_writer_key(writer, "drivers");
     jmp_writer_begin_list(writer);
-    for (struct jmp_driver_ref *ref = top == ctl->drivers->root ? top->first : top; ref; ref = jmp_driver_ref_next(top, ref)) {
+    for (struct jmp_driver_ref *ref = top == ctl->drivers->root ? top->first : top; ref;
+         ref = jmp_driver_ref_next(top, ref)) {
         if (output == JMP_OUTPUT_NAME || output == JMP_OUTPUT_PATH) {
             jmp_text_put(stdout, output == JMP_OUTPUT_NAME ? ref->name : ref->path);
             fputc('\n', stdout);

@@ -30,8 +30,11 @@ static void warn_deprecated(struct jmp_ctl *ctl, const struct jmp_lease *lease)
     }
 }
 
-#define SELECTOR_OPTION(s, words) \
-    { .key = "selector", .type = JMP_STRINGS, .offset = offsetof(s, selector), .letter = 'l', .value_name = "LABELS", .help = words }
+#define SELECTOR_OPTION(s, words)                                                                                      \
+    {                                                                                                                  \
+        .key = "selector", .type = JMP_STRINGS, .offset = offsetof(s, selector), .letter = 'l',                        \
+        .value_name = "LABELS", .help = words                                                                          \
+    }
 
 const struct jmp_option jmp_get_leases_options[] = {
     SELECTOR_OPTION(struct jmp_get_leases, "only leases that ask for this"),
@@ -45,8 +48,8 @@ const struct jmp_option jmp_get_leases_options[] = {
 };
 
 /* All leases that match; a controller can only compare equalities, the rest is ours. */
-static int find_leases(struct jmp_ctl *ctl, const struct jmp_node *selectors, const char *tag_filter, bool ended, bool all_clients,
-                       struct jmp_tree *tree, struct jmp_leases *ret, struct jmp_error *reterr)
+static int find_leases(struct jmp_ctl *ctl, const struct jmp_node *selectors, const char *tag_filter, bool ended,
+                       bool all_clients, struct jmp_tree *tree, struct jmp_leases *ret, struct jmp_error *reterr)
 {
     const char *selector, *filter;
     struct jmp_leases leases, kept = { 0 };
@@ -85,7 +88,8 @@ int jmp_cmd_get_leases(struct jmp_ctl *ctl, void *object, char **words, struct j
     if (r < 0)
         return jmp_error_set(reterr, r, "%m");
     if (!words[0]) {
-        r = find_leases(ctl, options->selector, options->tag_filter, options->all, options->all_clients, tree, &leases, reterr);
+        r = find_leases(ctl, options->selector, options->tag_filter, options->all, options->all_clients, tree, &leases,
+                        reterr);
         if (r < 0)
             return r;
     } else {
@@ -109,16 +113,25 @@ int jmp_cmd_get_leases(struct jmp_ctl *ctl, void *object, char **words, struct j
 }
 
 const struct jmp_option jmp_create_lease_options[] = {
-    SELECTOR_OPTION(struct jmp_create_lease, "labels that the board must have: key=value, key!=value, key in (a,b), !key"),
-    { JMP_FIELD(struct jmp_create_lease, name), .letter = 'n', .value_name = "EXPORTER", .help = "this board and no other" },
+    SELECTOR_OPTION(struct jmp_create_lease,
+                    "labels that the board must have: key=value, key!=value, key in (a,b), !key"),
+    { JMP_FIELD(struct jmp_create_lease, name), .letter = 'n', .value_name = "EXPORTER",
+      .help = "this board and no other" },
     { JMP_FIELD(struct jmp_create_lease, duration), .value_name = "TIME", .required = true,
       .help = "how long it may be kept: 30m, 1d3h, 3600, 01:30:00, PT1H30M" },
     { JMP_FIELD(struct jmp_create_lease, begin_time), .value_name = "DATE",
       .help = "when it begins, as 2026-11-21T12:00:00; otherwise at once" },
-    { JMP_FIELD(struct jmp_create_lease, lease_id), .value_name = "NAME", .help = "the lease's name; otherwise the lab makes one" },
-    { .key = "tag", .type = JMP_STRINGS, .offset = offsetof(struct jmp_create_lease, tag), .value_name = "KEY=VALUE",
+    { JMP_FIELD(struct jmp_create_lease, lease_id), .value_name = "NAME",
+      .help = "the lease's name; otherwise the lab makes one" },
+    { .key = "tag",
+      .type = JMP_STRINGS,
+      .offset = offsetof(struct jmp_create_lease, tag),
+      .value_name = "KEY=VALUE",
       .help = "a tag to find the lease by" },
-    { .key = "context", .type = JMP_STRINGS, .offset = offsetof(struct jmp_create_lease, context), .value_name = "KEY=VALUE",
+    { .key = "context",
+      .type = JMP_STRINGS,
+      .offset = offsetof(struct jmp_create_lease, context),
+      .value_name = "KEY=VALUE",
       .help = "said in the exporter's log lines" },
     { JMP_FIELD(struct jmp_create_lease, allow_disabled), .help = "with --name: also a board that is switched off" },
     JMP_OUTPUT_OPTION(struct jmp_create_lease),
@@ -133,9 +146,11 @@ static int check_context(struct jmp_ctl *ctl, const struct jmp_pairs *context, s
         return jmp_ctl_usage(ctl, reterr, "--context: at most %u of them", CONTEXT_MAX);
     for (size_t i = 0; i < context->count; i++) {
         if (strlen(context->items[i].key) > 32)
-            return jmp_ctl_usage(ctl, reterr, "--context: the key \"%s\" has more than 32 characters", context->items[i].key);
+            return jmp_ctl_usage(ctl, reterr, "--context: the key \"%s\" has more than 32 characters",
+                                 context->items[i].key);
         if (strlen(context->items[i].value) > 64)
-            return jmp_ctl_usage(ctl, reterr, "--context: the value of \"%s\" has more than 64 characters", context->items[i].key);
+            return jmp_ctl_usage(ctl, reterr, "--context: the value of \"%s\" has more than 64 characters",
+                                 context->items[i].key);
     }
     return 0;
 }
@@ -144,8 +159,10 @@ int jmp_cmd_create_lease(struct jmp_ctl *ctl, void *object, char **words, struct
 {
     const struct jmp_create_lease *options = object;
     _cleanup_(jmp_tree_freep) struct jmp_tree *tree = NULL;
-    struct jmp_lease_request request = {
-        .exporter_name = options->name, .lease_id = options->lease_id, .begin = JMP_TIME_NONE, .allow_disabled = options->allow_disabled };
+    struct jmp_lease_request request = { .exporter_name = options->name,
+                                         .lease_id = options->lease_id,
+                                         .begin = JMP_TIME_NONE,
+                                         .allow_disabled = options->allow_disabled };
     struct jmp_lease lease;
     int r;
 
@@ -182,7 +199,8 @@ int jmp_cmd_create_lease(struct jmp_ctl *ctl, void *object, char **words, struct
 }
 
 const struct jmp_option jmp_update_lease_options[] = {
-    { JMP_FIELD(struct jmp_update_lease, duration), .value_name = "TIME", .help = "how long it may be kept, counted from its beginning" },
+    { JMP_FIELD(struct jmp_update_lease, duration), .value_name = "TIME",
+      .help = "how long it may be kept, counted from its beginning" },
     { JMP_FIELD(struct jmp_update_lease, begin_time), .value_name = "DATE", .help = "when it begins, if it has not" },
     { JMP_FIELD(struct jmp_update_lease, to_client), .value_name = "CLIENT", .help = "hand it over to this client" },
     JMP_OUTPUT_OPTION(struct jmp_update_lease),
@@ -195,7 +213,9 @@ int jmp_cmd_update_lease(struct jmp_ctl *ctl, void *object, char **words, struct
 {
     const struct jmp_update_lease *options = object;
     _cleanup_(jmp_tree_freep) struct jmp_tree *tree = NULL;
-    struct jmp_lease_change change = { .duration = JMP_TIME_NONE, .begin = JMP_TIME_NONE, .client = options->to_client };
+    struct jmp_lease_change change = { .duration = JMP_TIME_NONE,
+                                       .begin = JMP_TIME_NONE,
+                                       .client = options->to_client };
     struct jmp_lease lease;
     int r;
 
@@ -222,7 +242,8 @@ int jmp_cmd_update_lease(struct jmp_ctl *ctl, void *object, char **words, struct
 const struct jmp_option jmp_delete_leases_options[] = {
     SELECTOR_OPTION(struct jmp_delete_leases, "those that ask for this"),
     { JMP_FIELD(struct jmp_delete_leases, all), .letter = 'a', .help = "all that are yours and active" },
-    { JMP_FIELD(struct jmp_delete_leases, all_clients), .letter = 'A', .help = "those of others too, where the lab allows it" },
+    { JMP_FIELD(struct jmp_delete_leases, all_clients), .letter = 'A',
+      .help = "those of others too, where the lab allows it" },
     JMP_OUTPUT_OPTION(struct jmp_delete_leases),
     JMP_CTL_CLIENT_OPTIONS,
     JMP_CTL_HELP_OPTION,

@@ -22,16 +22,22 @@
 #define HOOK_WARNING "[HOOK_WARNING] "
 
 const struct jmp_option jmp_shell_options[] = {
-    { .key = "selector", .type = JMP_STRINGS, .offset = offsetof(struct jmp_shell, selector), .letter = 'l', .value_name = "LABELS",
+    { .key = "selector",
+      .type = JMP_STRINGS,
+      .offset = offsetof(struct jmp_shell, selector),
+      .letter = 'l',
+      .value_name = "LABELS",
       .help = "labels that the board must have" },
     { JMP_FIELD(struct jmp_shell, name), .letter = 'n', .value_name = "EXPORTER", .help = "this board and no other" },
     JMP_CTL_LEASE_OPTION,
-    { JMP_FIELD(struct jmp_shell, duration), .preset = "30m", .value_name = "TIME", .help = "how long the board may be kept" },
+    { JMP_FIELD(struct jmp_shell, duration), .preset = "30m", .value_name = "TIME",
+      .help = "how long the board may be kept" },
     { JMP_FIELD(struct jmp_shell, exporter_logs), .help = "show what the exporter logs, not only its hooks" },
     { JMP_FIELD(struct jmp_shell, acquisition_timeout), .value_name = "TIME", .help = "how long to wait for a board" },
     { JMP_FIELD(struct jmp_shell, retry_timeout), .value_name = "TIME",
       .help = "how long to try other leases when an exporter cannot be reached; 0: not" },
-    { JMP_FIELD(struct jmp_shell, dial_timeout), .value_name = "TIME", .help = "how long to wait for an exporter that is not ready" },
+    { JMP_FIELD(struct jmp_shell, dial_timeout), .value_name = "TIME",
+      .help = "how long to wait for an exporter that is not ready" },
     JMP_CTL_DIRECT_OPTIONS,
     JMP_CTL_CLIENT_OPTIONS,
     JMP_CTL_HELP_OPTION,
@@ -93,8 +99,8 @@ static void show_warning(struct shell *shell, const struct jmp_session_status *s
 }
 
 /* Ask for the status until it is one of two. -EOPNOTSUPP: an old exporter, which has none. */
-static int await_status(struct shell *shell, enum jmp_exporter_status good, enum jmp_exporter_status bad, const char *waiting,
-                        struct jmp_session_status *ret, struct jmp_error *reterr)
+static int await_status(struct shell *shell, enum jmp_exporter_status good, enum jmp_exporter_status bad,
+                        const char *waiting, struct jmp_session_status *ret, struct jmp_error *reterr)
 {
     uint64_t deadline = jmp_now() + READY_TIMEOUT, pause = POLL_FIRST;
     unsigned failures = 0;
@@ -111,13 +117,15 @@ static int await_status(struct shell *shell, enum jmp_exporter_status good, enum
         }
         if (r >= 0) {
             failures = 0;
-            shell->hook_seen |= ret->status == JMP_STATUS_BEFORE_LEASE_HOOK || ret->status == JMP_STATUS_AFTER_LEASE_HOOK;
+            shell->hook_seen |=
+                ret->status == JMP_STATUS_BEFORE_LEASE_HOOK || ret->status == JMP_STATUS_AFTER_LEASE_HOOK;
             if (ret->status == good || ret->status == bad)
                 return 0;
         }
         if (jmp_now() >= deadline)
-            return jmp_error_set(reterr, -ETIMEDOUT, "the exporter says %s, not %s, after %u s", jmp_exporter_status_name(ret->status),
-                                 jmp_exporter_status_name(good), (unsigned)(READY_TIMEOUT / JMP_USEC_PER_SEC));
+            return jmp_error_set(reterr, -ETIMEDOUT, "the exporter says %s, not %s, after %u s",
+                                 jmp_exporter_status_name(ret->status), jmp_exporter_status_name(good),
+                                 (unsigned)(READY_TIMEOUT / JMP_USEC_PER_SEC));
         if (!told && pause == POLL_MOST && jmp_ctl_is_terminal(shell->ctl)) {
             jmp_ctl_note(shell->ctl, "%s (Ctrl-C ends)", waiting);
             told = true;
@@ -134,8 +142,8 @@ static int await_ready(struct shell *shell, struct jmp_error *reterr)
     struct jmp_session_status status = { 0 };
     int r;
 
-    r = await_status(shell, JMP_STATUS_LEASE_READY, JMP_STATUS_BEFORE_LEASE_HOOK_FAILED, "the exporter prepares the board", &status,
-                     reterr);
+    r = await_status(shell, JMP_STATUS_LEASE_READY, JMP_STATUS_BEFORE_LEASE_HOOK_FAILED,
+                     "the exporter prepares the board", &status, reterr);
     if (r == -EOPNOTSUPP) {
         if (reterr)
             *reterr = JMP_ERROR_INIT;
@@ -249,8 +257,8 @@ static int end_session(struct shell *shell, struct jmp_error *reterr)
     if (r <= 0)
         return 0;
     shell->hook_seen = false;
-    r = await_status(shell, JMP_STATUS_AVAILABLE, JMP_STATUS_AFTER_LEASE_HOOK_FAILED, "the exporter puts the board away", &status,
-                     reterr);
+    r = await_status(shell, JMP_STATUS_AVAILABLE, JMP_STATUS_AFTER_LEASE_HOOK_FAILED,
+                     "the exporter puts the board away", &status, reterr);
     if (r < 0) {
         /* Not the program's fault, and nothing that could be done about it here. */
         if (r != -ECANCELED && r != -EOPNOTSUPP)
@@ -310,7 +318,10 @@ static int run_session(struct shell *shell, const struct jmp_shell_env *env, str
 static int run_direct(struct shell *shell, struct jmp_error *reterr)
 {
     struct jmp_ctl *ctl = shell->ctl;
-    struct jmp_shell_env env = { .host = ctl->options.tls_grpc, .exporter = "direct", .lease = "direct", .allow = "UNSAFE",
+    struct jmp_shell_env env = { .host = ctl->options.tls_grpc,
+                                 .exporter = "direct",
+                                 .lease = "direct",
+                                 .allow = "UNSAFE",
                                  .insecure = ctl->options.tls_grpc_insecure };
     int r;
 
@@ -343,7 +354,8 @@ static int run_held(struct shell *shell, struct jmp_error *reterr, bool *retreac
     struct jmp_ctl *ctl = shell->ctl;
     const struct jmp_lease *lease = jmp_acquisition_lease(shell->acquisition);
     _cleanup_(jmp_tree_freep) struct jmp_tree *tree = NULL;
-    _cleanup_free_ char *allow = NULL, *path = NULL, *name = strdup(lease->name), *exporter_name = strdup(lease->exporter);
+    _cleanup_free_ char *allow = NULL, *path = NULL, *name = strdup(lease->name),
+                        *exporter_name = strdup(lease->exporter);
     struct jmp_exporter exporter = { 0 };
     struct jmp_shell_env env = { .exporter = exporter_name, .lease = name, .labels = &exporter.labels };
     int r;
@@ -374,9 +386,10 @@ static void release(struct shell *shell)
     jmp_client_resume(shell->ctl->client);
     if (shell->over)
         jmp_acquisition_keep(shell->acquisition);
-    if (jmp_acquisition_release(shell->acquisition, RELEASE_TIMEOUT, &error) < 0 && !strstr(error.text, "already been released"))
-        jmp_ctl_note(shell->ctl, "warning: lease %s could not be deleted: %s", jmp_acquisition_lease(shell->acquisition)->name,
-                     error.text);
+    if (jmp_acquisition_release(shell->acquisition, RELEASE_TIMEOUT, &error) < 0 &&
+        !strstr(error.text, "already been released"))
+        jmp_ctl_note(shell->ctl, "warning: lease %s could not be deleted: %s",
+                     jmp_acquisition_lease(shell->acquisition)->name, error.text);
     shell->acquisition = jmp_acquisition_free(shell->acquisition);
 }
 
@@ -430,7 +443,8 @@ static int find_active(struct shell *shell, struct jmp_tree *tree, const char **
             leases.items[mine++] = leases.items[i];
     }
     if (mine == 0) {
-        jmp_ctl_usage(ctl, reterr, "which board? --selector (-l), --name (-n) or --lease is missing, and you have no lease");
+        jmp_ctl_usage(ctl, reterr,
+                      "which board? --selector (-l), --name (-n) or --lease is missing, and you have no lease");
         jmp_error_hint(reterr, "\"jmpctl get exporters\" lists the boards and their labels");
         return -EINVAL;
     }
@@ -439,7 +453,8 @@ static int find_active(struct shell *shell, struct jmp_tree *tree, const char **
         return 0;
     }
     for (size_t i = 0; i < mine && i < 50; i++)
-        fprintf(stderr, "  %zu) %s  %s  %s\n", i + 1, leases.items[i].name, leases.items[i].exporter, leases.items[i].selector);
+        fprintf(stderr, "  %zu) %s  %s  %s\n", i + 1, leases.items[i].name, leases.items[i].exporter,
+                leases.items[i].selector);
     if (!isatty(STDIN_FILENO) || !isatty(STDERR_FILENO)) {
         jmp_ctl_usage(ctl, reterr, "you have %zu leases: name one with --lease", mine);
         return -EINVAL;
@@ -452,7 +467,8 @@ static int find_active(struct shell *shell, struct jmp_tree *tree, const char **
 }
 
 /* $JMP_LEASE is for those who name nothing, or the same as it. */
-static bool fits(struct shell *shell, const char *lease_name, const struct jmp_lease_request *request, struct jmp_tree *tree)
+static bool fits(struct shell *shell, const char *lease_name, const struct jmp_lease_request *request,
+                 struct jmp_tree *tree)
 {
     struct jmp_lease lease;
 

@@ -22,39 +22,105 @@ const struct jmp_option jmp_plain_options[] = { JMP_CTL_HELP_OPTION, {} };
 #define PLAIN .options = jmp_plain_options, .size = sizeof(struct jmp_ctl_options)
 
 const struct jmp_command jmp_commands[] = {
-    { .name = "get exporters", .help = "list the boards of the lab", .words = "[NAME...]", .most = UINT_MAX,
-      .options = jmp_get_exporters_options, .size = sizeof(struct jmp_get_exporters), .run = jmp_cmd_get_exporters, .word = JMP_WORD_EXPORTER },
-    { .name = "get leases", .help = "list leases", .words = "[NAME...]", .most = UINT_MAX,
-      .options = jmp_get_leases_options, .size = sizeof(struct jmp_get_leases), .run = jmp_cmd_get_leases, .word = JMP_WORD_LEASE },
-    { .name = "get drivers", .help = "list the drivers of an exporter and what they can do", .words = "[DRIVER]", .most = UINT_MAX,
-      .options = jmp_get_drivers_options, .size = sizeof(struct jmp_get_drivers), .run = jmp_cmd_get_drivers, .word = JMP_WORD_DRIVER },
-    { .name = "create lease", .help = "reserve a board", .options = jmp_create_lease_options, .size = sizeof(struct jmp_create_lease), .run = jmp_cmd_create_lease,
+    { .name = "get exporters",
+      .help = "list the boards of the lab",
+      .words = "[NAME...]",
+      .most = UINT_MAX,
+      .options = jmp_get_exporters_options,
+      .size = sizeof(struct jmp_get_exporters),
+      .run = jmp_cmd_get_exporters,
+      .word = JMP_WORD_EXPORTER },
+    { .name = "get leases",
+      .help = "list leases",
+      .words = "[NAME...]",
+      .most = UINT_MAX,
+      .options = jmp_get_leases_options,
+      .size = sizeof(struct jmp_get_leases),
+      .run = jmp_cmd_get_leases,
+      .word = JMP_WORD_LEASE },
+    { .name = "get drivers",
+      .help = "list the drivers of an exporter and what they can do",
+      .words = "[DRIVER]",
+      .most = UINT_MAX,
+      .options = jmp_get_drivers_options,
+      .size = sizeof(struct jmp_get_drivers),
+      .run = jmp_cmd_get_drivers,
+      .word = JMP_WORD_DRIVER },
+    { .name = "create lease",
+      .help = "reserve a board",
+      .options = jmp_create_lease_options,
+      .size = sizeof(struct jmp_create_lease),
+      .run = jmp_cmd_create_lease,
       .details = "The lease is printed at once; it holds a board as soon as one is free.\n\n"
                  "  export JMP_LEASE=$(jmpctl create lease -l board=rpi4 --duration 2h -o name)\n"
                  "  jmpctl shell\n"
                  "  jmpctl delete lease $JMP_LEASE" },
-    { .name = "update lease", .help = "change a lease, or hand it over", .words = "NAME", .least = 1, .most = 1,
-      .options = jmp_update_lease_options, .size = sizeof(struct jmp_update_lease), .run = jmp_cmd_update_lease, .word = JMP_WORD_LEASE },
-    { .name = "delete leases", .help = "give boards back", .words = "[NAME...]", .most = UINT_MAX,
-      .options = jmp_delete_leases_options, .size = sizeof(struct jmp_delete_leases), .run = jmp_cmd_delete_leases, .word = JMP_WORD_LEASE },
-    { .name = "shell", .help = "take a board and work with it", .words = "[-- COMMAND [ARGUMENT...]]", .most = UINT_MAX,
-      .options = jmp_shell_options, .size = sizeof(struct jmp_shell), .run = jmp_cmd_shell, .word = JMP_WORD_COMMAND, .verbatim = true,
-      .details = "Makes a lease, waits for a board, and starts a shell, or COMMAND, in which \"jmpctl DRIVER ...\" and the stock\n"
-                 "\"j DRIVER ...\" reach it. Afterwards the board is given back. With --lease or $JMP_LEASE a lease that is\n"
-                 "there already is used, and kept; without any of these, your only active lease.\n\n"
-                 "The exit code is the command's; 2 after Ctrl-C; 126 or 127 if the command cannot be started; 1 otherwise." },
-    { .name = "driver", .help = "use a driver whose name is also a command's", .words = "DRIVER VERB [ARGUMENT...]", .least = 1,
-      .most = UINT_MAX, .options = jmp_driver_options, .size = sizeof(struct jmp_ctl_options), .run = jmp_cmd_driver,
-      .word = JMP_WORD_DRIVER, .verbatim = true },
-    { .name = "logs", .help = "show what the exporter logs, until Ctrl-C", .options = jmp_logs_options,
-      .size = sizeof(struct jmp_ctl_options), .run = jmp_cmd_logs },
-    { .name = "completion", .help = "print a completion script", .words = "bash|zsh|fish", .least = 1, .most = 1, PLAIN,
-      .run = jmp_cmd_completion, .word = JMP_WORD_SHELL,
+    { .name = "update lease",
+      .help = "change a lease, or hand it over",
+      .words = "NAME",
+      .least = 1,
+      .most = 1,
+      .options = jmp_update_lease_options,
+      .size = sizeof(struct jmp_update_lease),
+      .run = jmp_cmd_update_lease,
+      .word = JMP_WORD_LEASE },
+    { .name = "delete leases",
+      .help = "give boards back",
+      .words = "[NAME...]",
+      .most = UINT_MAX,
+      .options = jmp_delete_leases_options,
+      .size = sizeof(struct jmp_delete_leases),
+      .run = jmp_cmd_delete_leases,
+      .word = JMP_WORD_LEASE },
+    { .name = "shell",
+      .help = "take a board and work with it",
+      .words = "[-- COMMAND [ARGUMENT...]]",
+      .most = UINT_MAX,
+      .options = jmp_shell_options,
+      .size = sizeof(struct jmp_shell),
+      .run = jmp_cmd_shell,
+      .word = JMP_WORD_COMMAND,
+      .verbatim = true,
+      .details =
+          "Makes a lease, waits for a board, and starts a shell, or COMMAND, in which \"jmpctl DRIVER ...\" and the "
+          "stock\n"
+          "\"j DRIVER ...\" reach it. Afterwards the board is given back. With --lease or $JMP_LEASE a lease that is\n"
+          "there already is used, and kept; without any of these, your only active lease.\n\n"
+          "The exit code is the command's; 2 after Ctrl-C; 126 or 127 if the command cannot be started; 1 otherwise." },
+    { .name = "driver",
+      .help = "use a driver whose name is also a command's",
+      .words = "DRIVER VERB [ARGUMENT...]",
+      .least = 1,
+      .most = UINT_MAX,
+      .options = jmp_driver_options,
+      .size = sizeof(struct jmp_ctl_options),
+      .run = jmp_cmd_driver,
+      .word = JMP_WORD_DRIVER,
+      .verbatim = true },
+    { .name = "logs",
+      .help = "show what the exporter logs, until Ctrl-C",
+      .options = jmp_logs_options,
+      .size = sizeof(struct jmp_ctl_options),
+      .run = jmp_cmd_logs },
+    { .name = "completion",
+      .help = "print a completion script",
+      .words = "bash|zsh|fish",
+      .least = 1,
+      .most = 1,
+      PLAIN,
+      .run = jmp_cmd_completion,
+      .word = JMP_WORD_SHELL,
       .details = "  source <(jmpctl completion bash)" },
     { .name = "version", .help = "show the version", PLAIN, .run = jmp_cmd_version },
     { .name = "help", .help = "show help", .words = "[COMMAND]", .most = 2, PLAIN, .run = jmp_cmd_help },
-    { .name = "complete", .help = "complete the last of WORDS", .words = "[WORD...]", .most = UINT_MAX, PLAIN, .run = jmp_cmd_complete,
-      .hidden = true, .verbatim = true },
+    { .name = "complete",
+      .help = "complete the last of WORDS",
+      .words = "[WORD...]",
+      .most = UINT_MAX,
+      PLAIN,
+      .run = jmp_cmd_complete,
+      .hidden = true,
+      .verbatim = true },
     { .name = "manual", .help = "print the manual page", PLAIN, .run = jmp_cmd_manual, .hidden = true },
     {}
 };
@@ -130,8 +196,8 @@ int jmp_command_find(char *const *words, const struct jmp_command **ret, unsigne
 void jmp_command_help(FILE *stream, const struct jmp_command *command)
 {
     fprintf(stream, "Usage: jmpctl %s [OPTIONS]%s%s\n\n%c%s.\n", command->name, command->words ? " " : "",
-            command->words ? command->words : "", command->help[0] - ('a' <= command->help[0] && command->help[0] <= 'z' ? 32 : 0),
-            command->help + 1);
+            command->words ? command->words : "",
+            command->help[0] - ('a' <= command->help[0] && command->help[0] <= 'z' ? 32 : 0), command->help + 1);
     if (command->details)
         fprintf(stream, "\n%s\n", command->details);
     fputs("\nOptions:\n", stream);
@@ -225,9 +291,12 @@ void jmp_command_manual(FILE *stream)
           ".B jmpctl\n[\\fIOPTIONS\\fR] \\fICOMMAND\\fR ...\n.br\n"
           ".B jmpctl\n[\\fIOPTIONS\\fR] \\fIDRIVER VERB\\fR ...\n"
           ".SH DESCRIPTION\n"
-          ".B jmpctl\nlists the boards of a lab, reserves them, and works with the drivers of the board that a lease holds.\n"
-          "It reads the same client configuration as the stock\n.BR jmp ,\nand inside its shell the stock\n.B j\nworks as well.\n"
-          ".SH OPTIONS\nThese come before the command; commands that need them take them as their own options too.\n", stream);
+          ".B jmpctl\nlists the boards of a lab, reserves them, and works with the drivers of the board that a lease "
+          "holds.\n"
+          "It reads the same client configuration as the stock\n.BR jmp ,\nand inside its shell the stock\n.B j\nworks "
+          "as well.\n"
+          ".SH OPTIONS\nThese come before the command; commands that need them take them as their own options too.\n",
+          stream);
     put_options(stream, jmp_global_options);
     fputs(".SH COMMANDS\n", stream);
     for (const struct jmp_command *command = jmp_commands; command->name; command++) {
@@ -248,18 +317,23 @@ void jmp_command_manual(FILE *stream)
     fputs(".SH DRIVERS\n"
           "A driver is named as the exporter names it; one inside another by its path, as words or with dots.\n"
           "What it can do depends on its kind; \\fBjmpctl get drivers\\fR lists it. Every driver takes\n"
-          "\\fBcall\\fR \\fIMETHOD\\fR [\\fIARGUMENT\\fR...] and \\fBstream\\fR \\fIMETHOD\\fR [\\fIARGUMENT\\fR...], with arguments as JSON\n"
+          "\\fBcall\\fR \\fIMETHOD\\fR [\\fIARGUMENT\\fR...] and \\fBstream\\fR \\fIMETHOD\\fR [\\fIARGUMENT\\fR...], "
+          "with arguments as JSON\n"
           "(what is no JSON is a string).\n"
           ".PP\n"
-          "A driver is looked for in the exporter of \\fB\\-\\-tls\\-grpc\\fR, \\fB\\-\\-lease\\fR, \\fB$JUMPSTARTER_HOST\\fR (set inside\n"
+          "A driver is looked for in the exporter of \\fB\\-\\-tls\\-grpc\\fR, \\fB\\-\\-lease\\fR, "
+          "\\fB$JUMPSTARTER_HOST\\fR (set inside\n"
           "\\fBjmpctl shell\\fR) or \\fB$JMP_LEASE\\fR, the first of these that is given.\n"
           ".SH ENVIRONMENT\n"
           ".TP\n.B JMP_LEASE\nthe lease to use\n"
           ".TP\n.B JUMPSTARTER_HOST\nthe exporter's socket, or HOST:PORT\n"
           ".TP\n.BR JMP_GRPC_INSECURE ,\\  JMP_GRPC_PASSPHRASE\nhow to reach an exporter at HOST:PORT\n"
-          ".TP\n.BR JMP_NAMESPACE ,\\  JMP_NAME ,\\  JMP_ENDPOINT ,\\  JMP_TOKEN\na client configuration, instead of a file\n"
+          ".TP\n.BR JMP_NAMESPACE ,\\  JMP_NAME ,\\  JMP_ENDPOINT ,\\  JMP_TOKEN\na client configuration, instead of a "
+          "file\n"
           ".TP\n.B JMP_CLIENT_CONFIG_HOME\nwhere client configurations are\n"
           ".SH EXIT STATUS\n"
-          "0 on success, 1 on errors, 2 for a wrong command line and after Ctrl\\-C. \\fBjmpctl shell\\fR ends with the code of its\n"
-          "command.\n", stream);
+          "0 on success, 1 on errors, 2 for a wrong command line and after Ctrl\\-C. \\fBjmpctl shell\\fR ends with "
+          "the code of its\n"
+          "command.\n",
+          stream);
 }

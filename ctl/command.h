@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The table of commands. It is the parser, --help, the manual and the completion: a command is a row, its flags are option rows.
+ * The table of commands. It is the parser, --help, the manual and the completion: a command is a row, its flags are
+ * option rows.
  */
 #pragma once
 
@@ -16,7 +17,8 @@ struct jmp_command {
     const char *help;                    /* one line */
     const char *words;                   /* "[NAME...]" in the usage line, or NULL */
     unsigned least, most;                /* of them; most 0: none, UINT_MAX: any number */
-    const struct jmp_option *options;    /* ends with a NULL key; the first field of the object is a struct jmp_ctl_options */
+    const struct jmp_option
+        *options; /* ends with a NULL key; the first field of the object is a struct jmp_ctl_options */
     size_t size;                         /* of the object that the options fill */
     /* Exit code, or a negative errno with words in @reterr. */
     int (*run)(struct jmp_ctl *ctl, void *options, char **words, struct jmp_error *reterr);
@@ -33,10 +35,12 @@ extern const struct jmp_option jmp_global_options[];     /* of struct jmp_ctl_op
  * jmp_command_find() - the row that @words begin with; aliases as the stock client knows them
  * @retused: how many words named it
  *
- * Return: 0, -ENOENT: the first word is none of ours (a driver, perhaps), -EINVAL with words in @reterr: half a command.
+ * Return: 0, -ENOENT: the first word is none of ours (a driver, perhaps), -EINVAL with words in @reterr: half a
+ * command.
  */
 int jmp_command_find(char *const *words, const struct jmp_command **ret, unsigned *retused, struct jmp_error *reterr);
-/** jmp_command_canonical() - "ls" to "get", "lease" to "leases" where that is the row's name: the word itself if it is no alias */
+/** jmp_command_canonical() - "ls" to "get", "lease" to "leases" where that is the row's name: the word itself if it is
+ * no alias */
 const char *jmp_command_canonical(const char *word, bool noun);
 
 void jmp_command_help(FILE *stream, const struct jmp_command *command);

@@ -78,7 +78,8 @@ int jmp_ctl_need_controller(struct jmp_ctl *ctl, struct jmp_error *reterr)
     if (r < 0)
         return r;
     if (!ctl->config->endpoint || !ctl->config->token) {
-        jmp_error_set(reterr, -EINVAL, "the client configuration has no %s", ctl->config->endpoint ? "token" : "endpoint");
+        jmp_error_set(reterr, -EINVAL, "the client configuration has no %s",
+                      ctl->config->endpoint ? "token" : "endpoint");
         jmp_error_at(reterr, ctl->config->file, 0, 0, NULL);
         return -EINVAL;
     }
@@ -159,7 +160,8 @@ static void on_dial_failed(const char *words, void *user)
     jmp_ctl_note(ctl, "%s", words);
 }
 
-static int open_session(struct jmp_ctl *ctl, const char *host, bool plaintext, const char *passphrase, struct jmp_error *reterr)
+static int open_session(struct jmp_ctl *ctl, const char *host, bool plaintext, const char *passphrase,
+                        struct jmp_error *reterr)
 {
     struct jmp_session_options options = { .host = host, .plaintext = plaintext, .passphrase = passphrase };
     int r;
@@ -247,7 +249,8 @@ int jmp_ctl_need_session(struct jmp_ctl *ctl, struct jmp_error *reterr)
             if (r < 0)
                 return r;
         }
-        r = open_session(ctl, host, !tcp || is_set("JMP_GRPC_INSECURE") || is_set("JUMPSTARTER_GRPC_INSECURE"), passphrase, reterr);
+        r = open_session(ctl, host, !tcp || is_set("JMP_GRPC_INSECURE") || is_set("JUMPSTARTER_GRPC_INSECURE"),
+                         passphrase, reterr);
         if (r < 0 && !tcp && access(host, F_OK) < 0) {
             jmp_error_set(reterr, r, "the shell that made %s has ended", host);
             jmp_error_hint(reterr, "unset JUMPSTARTER_HOST, and start \"jmpctl shell\"");

@@ -77,12 +77,14 @@ int jmp_console_run(struct jmp_session_client *session, const struct jmp_driver_
 {
     struct jmp_escape escape = { 0 };
     struct jmp_relay_options options = {
-        .uuid = driver->uuid, .method = method, .in = STDIN_FILENO, .out = STDOUT_FILENO, .look = look, .user = &escape };
+        .uuid = driver->uuid, .method = method, .in = STDIN_FILENO, .out = STDOUT_FILENO, .look = look, .user = &escape
+    };
     enum jmp_relay_end end;
     int r;
 
     if (!isatty(STDIN_FILENO))
-        return jmp_pipe_run(session, driver, method, &(const struct jmp_pipe_options){ .input = true, .output = true }, reterr);
+        return jmp_pipe_run(session, driver, method, &(const struct jmp_pipe_options){ .input = true, .output = true },
+                            reterr);
 
     fprintf(stderr, "Console of %s. Ctrl-B three times leaves it.\n", driver->path);
     r = make_raw(reterr);
@@ -97,8 +99,11 @@ int jmp_console_run(struct jmp_session_client *session, const struct jmp_driver_
 int jmp_pipe_run(struct jmp_session_client *session, const struct jmp_driver_ref *driver, const char *method,
                  const struct jmp_pipe_options *options, struct jmp_error *reterr)
 {
-    struct jmp_relay_options relay = { .uuid = driver->uuid, .method = method, .in = options->input ? STDIN_FILENO : -EBADF,
-                                       .out = options->output ? STDOUT_FILENO : -EBADF, .end_with_input = !options->output };
+    struct jmp_relay_options relay = { .uuid = driver->uuid,
+                                       .method = method,
+                                       .in = options->input ? STDIN_FILENO : -EBADF,
+                                       .out = options->output ? STDOUT_FILENO : -EBADF,
+                                       .end_with_input = !options->output };
     _cleanup_close_ int file = -EBADF;
     enum jmp_relay_end end;
     int r;

@@ -4,8 +4,8 @@
 
 #include "client/session_client.h"
 
-/** jmp_console_run() - raw terminal until the driver's side ends or Ctrl-B comes three times in a row; waits. Without a terminal as standard
- * input this is jmp_pipe_run(). The terminal is put back however the program ends. */
+/** jmp_console_run() - raw terminal until the driver's side ends or Ctrl-B comes three times in a row; waits. Without a
+ * terminal as standard input this is jmp_pipe_run(). The terminal is put back however the program ends. */
 int jmp_console_run(struct jmp_session_client *session, const struct jmp_driver_ref *driver, const char *method,
                     struct jmp_error *reterr);
 

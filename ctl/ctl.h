@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the commands share: the configuration, the controller, and the exporter's session, each made when it is first needed. */
+/* What the commands share: the configuration, the controller, and the exporter's session, each made when it is first
+ * needed. */
 #pragma once
 
 #include "client/acquire.h"
@@ -17,17 +18,27 @@ struct jmp_ctl_options {
 };
 
 /* Rows for them; the object's first member is a struct jmp_ctl_options. */
-#define JMP_CTL_CLIENT_OPTIONS \
-    { JMP_FIELD(struct jmp_ctl_options, client), .value_name = "ALIAS", .help = "client configuration to use" }, \
-    { JMP_FIELD(struct jmp_ctl_options, client_config), .value_name = "FILE", .help = "client configuration file to use" }
-#define JMP_CTL_DIRECT_OPTIONS \
-    { JMP_FIELD(struct jmp_ctl_options, tls_grpc), .value_name = "HOST:PORT", .help = "talk to this exporter without a controller" }, \
-    { JMP_FIELD(struct jmp_ctl_options, tls_grpc_insecure), .help = "with --tls-grpc: without TLS" }, \
-    { JMP_FIELD(struct jmp_ctl_options, passphrase), .value_name = "TEXT", .secret = true, \
-      .help = "with --tls-grpc: the exporter's passphrase (others see it in the process list)" }, \
-    { JMP_FIELD(struct jmp_ctl_options, passphrase_file), .value_name = "FILE", .help = "with --tls-grpc: read the passphrase from FILE" }
-#define JMP_CTL_LEASE_OPTION \
-    { JMP_FIELD(struct jmp_ctl_options, lease), .value_name = "NAME", .help = "use the exporter of this lease (default: $JMP_LEASE)" }
+#define JMP_CTL_CLIENT_OPTIONS                                                                                         \
+    { JMP_FIELD(struct jmp_ctl_options, client), .value_name = "ALIAS", .help = "client configuration to use" },       \
+    {                                                                                                                  \
+        JMP_FIELD(struct jmp_ctl_options, client_config), .value_name = "FILE",                                        \
+                                                          .help = "client configuration file to use"                   \
+    }
+#define JMP_CTL_DIRECT_OPTIONS                                                                                         \
+    { JMP_FIELD(struct jmp_ctl_options, tls_grpc), .value_name = "HOST:PORT",                                          \
+      .help = "talk to this exporter without a controller" },                                                          \
+        { JMP_FIELD(struct jmp_ctl_options, tls_grpc_insecure), .help = "with --tls-grpc: without TLS" },              \
+        { JMP_FIELD(struct jmp_ctl_options, passphrase), .value_name = "TEXT", .secret = true,                         \
+          .help = "with --tls-grpc: the exporter's passphrase (others see it in the process list)" },                  \
+    {                                                                                                                  \
+        JMP_FIELD(struct jmp_ctl_options, passphrase_file), .value_name = "FILE",                                      \
+                                                            .help = "with --tls-grpc: read the passphrase from FILE"   \
+    }
+#define JMP_CTL_LEASE_OPTION                                                                                           \
+    {                                                                                                                  \
+        JMP_FIELD(struct jmp_ctl_options, lease), .value_name = "NAME",                                                \
+                                                  .help = "use the exporter of this lease (default: $JMP_LEASE)"       \
+    }
 #define JMP_CTL_HELP_OPTION { JMP_FIELD(struct jmp_ctl_options, help), .letter = 'h', .help = "show this help" }
 
 struct jmp_ctl {
@@ -65,7 +76,8 @@ bool jmp_ctl_is_terminal(const struct jmp_ctl *ctl);
 int jmp_ctl_need_config(struct jmp_ctl *ctl, struct jmp_error *reterr);
 int jmp_ctl_need_client(struct jmp_ctl *ctl, struct jmp_error *reterr);      /* starts gRPC, and listens to signals */
 int jmp_ctl_need_controller(struct jmp_ctl *ctl, struct jmp_error *reterr);
-/** jmp_ctl_need_session() - the exporter of --tls-grpc, --lease, $JUMPSTARTER_HOST or $JMP_LEASE, the first of these, and its drivers */
+/** jmp_ctl_need_session() - the exporter of --tls-grpc, --lease, $JUMPSTARTER_HOST or $JMP_LEASE, the first of these,
+ * and its drivers */
 int jmp_ctl_need_session(struct jmp_ctl *ctl, struct jmp_error *reterr);
 void jmp_ctl_close(struct jmp_ctl *ctl);
 
@@ -102,8 +114,8 @@ int jmp_cmd_help(struct jmp_ctl *ctl, void *options, char **words, struct jmp_er
 
 /* Option rows, beside their functions, and what they fill. */
 extern const struct jmp_option jmp_get_exporters_options[], jmp_get_leases_options[], jmp_get_drivers_options[],
-    jmp_create_lease_options[], jmp_update_lease_options[], jmp_delete_leases_options[], jmp_shell_options[], jmp_driver_options[],
-    jmp_logs_options[], jmp_plain_options[];
+    jmp_create_lease_options[], jmp_update_lease_options[], jmp_delete_leases_options[], jmp_shell_options[],
+    jmp_driver_options[], jmp_logs_options[], jmp_plain_options[];
 
 struct jmp_get_exporters {
     struct jmp_ctl_options common;

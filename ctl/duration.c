@@ -138,7 +138,8 @@ int jmp_duration_parse(const char *text, int64_t *ret, struct jmp_error *reterr)
 
 int jmp_date_parse(const char *text, int64_t *ret, struct jmp_error *reterr)
 {
-    static const char *const formats[] = { "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M", "%Y-%m-%d" };
+    static const char *const formats[] = { "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M",
+                                           "%Y-%m-%d" };
     char zone;
     int hours, minutes, length = 0;
 
@@ -163,6 +164,7 @@ int jmp_date_parse(const char *text, int64_t *ret, struct jmp_error *reterr)
         return 0;
     }
     jmp_error_set(reterr, -EINVAL, "\"%.60s\" is not a date", text);
-    jmp_error_hint(reterr, "for example 2026-11-21T12:00:00 (local time), 2026-11-21T12:00:00Z or 2026-11-21T12:00:00+01:00");
+    jmp_error_hint(reterr,
+                   "for example 2026-11-21T12:00:00 (local time), 2026-11-21T12:00:00Z or 2026-11-21T12:00:00+01:00");
     return -EINVAL;
 }

@@ -10,6 +10,7 @@
  * @ret:  microseconds, more than 0 unless the text says 0; at most 100 years
  * Return: 0, -EINVAL with words. */
 int jmp_duration_parse(const char *text, int64_t *ret, struct jmp_error *reterr);
-/** jmp_date_parse() - ISO 8601: "2026-11-21T12:00:00", with "Z" or "+01:00", local time without; seconds may be left out
+/** jmp_date_parse() - ISO 8601: "2026-11-21T12:00:00", with "Z" or "+01:00", local time without; seconds may be left
+ * out
  * @ret:  microseconds since 1970 */
 int jmp_date_parse(const char *text, int64_t *ret, struct jmp_error *reterr);

@@ -38,8 +38,8 @@ struct jmp_forward {
     char *path;                   /* to be removed */
 };
 
-static int forward_new(struct jmp_session_client *session, const struct jmp_driver_ref *driver, struct jmp_forward **ret,
-                       struct jmp_error *reterr)
+static int forward_new(struct jmp_session_client *session, const struct jmp_driver_ref *driver,
+                       struct jmp_forward **ret, struct jmp_error *reterr)
 {
     struct jmp_forward *forward = calloc(1, sizeof(*forward));
 
@@ -130,7 +130,8 @@ static void open_stream(struct jmp_forward *forward, int taken)
     /* Fails for unix sockets, which do not wait anyway. */
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     stream->forward = forward;
-    r = jmp_session_client_open(forward->session, forward->uuid, "connect", TAKE_FD(fd), &events, stream, &stream->pump, &error);
+    r = jmp_session_client_open(forward->session, forward->uuid, "connect", TAKE_FD(fd), &events, stream, &stream->pump,
+                                &error);
     if (r < 0) {
         complain(forward, error.text);
         free(stream);
@@ -224,14 +225,16 @@ static int listen_on(struct jmp_forward *forward, const struct addrinfo *info, u
         return -errno;
     if (getsockname(fd, (struct sockaddr *)&address, &length) < 0)
         return -errno;
-    if (getnameinfo((struct sockaddr *)&address, length, host, sizeof(host), service, sizeof(service), NI_NUMERICHOST | NI_NUMERICSERV))
+    if (getnameinfo((struct sockaddr *)&address, length, host, sizeof(host), service, sizeof(service),
+                    NI_NUMERICHOST | NI_NUMERICSERV))
         return -EINVAL;
     r = add_listener(forward, TAKE_FD(fd));
     if (r < 0)
         return r;
     *retport = (unsigned)strtoul(service, NULL, 10);
     if (!*forward->address)
-        snprintf(forward->address, sizeof(forward->address), info->ai_family == AF_INET6 ? "[%.120s]:%s" : "%.120s:%s", host, service);
+        snprintf(forward->address, sizeof(forward->address), info->ai_family == AF_INET6 ? "[%.120s]:%s" : "%.120s:%s",
+                 host, service);
     return 0;
 }
 
@@ -255,8 +258,8 @@ static int listen_all(struct jmp_forward *forward, const struct addrinfo *infos,
     return forward->n_listeners > 0 ? 0 : failed;
 }
 
-int jmp_forward_tcp(struct jmp_session_client *session, const struct jmp_driver_ref *driver, const char *host, unsigned port,
-                    struct jmp_forward **ret, struct jmp_error *reterr)
+int jmp_forward_tcp(struct jmp_session_client *session, const struct jmp_driver_ref *driver, const char *host,
+                    unsigned port, struct jmp_forward **ret, struct jmp_error *reterr)
 {
     _cleanup_(jmp_forward_freep) struct jmp_forward *forward = NULL;
     struct addrinfo hints = { .ai_flags = AI_PASSIVE, .ai_socktype = SOCK_STREAM }, *infos;

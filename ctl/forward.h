@@ -10,8 +10,8 @@ struct jmp_forward;
  * @port: 0: a free one, the same for all addresses
  * @ret:  free with jmp_forward_free()
  * Return: 0, -EADDRINUSE, -EACCES, -ENOENT (no such host) with words. */
-int jmp_forward_tcp(struct jmp_session_client *session, const struct jmp_driver_ref *driver, const char *host, unsigned port,
-                    struct jmp_forward **ret, struct jmp_error *reterr);
+int jmp_forward_tcp(struct jmp_session_client *session, const struct jmp_driver_ref *driver, const char *host,
+                    unsigned port, struct jmp_forward **ret, struct jmp_error *reterr);
 /** jmp_forward_unix() - listen on a path, for this user only; removed at the end */
 int jmp_forward_unix(struct jmp_session_client *session, const struct jmp_driver_ref *driver, const char *path,
                      struct jmp_forward **ret, struct jmp_error *reterr);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What is printed stands in tests/golden/ctl: help of every command, the manual page, objects in every format. JMP_GOLDEN_WRITE=1 writes
- * them anew, to be read before they are committed.
+ * What is printed stands in tests/golden/ctl: help of every command, the manual page, objects in every format.
+ * JMP_GOLDEN_WRITE=1 writes them anew, to be read before they are committed.
  */
 #include <string.h>
 
@@ -74,29 +74,81 @@ static struct jmp_pair tags[] = { { "build", "17" }, { "who", "nightly" } };
 static struct jmp_pair labels[] = { { "board", "rpi4" }, { "lab", "north" } };
 static struct jmp_condition ready[] = {
     { .type = "Pending", .status = "True", .reason = "NotAvailable", .message = "all are leased" },
-    { .type = "Ready", .status = "True", .reason = "Ready", .message = "exporter acquired", .has_generation = true, .generation = 1,
-      .has_transition = true, .transition_seconds = 1795262300, .transition_nanos = 5 },
+    { .type = "Ready",
+      .status = "True",
+      .reason = "Ready",
+      .message = "exporter acquired",
+      .has_generation = true,
+      .generation = 1,
+      .has_transition = true,
+      .transition_seconds = 1795262300,
+      .transition_nanos = 5 },
 };
-static struct jmp_condition pending[] = { { .type = "Pending", .status = "True", .reason = "Offline", .message = "\x1b[31mred" } };
+static struct jmp_condition pending[] = {
+    { .type = "Pending", .status = "True", .reason = "Offline", .message = "\x1b[31mred" }
+};
 
 static struct jmp_lease lease_items[] = {
-    { .namespace_ = "default", .name = "0190-a", .selector = "board=rpi4", .client = "ann", .exporter = "pi-1", .exporter_name = "",
-      .tags = { tags, 2 }, .duration = INT64_C(93780000000), .effective_duration = INT64_C(60000000), .begin = JMP_TIME_NONE,
-      .effective_begin = NOW - 60000000, .end = JMP_TIME_NONE, .effective_end = JMP_TIME_NONE, .conditions = ready, .n_conditions = 2 },
-    { .namespace_ = "default", .name = "0190-b", .selector = "<none>", .client = "bob", .exporter = "", .exporter_name = "pi-2",
-      .duration = INT64_C(1500000), .effective_duration = JMP_TIME_NONE, .begin = JMP_TIME_NONE, .effective_begin = JMP_TIME_NONE,
-      .end = JMP_TIME_NONE, .effective_end = JMP_TIME_NONE, .conditions = pending, .n_conditions = 1 },
-    { .namespace_ = "default", .name = "0190-c", .selector = "board=\x1b[2Jx\ny", .client = "ann", .exporter = "pi-1",
-      .exporter_name = "", .duration = INT64_C(60000000), .effective_duration = JMP_TIME_NONE, .begin = JMP_TIME_NONE,
-      .effective_begin = NOW - 3600000000, .end = JMP_TIME_NONE, .effective_end = NOW - 1800500000, .allow_disabled = true },
+    { .namespace_ = "default",
+      .name = "0190-a",
+      .selector = "board=rpi4",
+      .client = "ann",
+      .exporter = "pi-1",
+      .exporter_name = "",
+      .tags = { tags, 2 },
+      .duration = INT64_C(93780000000),
+      .effective_duration = INT64_C(60000000),
+      .begin = JMP_TIME_NONE,
+      .effective_begin = NOW - 60000000,
+      .end = JMP_TIME_NONE,
+      .effective_end = JMP_TIME_NONE,
+      .conditions = ready,
+      .n_conditions = 2 },
+    { .namespace_ = "default",
+      .name = "0190-b",
+      .selector = "<none>",
+      .client = "bob",
+      .exporter = "",
+      .exporter_name = "pi-2",
+      .duration = INT64_C(1500000),
+      .effective_duration = JMP_TIME_NONE,
+      .begin = JMP_TIME_NONE,
+      .effective_begin = JMP_TIME_NONE,
+      .end = JMP_TIME_NONE,
+      .effective_end = JMP_TIME_NONE,
+      .conditions = pending,
+      .n_conditions = 1 },
+    { .namespace_ = "default",
+      .name = "0190-c",
+      .selector = "board=\x1b[2Jx\ny",
+      .client = "ann",
+      .exporter = "pi-1",
+      .exporter_name = "",
+      .duration = INT64_C(60000000),
+      .effective_duration = JMP_TIME_NONE,
+      .begin = JMP_TIME_NONE,
+      .effective_begin = NOW - 3600000000,
+      .end = JMP_TIME_NONE,
+      .effective_end = NOW - 1800500000,
+      .allow_disabled = true },
 };
 static const struct jmp_leases leases = { lease_items, 3 };
 
 static struct jmp_exporter exporter_items[] = {
-    { .namespace_ = "default", .name = "pi-1", .labels = { labels, 2 }, .online = true, .enabled = true,
-      .status = JMP_STATUS_LEASE_READY, .status_message = "" },
-    { .namespace_ = "default", .name = "a-board-with-a-longer-name", .labels = { labels, 1 }, .online = false, .enabled = false,
-      .status = JMP_STATUS_UNSPECIFIED, .status_message = "" },
+    { .namespace_ = "default",
+      .name = "pi-1",
+      .labels = { labels, 2 },
+      .online = true,
+      .enabled = true,
+      .status = JMP_STATUS_LEASE_READY,
+      .status_message = "" },
+    { .namespace_ = "default",
+      .name = "a-board-with-a-longer-name",
+      .labels = { labels, 1 },
+      .online = false,
+      .enabled = false,
+      .status = JMP_STATUS_UNSPECIFIED,
+      .status_message = "" },
     { .namespace_ = "default", .name = "bare", .online = true, .enabled = true, .status = 99, .status_message = "" },
 };
 static const struct jmp_exporters exporters = { exporter_items, 3 };
@@ -133,9 +185,15 @@ JMP_TEST(leases_and_exporters_are_printed_in_every_format)
 JMP_TEST(a_driver_explains_itself_in_the_exporters_words_where_it_has_some)
 {
     struct jmp_pair methods[] = { { "on", "switch the crane on\x1b[5m" }, { "start-console", "not for this class" } };
-    struct jmp_driver_ref child = { .name = "lamp", .path = "crane.lamp", .description = "on its roof", .client_class = "" };
-    struct jmp_driver_ref crane = { .name = "crane", .path = "crane", .description = "the big one", .methods = { methods, 2 },
-                                    .client_class = "jumpstarter_driver_power.client.PowerClient", .first = &child };
+    struct jmp_driver_ref child = {
+        .name = "lamp", .path = "crane.lamp", .description = "on its roof", .client_class = ""
+    };
+    struct jmp_driver_ref crane = { .name = "crane",
+                                    .path = "crane",
+                                    .description = "the big one",
+                                    .methods = { methods, 2 },
+                                    .client_class = "jumpstarter_driver_power.client.PowerClient",
+                                    .first = &child };
     const struct jmp_verb *verb = NULL;
     _cleanup_free_ char *text = NULL;
     size_t size = 0;

@@ -317,7 +317,8 @@ void jmp_write_exporter(struct jmp_writer *writer, const struct jmp_exporter *ex
         jmp_writer_bool(writer, exporter->online);
     }
     if (view->status)
-        write_text(writer, "status", exporter->status == JMP_STATUS_UNSPECIFIED ? NULL : jmp_exporter_status_name(exporter->status));
+        write_text(writer, "status",
+                   exporter->status == JMP_STATUS_UNSPECIFIED ? NULL : jmp_exporter_status_name(exporter->status));
     if (view->disabled) {
         jmp_writer_key(writer, "enabled");
         jmp_writer_bool(writer, exporter->enabled);
@@ -369,7 +370,8 @@ static int lease_rows(struct jmp_table *table, const struct jmp_lease *lease, in
 
 static int print_lease_table(FILE *stream, const struct jmp_leases *leases, int64_t now, struct jmp_error *reterr)
 {
-    static const char *const heads[] = { "NAME", "SELECTOR", "EXPIRES AT", "REMAINING", "CLIENT", "EXPORTER", "TAGS", NULL };
+    static const char *const heads[] = { "NAME",   "SELECTOR", "EXPIRES AT", "REMAINING",
+                                         "CLIENT", "EXPORTER", "TAGS",       NULL };
     _cleanup_(jmp_table_freep) struct jmp_table *table = NULL;
     int r;
 
@@ -404,7 +406,8 @@ static int new_writer(struct jmp_tree **rettree, struct jmp_writer **ret, struct
     return r < 0 ? jmp_error_set(reterr, r, "%m") : 0;
 }
 
-int jmp_print_leases(FILE *stream, enum jmp_output output, const struct jmp_leases *leases, int64_t now, struct jmp_error *reterr)
+int jmp_print_leases(FILE *stream, enum jmp_output output, const struct jmp_leases *leases, int64_t now,
+                     struct jmp_error *reterr)
 {
     _cleanup_(jmp_tree_freep) struct jmp_tree *tree = NULL;
     _cleanup_(jmp_writer_freep) struct jmp_writer *writer = NULL;
@@ -434,14 +437,16 @@ int jmp_print_leases(FILE *stream, enum jmp_output output, const struct jmp_leas
     return print_written(stream, output, writer, reterr);
 }
 
-int jmp_print_lease(FILE *stream, enum jmp_output output, const struct jmp_lease *lease, int64_t now, struct jmp_error *reterr)
+int jmp_print_lease(FILE *stream, enum jmp_output output, const struct jmp_lease *lease, int64_t now,
+                    struct jmp_error *reterr)
 {
     _cleanup_(jmp_tree_freep) struct jmp_tree *tree = NULL;
     _cleanup_(jmp_writer_freep) struct jmp_writer *writer = NULL;
     int r;
 
     if (output != JMP_OUTPUT_JSON && output != JMP_OUTPUT_YAML)
-        return jmp_print_leases(stream, output, &(const struct jmp_leases){ (struct jmp_lease *)lease, 1 }, now, reterr);
+        return jmp_print_leases(stream, output, &(const struct jmp_leases){ (struct jmp_lease *)lease, 1 }, now,
+                                reterr);
     r = new_writer(&tree, &writer, reterr);
     if (r < 0)
         return r;
@@ -517,8 +522,8 @@ static int print_exporter_table(FILE *stream, const struct jmp_exporters *export
     return r < 0 ? jmp_error_set(reterr, r, "%m") : 0;
 }
 
-int jmp_print_exporters(FILE *stream, enum jmp_output output, const struct jmp_exporters *exporters, const struct jmp_leases *leases,
-                        const struct jmp_exporter_view *view, struct jmp_error *reterr)
+int jmp_print_exporters(FILE *stream, enum jmp_output output, const struct jmp_exporters *exporters,
+                        const struct jmp_leases *leases, const struct jmp_exporter_view *view, struct jmp_error *reterr)
 {
     _cleanup_(jmp_tree_freep) struct jmp_tree *tree = NULL;
     _cleanup_(jmp_writer_freep) struct jmp_writer *writer = NULL;

@@ -12,15 +12,18 @@ enum jmp_output { JMP_OUTPUT_TABLE, JMP_OUTPUT_JSON, JMP_OUTPUT_YAML, JMP_OUTPUT
 extern const char *const jmp_output_words[];        /* for option rows */
 enum jmp_output jmp_output_parse(const char *word);   /* NULL: a table */
 
-#define JMP_OUTPUT_OPTION(s) \
-    { JMP_FIELD(s, output), .letter = 'o', .value_name = "FORMAT", .words = jmp_output_words, .preset = "table", .help = "how to print" }
+#define JMP_OUTPUT_OPTION(s)                                                                                           \
+    {                                                                                                                  \
+        JMP_FIELD(s, output), .letter = 'o', .value_name = "FORMAT", .words = jmp_output_words, .preset = "table",     \
+                              .help = "how to print"                                                                   \
+    }
 
 /** jmp_output_document() - as JSON or YAML */
 int jmp_output_document(FILE *stream, enum jmp_output output, const struct jmp_node *node, struct jmp_error *reterr);
 
 /*
- * A table: a head, then rows; columns as wide as their widest cell, two blanks between. Cells are copied, and shown without what could
- * steer a terminal.
+ * A table: a head, then rows; columns as wide as their widest cell, two blanks between. Cells are copied, and shown
+ * without what could steer a terminal.
  */
 struct jmp_table;
 
@@ -51,8 +54,11 @@ void jmp_write_lease(struct jmp_writer *writer, const struct jmp_lease *lease);
 /** jmp_write_exporter() - @lease: that it is in, or NULL */
 void jmp_write_exporter(struct jmp_writer *writer, const struct jmp_exporter *exporter, const struct jmp_lease *lease,
                         const struct jmp_exporter_view *view);
-int jmp_print_leases(FILE *stream, enum jmp_output output, const struct jmp_leases *leases, int64_t now, struct jmp_error *reterr);
-int jmp_print_lease(FILE *stream, enum jmp_output output, const struct jmp_lease *lease, int64_t now, struct jmp_error *reterr);
+int jmp_print_leases(FILE *stream, enum jmp_output output, const struct jmp_leases *leases, int64_t now,
+                     struct jmp_error *reterr);
+int jmp_print_lease(FILE *stream, enum jmp_output output, const struct jmp_lease *lease, int64_t now,
+                    struct jmp_error *reterr);
 /** jmp_print_exporters() - @leases: all that are active, to find those of the exporters; NULL without view->leases */
-int jmp_print_exporters(FILE *stream, enum jmp_output output, const struct jmp_exporters *exporters, const struct jmp_leases *leases,
-                        const struct jmp_exporter_view *view, struct jmp_error *reterr);
+int jmp_print_exporters(FILE *stream, enum jmp_output output, const struct jmp_exporters *exporters,
+                        const struct jmp_leases *leases, const struct jmp_exporter_view *view,
+                        struct jmp_error *reterr);

@@ -216,7 +216,8 @@ static void on_pump_closed(struct jmp_pump *pump, const struct jmp_status *statu
 
     jmp_pump_stats(pump, &relay->stats);
     relay->pump_closed = relay->input_over = true;
-    /* Stock exporters end every stream by ABORTED, after their GOAWAY. Our socket has ended by now, and says so when it is drained. */
+    /* Stock exporters end every stream by ABORTED, after their GOAWAY. Our socket has ended by now, and says so when it
+     * is drained. */
     if (status->code != JMP_OK && status->code != JMP_CANCELLED && status->code != JMP_ABORTED)
         jmp_client_refuse(&relay->error, status);
     jmp_client_wake(relay->client);
@@ -256,8 +257,8 @@ static void settle(struct relay *relay, struct jmp_session_client *session)
     jmp_session_client_status(session, &status, NULL);
 }
 
-int jmp_relay_run(struct jmp_session_client *session, const struct jmp_relay_options *options, enum jmp_relay_end *retend,
-                  struct jmp_pump_stats *retstats, struct jmp_error *reterr)
+int jmp_relay_run(struct jmp_session_client *session, const struct jmp_relay_options *options,
+                  enum jmp_relay_end *retend, struct jmp_pump_stats *retstats, struct jmp_error *reterr)
 {
     static const struct jmp_pump_events events = { .closed = on_pump_closed };
     _cleanup_close_pair_ int pair[2] = { -EBADF, -EBADF };
@@ -271,7 +272,8 @@ int jmp_relay_run(struct jmp_session_client *session, const struct jmp_relay_opt
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
         return jmp_error_set(reterr, -errno, "no socket: %m");
     relay->sock = pair[0];
-    r = jmp_session_client_open(session, options->uuid, options->method, TAKE_FD(pair[1]), &events, relay, &relay->pump, reterr);
+    r = jmp_session_client_open(session, options->uuid, options->method, TAKE_FD(pair[1]), &events, relay, &relay->pump,
+                                reterr);
     if (r < 0)
         return r;
 

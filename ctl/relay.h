@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Between a driver's byte stream and our own standard input and output, which may be terminals, pipes or files and are never made
- * non-blocking: others share them. Each direction moves at the pace of its slower side.
+ * Between a driver's byte stream and our own standard input and output, which may be terminals, pipes or files and are
+ * never made non-blocking: others share them. Each direction moves at the pace of its slower side.
  */
 #pragma once
 
@@ -29,5 +29,5 @@ enum jmp_relay_end {
  * @retstats: bytes moved; may be NULL
  *
  * Return: 0, -ECANCELED (interrupted), -EPIPE and others with words: the stream could not be opened, or broke. */
-int jmp_relay_run(struct jmp_session_client *session, const struct jmp_relay_options *options, enum jmp_relay_end *retend,
-                  struct jmp_pump_stats *retstats, struct jmp_error *reterr);
+int jmp_relay_run(struct jmp_session_client *session, const struct jmp_relay_options *options,
+                  enum jmp_relay_end *retend, struct jmp_pump_stats *retstats, struct jmp_error *reterr);

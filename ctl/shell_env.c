@@ -57,8 +57,10 @@ static void prompt(const char *exporter, const char *shell, struct jmp_shell_sta
         ARG("share_history");
     } else if (strcmp(name, "fish") == 0) {
         ARG("--init-command");
-        ARG("function fish_prompt; set_color grey; printf '%%s ' (basename $PWD); set_color yellow; printf '⚡'; set_color white; "
-            "printf '%s '; set_color yellow; printf '➤ '; set_color normal; end", where);
+        ARG("function fish_prompt; set_color grey; printf '%%s ' (basename $PWD); set_color yellow; printf '⚡'; "
+            "set_color white; "
+            "printf '%s '; set_color yellow; printf '➤ '; set_color normal; end",
+            where);
     } else {
         SET("PS1=%s> ", where);
     }

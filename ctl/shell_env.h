@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a program inside a lease is started with: the environment that the stock tools read, and a prompt that says where one is. */
+/* What a program inside a lease is started with: the environment that the stock tools read, and a prompt that says
+ * where one is. */
 #pragma once
 
 #include "base/error.h"

@@ -119,12 +119,41 @@ JMP_TEST(durations_are_read_as_people_write_them)
         const char *text;
         double seconds;      /* negative: refused */
     } cases[] = {
-        { "90", 90 }, { "30m", 1800 }, { "1d3h40m", 99600 }, { "1d 3h 40m", 99600 }, { "3h30m", 12600 }, { "2 hours", 7200 },
-        { "1.5h", 5400 }, { "01:30:00", 5400 }, { "1:24", 84 }, { "2 days, 01:30:00", 178200 }, { "2 weeks", 1209600 },
-        { "PT1H30M", 5400 }, { "P1DT2H30M", 95400 }, { "P2W", 1209600 }, { "PT0.5S", 0.5 }, { "0", 0 }, { "250ms", 0.25 },
-        { "", -1 }, { "soon", -1 }, { "5 parsecs", -1 }, { "-5m", -1 }, { "1e9", -1 }, { "0x10", -1 }, { "inf", -1 }, { "P", -1 },
-        { "PT", -1 }, { "P1H", -1 }, { "PT1W", -1 }, { "1:2:3:4", -1 }, { "5 6", -1 }, { "3h5", -1 }, { "1..5h", -1 }, { "200y", -1 },
-        { "99999999999999999999d", -1 }, { "36601d", -1 },
+        { "90", 90 },
+        { "30m", 1800 },
+        { "1d3h40m", 99600 },
+        { "1d 3h 40m", 99600 },
+        { "3h30m", 12600 },
+        { "2 hours", 7200 },
+        { "1.5h", 5400 },
+        { "01:30:00", 5400 },
+        { "1:24", 84 },
+        { "2 days, 01:30:00", 178200 },
+        { "2 weeks", 1209600 },
+        { "PT1H30M", 5400 },
+        { "P1DT2H30M", 95400 },
+        { "P2W", 1209600 },
+        { "PT0.5S", 0.5 },
+        { "0", 0 },
+        { "250ms", 0.25 },
+        { "", -1 },
+        { "soon", -1 },
+        { "5 parsecs", -1 },
+        { "-5m", -1 },
+        { "1e9", -1 },
+        { "0x10", -1 },
+        { "inf", -1 },
+        { "P", -1 },
+        { "PT", -1 },
+        { "P1H", -1 },
+        { "PT1W", -1 },
+        { "1:2:3:4", -1 },
+        { "5 6", -1 },
+        { "3h5", -1 },
+        { "1..5h", -1 },
+        { "200y", -1 },
+        { "99999999999999999999d", -1 },
+        { "36601d", -1 },
     };
 
     for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
@@ -147,10 +176,17 @@ JMP_TEST(dates_are_read_with_and_without_a_zone)
         const char *text;
         int64_t seconds;     /* -1: refused */
     } cases[] = {
-        { "2026-11-21T12:00:00Z", 1795262400 }, { "2026-11-21T12:00:00", 1795262400 },
-        { "2026-11-21T12:00:00+01:00", 1795258800 }, { "2026-11-21 12:00:00-02:30", 1795271400 },
-        { "2026-11-21T12:00", 1795262400 }, { "2026-11-21", 1795219200 },
-        { "tomorrow", -1 }, { "2026-13-01", -1 }, { "2026-11-21T12:00:00+99:00", -1 }, { "2026-11-21T12:00:00 foo", -1 }, { "", -1 },
+        { "2026-11-21T12:00:00Z", 1795262400 },
+        { "2026-11-21T12:00:00", 1795262400 },
+        { "2026-11-21T12:00:00+01:00", 1795258800 },
+        { "2026-11-21 12:00:00-02:30", 1795271400 },
+        { "2026-11-21T12:00", 1795262400 },
+        { "2026-11-21", 1795219200 },
+        { "tomorrow", -1 },
+        { "2026-13-01", -1 },
+        { "2026-11-21T12:00:00+99:00", -1 },
+        { "2026-11-21T12:00:00 foo", -1 },
+        { "", -1 },
     };
 
     setenv("TZ", "UTC", 1);
@@ -272,7 +308,8 @@ JMP_TEST(a_class_decides_the_verbs)
 
 JMP_TEST(an_unknown_verb_is_answered_by_the_nearest)
 {
-    struct jmp_driver_ref ref = { .client_class = "jumpstarter_driver_pyserial.client.PySerialClient", .path = "serial" };
+    struct jmp_driver_ref ref = { .client_class = "jumpstarter_driver_pyserial.client.PySerialClient",
+                                  .path = "serial" };
     const struct jmp_verb *verb = NULL;
     struct jmp_error error = { 0 };
 
@@ -288,7 +325,8 @@ JMP_TEST(numbers_look_as_python_prints_them)
     static const struct {
         double number;
         const char *text;
-    } cases[] = { { 0, "0.0" }, { 5, "5.0" }, { 10, "10.0" }, { 0.1, "0.1" }, { 3.3, "3.3" }, { 12345.678, "12345.678" },
+    } cases[] = { { 0, "0.0" },      { 5, "5.0" },         { 10, "10.0" },
+                  { 0.1, "0.1" },    { 3.3, "3.3" },       { 12345.678, "12345.678" },
                   { 1e20, "1e+20" }, { 0.0001, "0.0001" }, { -2.5, "-2.5" } };
 
     for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
@@ -314,8 +352,12 @@ JMP_TEST(a_program_inside_a_lease_finds_what_the_stock_tools_read)
     struct jmp_pairs labels = { pairs, 2 };
     struct jmp_shell_start start;
 
-    assert_int_equal(jmp_shell_env(&(const struct jmp_shell_env){ .host = "/run/x/socket", .exporter = "pi", .lease = "l1",
-                                                                  .labels = &labels, .allow = "UNSAFE" }, NULL, &start), 0);
+    assert_int_equal(
+        jmp_shell_env(
+            &(const struct jmp_shell_env){
+                .host = "/run/x/socket", .exporter = "pi", .lease = "l1", .labels = &labels, .allow = "UNSAFE" },
+            NULL, &start),
+        0);
     assert_true(has(start.set, "JUMPSTARTER_HOST=/run/x/socket"));
     assert_true(has(start.set, "JMP_DRIVERS_ALLOW=UNSAFE"));
     assert_true(has(start.set, "JMP_EXPORTER=pi"));
@@ -325,9 +367,14 @@ JMP_TEST(a_program_inside_a_lease_finds_what_the_stock_tools_read)
     assert_null(start.argv[0]);
     jmp_shell_start_clear(&start);
 
-    assert_int_equal(jmp_shell_env(&(const struct jmp_shell_env){ .host = "h:1", .exporter = "$(reboot)`x`", .lease = "direct",
-                                                                  .allow = "UNSAFE", .insecure = true, .passphrase = "p" },
-                                   "/bin/bash", &start), 0);
+    assert_int_equal(jmp_shell_env(&(const struct jmp_shell_env){ .host = "h:1",
+                                                                  .exporter = "$(reboot)`x`",
+                                                                  .lease = "direct",
+                                                                  .allow = "UNSAFE",
+                                                                  .insecure = true,
+                                                                  .passphrase = "p" },
+                                   "/bin/bash", &start),
+                     0);
     assert_true(has(start.set, "JMP_GRPC_INSECURE=1"));
     assert_true(has(start.set, "JMP_GRPC_PASSPHRASE=p"));
     assert_string_equal(start.argv[0], "/bin/bash");

@@ -58,13 +58,13 @@ struct jmp_verb_dump {
     const char *compression, *target;
 };
 
-extern const struct jmp_option jmp_verb_plain_options[], jmp_verb_off_options[], jmp_verb_cycle_options[], jmp_verb_read_options[],
-    jmp_verb_wait_options[], jmp_verb_pipe_options[], jmp_verb_forward_options[], jmp_verb_address_options[], jmp_verb_file_options[],
-    jmp_verb_flash_options[], jmp_verb_dump_options[];
+extern const struct jmp_option jmp_verb_plain_options[], jmp_verb_off_options[], jmp_verb_cycle_options[],
+    jmp_verb_read_options[], jmp_verb_wait_options[], jmp_verb_pipe_options[], jmp_verb_forward_options[],
+    jmp_verb_address_options[], jmp_verb_file_options[], jmp_verb_flash_options[], jmp_verb_dump_options[];
 
-#define JMP_VERB_RUN(name) \
-    int name(struct jmp_ctl *ctl, const struct jmp_verb *verb, const struct jmp_driver_ref *driver, void *object, char **words, \
-             struct jmp_error *reterr)
+#define JMP_VERB_RUN(name)                                                                                             \
+    int name(struct jmp_ctl *ctl, const struct jmp_verb *verb, const struct jmp_driver_ref *driver, void *object,      \
+             char **words, struct jmp_error *reterr)
 
 /* cmd_driver.c */
 JMP_VERB_RUN(jmp_verb_call_plain);      /* the method that is called like the verb */
@@ -93,5 +93,6 @@ JMP_VERB_RUN(jmp_verb_dump);
 
 /** jmp_verb_method() - call a method of a driver; errors name both
  * @args: a list or NULL; @ret: may be NULL */
-int jmp_verb_method(struct jmp_ctl *ctl, const struct jmp_driver_ref *driver, const char *method, const struct jmp_node *args,
-                    struct jmp_tree *tree, const struct jmp_node **ret, struct jmp_error *reterr);
+int jmp_verb_method(struct jmp_ctl *ctl, const struct jmp_driver_ref *driver, const char *method,
+                    const struct jmp_node *args, struct jmp_tree *tree, const struct jmp_node **ret,
+                    struct jmp_error *reterr);

@@ -23,13 +23,16 @@ const struct jmp_option jmp_verb_file_options[] = {
     {}
 };
 
-const struct jmp_option jmp_verb_flash_options[] = {
-    { .key = "target", .type = JMP_STRINGS, .offset = offsetof(struct jmp_verb_flash, target), .letter = 't', .value_name = "NAME:FILE",
-      .help = "write FILE to the part NAME" },
-    COMPRESSION_OPTION(struct jmp_verb_flash),
-    { JMP_FIELD(struct jmp_verb_flash, help), .letter = 'h', .help = "show this help" },
-    {}
-};
+const struct jmp_option jmp_verb_flash_options[] = { { .key = "target",
+                                                       .type = JMP_STRINGS,
+                                                       .offset = offsetof(struct jmp_verb_flash, target),
+                                                       .letter = 't',
+                                                       .value_name = "NAME:FILE",
+                                                       .help = "write FILE to the part NAME" },
+                                                     COMPRESSION_OPTION(struct jmp_verb_flash),
+                                                     { JMP_FIELD(struct jmp_verb_flash, help), .letter = 'h',
+                                                       .help = "show this help" },
+                                                     {} };
 
 const struct jmp_option jmp_verb_dump_options[] = {
     { JMP_FIELD(struct jmp_verb_dump, target), .value_name = "NAME", .help = "read the part NAME" },
@@ -60,7 +63,8 @@ static void on_progress(uint64_t bytes, void *user)
         return;
     progress->shown = now;
     if (progress->size > 0)
-        fprintf(stderr, "\r%5.1f %%  %.1f MiB ", 100.0 * (double)bytes / (double)progress->size, (double)bytes / 1048576);
+        fprintf(stderr, "\r%5.1f %%  %.1f MiB ", 100.0 * (double)bytes / (double)progress->size,
+                (double)bytes / 1048576);
     else
         fprintf(stderr, "\r%.1f MiB ", (double)bytes / 1048576);
 }
@@ -103,7 +107,8 @@ static int url_handle(const char *url, struct jmp_writer *writer, const struct j
 }
 
 static int call(struct jmp_ctl *ctl, const struct jmp_driver_ref *driver, const struct transfer *transfer,
-                const struct jmp_node *handle, struct jmp_tree *tree, struct jmp_writer *writer, struct jmp_error *reterr)
+                const struct jmp_node *handle, struct jmp_tree *tree, struct jmp_writer *writer,
+                struct jmp_error *reterr)
 {
     const struct jmp_node *args;
     int r;
@@ -121,7 +126,8 @@ static int call(struct jmp_ctl *ctl, const struct jmp_driver_ref *driver, const 
 
 static bool is_url(const char *file) { return strncmp(file, "http://", 7) == 0 || strncmp(file, "https://", 8) == 0; }
 
-static int move(struct jmp_ctl *ctl, const struct jmp_driver_ref *driver, const struct transfer *transfer, struct jmp_error *reterr)
+static int move(struct jmp_ctl *ctl, const struct jmp_driver_ref *driver, const struct transfer *transfer,
+                struct jmp_error *reterr)
 {
     struct jmp_resource_options options = {
         .uuid = driver->uuid, .encoding = transfer->compression, .direction = transfer->direction };
@@ -167,7 +173,8 @@ static int move(struct jmp_ctl *ctl, const struct jmp_driver_ref *driver, const 
             jmp_error_prefix(reterr, "%s: %s", driver->path, transfer->file);
     }
     if (progress.shown)
-        fprintf(stderr, "\r%.1f MiB%s          \n", (double)jmp_resource_client_bytes(resource) / 1048576, r < 0 ? ", then it failed" : "");
+        fprintf(stderr, "\r%.1f MiB%s          \n", (double)jmp_resource_client_bytes(resource) / 1048576,
+                r < 0 ? ", then it failed" : "");
     return r;
 }
 
@@ -175,20 +182,29 @@ JMP_VERB_RUN(jmp_verb_upload)
 {
     const struct jmp_verb_file *options = object;
 
-    return move(ctl, driver, &(const struct transfer){ .method = "write", .file = words[0], .compression = options->compression,
-                                                       .direction = JMP_RESOURCE_UPLOAD }, reterr);
+    return move(ctl, driver,
+                &(const struct transfer){ .method = "write",
+                                          .file = words[0],
+                                          .compression = options->compression,
+                                          .direction = JMP_RESOURCE_UPLOAD },
+                reterr);
 }
 
 JMP_VERB_RUN(jmp_verb_download)
 {
     const struct jmp_verb_file *options = object;
 
-    return move(ctl, driver, &(const struct transfer){ .method = "read", .file = words[0], .compression = options->compression,
-                                                       .direction = JMP_RESOURCE_DOWNLOAD }, reterr);
+    return move(ctl, driver,
+                &(const struct transfer){ .method = "read",
+                                          .file = words[0],
+                                          .compression = options->compression,
+                                          .direction = JMP_RESOURCE_DOWNLOAD },
+                reterr);
 }
 
 /* The storage goes to the board again, also when the transfer failed. */
-static int between(struct jmp_ctl *ctl, const struct jmp_driver_ref *driver, const struct transfer *transfer, struct jmp_error *reterr)
+static int between(struct jmp_ctl *ctl, const struct jmp_driver_ref *driver, const struct transfer *transfer,
+                   struct jmp_error *reterr)
 {
     _cleanup_(jmp_tree_freep) struct jmp_tree *tree = NULL;
     struct jmp_error error = { 0 };
@@ -217,20 +233,28 @@ JMP_VERB_RUN(jmp_verb_mux_flash)
 {
     const struct jmp_verb_file *options = object;
 
-    return between(ctl, driver, &(const struct transfer){ .method = "write", .file = words[0], .compression = options->compression,
-                                                          .direction = JMP_RESOURCE_UPLOAD }, reterr);
+    return between(ctl, driver,
+                   &(const struct transfer){ .method = "write",
+                                             .file = words[0],
+                                             .compression = options->compression,
+                                             .direction = JMP_RESOURCE_UPLOAD },
+                   reterr);
 }
 
 JMP_VERB_RUN(jmp_verb_mux_dump)
 {
     const struct jmp_verb_file *options = object;
 
-    return between(ctl, driver, &(const struct transfer){ .method = "read", .file = words[0], .compression = options->compression,
-                                                          .direction = JMP_RESOURCE_DOWNLOAD }, reterr);
+    return between(ctl, driver,
+                   &(const struct transfer){ .method = "read",
+                                             .file = words[0],
+                                             .compression = options->compression,
+                                             .direction = JMP_RESOURCE_DOWNLOAD },
+                   reterr);
 }
 
-static int flash_target(struct jmp_ctl *ctl, const struct jmp_driver_ref *driver, const char *spec, const char *compression,
-                        struct jmp_error *reterr)
+static int flash_target(struct jmp_ctl *ctl, const struct jmp_driver_ref *driver, const char *spec,
+                        const char *compression, struct jmp_error *reterr)
 {
     const char *colon = strchr(spec, ':');
     _cleanup_free_ char *name = NULL;
@@ -240,8 +264,14 @@ static int flash_target(struct jmp_ctl *ctl, const struct jmp_driver_ref *driver
     name = strndup(spec, (size_t)(colon - spec));
     if (!name)
         return jmp_error_set(reterr, -ENOMEM, "%m");
-    return move(ctl, driver, &(const struct transfer){ .method = "flash", .file = colon + 1, .compression = compression,
-                                                       .direction = JMP_RESOURCE_UPLOAD, .has_target = true, .target = name }, reterr);
+    return move(ctl, driver,
+                &(const struct transfer){ .method = "flash",
+                                          .file = colon + 1,
+                                          .compression = compression,
+                                          .direction = JMP_RESOURCE_UPLOAD,
+                                          .has_target = true,
+                                          .target = name },
+                reterr);
 }
 
 JMP_VERB_RUN(jmp_verb_flash)
@@ -258,15 +288,25 @@ JMP_VERB_RUN(jmp_verb_flash)
     }
     if (!words[0])
         return 0;
-    return move(ctl, driver, &(const struct transfer){ .method = "flash", .file = words[0], .compression = options->compression,
-                                                       .direction = JMP_RESOURCE_UPLOAD, .has_target = true }, reterr);
+    return move(ctl, driver,
+                &(const struct transfer){ .method = "flash",
+                                          .file = words[0],
+                                          .compression = options->compression,
+                                          .direction = JMP_RESOURCE_UPLOAD,
+                                          .has_target = true },
+                reterr);
 }
 
 JMP_VERB_RUN(jmp_verb_dump)
 {
     const struct jmp_verb_dump *options = object;
 
-    return move(ctl, driver, &(const struct transfer){ .method = "dump", .file = words[0], .compression = options->compression,
-                                                       .direction = JMP_RESOURCE_DOWNLOAD, .has_target = true,
-                                                       .target = options->target }, reterr);
+    return move(ctl, driver,
+                &(const struct transfer){ .method = "dump",
+                                          .file = words[0],
+                                          .compression = options->compression,
+                                          .direction = JMP_RESOURCE_DOWNLOAD,
+                                          .has_target = true,
+                                          .target = options->target },
+                reterr);
 }

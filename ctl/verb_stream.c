@@ -14,7 +14,8 @@ JMP_VERB_RUN(jmp_verb_console)
 }
 
 const struct jmp_option jmp_verb_pipe_options[] = {
-    { JMP_FIELD(struct jmp_verb_pipe, output), .letter = 'o', .value_name = "FILE", .help = "write to FILE instead of standard output" },
+    { JMP_FIELD(struct jmp_verb_pipe, output), .letter = 'o', .value_name = "FILE",
+      .help = "write to FILE instead of standard output" },
     { JMP_FIELD(struct jmp_verb_pipe, append), .letter = 'a', .help = "with --output: append to it" },
     { JMP_FIELD(struct jmp_verb_pipe, input), .letter = 'i', .help = "send standard input even if it is a terminal" },
     { JMP_FIELD(struct jmp_verb_pipe, no_input), .help = "send nothing, even if standard input is no terminal" },
@@ -47,11 +48,13 @@ JMP_VERB_RUN(jmp_verb_pipe)
 
 JMP_VERB_RUN(jmp_verb_connect)
 {
-    return jmp_pipe_run(ctl->session, driver, "connect", &(const struct jmp_pipe_options){ .input = true, .output = true }, reterr);
+    return jmp_pipe_run(ctl->session, driver, "connect",
+                        &(const struct jmp_pipe_options){ .input = true, .output = true }, reterr);
 }
 
 const struct jmp_option jmp_verb_forward_options[] = {
-    { JMP_FIELD(struct jmp_verb_forward, address), .preset = "localhost", .value_name = "HOST", .help = "where to listen" },
+    { JMP_FIELD(struct jmp_verb_forward, address), .preset = "localhost", .value_name = "HOST",
+      .help = "where to listen" },
     { JMP_FIELD(struct jmp_verb_forward, help), .letter = 'h', .help = "show this help" },
     {}
 };

@@ -168,8 +168,10 @@ static void call_unlink(struct jmp_call *call)
         call->next->link = call->link;
     call->next = NULL;
     call->link = NULL;
-    if (!call->internal && !call->watching)
+    if (!call->internal && !call->watching) {
         call->device->calls--;
+        call->devices->n_calls--;
+    }
 }
 
 /* Says done() and lets go of the call; its thread may still hold it. */
@@ -363,8 +365,10 @@ static void call_link(struct jmp_call *call)
         call->next->link = &call->next;
     call->link = &devices->calls;
     devices->calls = call;
-    if (!call->internal && !call->watching)
+    if (!call->internal && !call->watching) {
         call->device->calls++;
+        devices->n_calls++;
+    }
 }
 
 static void call_run_quick(struct jmp_call *call)
@@ -458,6 +462,8 @@ int jmp_call_start(struct jmp_device *device, const char *name, enum jmp_call_ki
         return jmp_error_set(reterr, -ENODEV, "%s", device->missing);
     if (device->calls >= JMP_CALLS_MAX && !is_viewed(device, method))
         return jmp_error_set(reterr, -EBUSY, "%u calls are running on this device already", device->calls);
+    if (device->devices->n_calls >= JMP_CALLS_TOTAL && !is_viewed(device, method))
+        return jmp_error_set(reterr, -EBUSY, "%u calls are running on this exporter already", device->devices->n_calls);
 
     r = call_new(device, method, method->name, &call);
     if (r < 0)

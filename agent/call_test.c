@@ -293,6 +293,35 @@ JMP_TEST(only_so_many_calls_run_at_a_time)
     assert_int_equal(last.error, 0);
 }
 
+JMP_TEST(only_so_many_run_on_all_devices_together)
+{
+    char json[4096], *at = json;
+    struct bench *bench;
+    struct outcome *many = calloc(JMP_CALLS_TOTAL + 1, sizeof(*many));
+
+    assert_non_null(many);
+    at += sprintf(at, "{");
+    for (unsigned i = 0; i <= JMP_CALLS_TOTAL / 50; i++)
+        at += sprintf(at, "%s\"p%u\":{\"type\":\"part\",\"config\":{\"label\":\"x\"}}", i ? "," : "", i);
+    sprintf(at, "}");
+    bench = bench_new(json);
+    bench_start(bench);
+    for (unsigned i = 0; i <= JMP_CALLS_TOTAL; i++) {
+        char path[16];
+
+        snprintf(path, sizeof(path), "p%u", i / 50);
+        many[i] = OUTCOME;
+        bench_call(bench, path, "wait", JMP_CALL_UNARY, NULL, &many[i]);
+        assert_int_equal(many[i].error, i < JMP_CALLS_TOTAL ? 0 : -EBUSY);
+    }
+    bench_free(bench);
+    for (unsigned i = 0; i <= JMP_CALLS_TOTAL; i++) {
+        assert_true(many[i].done);
+        outcome_clear(&many[i]);
+    }
+    free(many);
+}
+
 JMP_TEST(a_driver_that_does_not_return_is_left_behind)
 {
     _cleanup_(bench_freep) struct bench *bench = bench_new(ONE_PART);

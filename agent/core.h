@@ -15,6 +15,7 @@
 #include "base/uuid.h"
 
 #define JMP_CALLS_MAX 64u         /* calls of one device at a time */
+#define JMP_CALLS_TOTAL 512u      /* of all together: each may take a thread */
 #define JMP_REPORT_LINES_MAX 10000u   /* lines of one report */
 
 struct jmp_limits {               /* microseconds; tests shorten them */
@@ -84,6 +85,7 @@ struct jmp_devices {
     struct jmp_device *root, *last;
     struct jmp_limits limits;
     struct jmp_call *calls;       /* all that run */
+    unsigned n_calls;             /* of those, the clients' */
     struct jmp_waiting starting, resetting, ending;
     struct jmp_gate gate;
     struct jmp_hotplug *hotplug;

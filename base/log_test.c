@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include "base/test.h"
@@ -296,6 +297,36 @@ JMP_TEST(threads_do_not_mix_their_lines_and_the_tap_sees_all)
         lines++;
     }
     assert_int_equal(lines, 2001);
+}
+
+JMP_TEST(each_line_is_one_write)
+{
+    static char text[4000];
+    int pair[2], saved = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+    char line[16384];
+
+    /* A socket that keeps the boundaries of what was written. */
+    assert_true(saved >= 0);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
+    memset(text, 'x', sizeof(text) - 1);
+
+    for (enum jmp_log_format format = JMP_LOG_TEXT; format <= JMP_LOG_JOURNAL; format++) {
+        ssize_t n;
+
+        assert_true(dup2(pair[1], STDERR_FILENO) >= 0);
+        jmp_log_open("x", JMP_LOG_INFO, format);
+        jmp_log(JMP_LOG_INFO, FIELDS(.lease = "l", .client = "c"), "%s", text);
+        assert_true(dup2(saved, STDERR_FILENO) >= 0);
+
+        n = read(pair[0], line, sizeof(line));
+        assert_true(n > 4000);
+        assert_int_equal(line[n - 1], '\n');
+        assert_null(memchr(line, '\n', (size_t)n - 1));
+        assert_true(read(pair[0], line, sizeof(line)) < 0);
+    }
+    close(pair[0]);
+    close(pair[1]);
+    close(saved);
 }
 
 JMP_TEST(logging_needs_no_memory)

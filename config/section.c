@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config/section.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -171,6 +172,29 @@ static bool is_variable_set(const char *name)
     return value && *value;
 }
 
+/* Whether gRPC would take @text as the value of a header. */
+static bool is_header(const char *text)
+{
+    for (; *text; text++) {
+        if (*text <= ' ' || *text >= 0x7f)
+            return false;
+    }
+    return true;
+}
+
+/* Both travel in headers of every call. */
+static void check_header(struct jmp_section *section, const struct jmp_node *map, const char *key, const char *value)
+{
+    const struct jmp_node *node = jmp_node_get(map, key);
+    char path[JMP_SECTION_PATH];
+
+    if (!value || is_header(value))
+        return;
+    jmp_section_path(path, "metadata", key);
+    jmp_section_say(section, false, node ? node : map, false, path, NULL,
+                    "expected letters, digits and \"-\", found blanks or special characters");
+}
+
 void jmp_section_metadata(struct jmp_section *section, const struct jmp_node *node, const char **name,
                           const char **namespace_)
 {
@@ -207,6 +231,8 @@ void jmp_section_metadata(struct jmp_section *section, const struct jmp_node *no
         jmp_section_say(section, false, node ? node : map, false, "metadata.name", NULL,
                         "expected 1 to %u characters, found %zu", JMP_NAME_MAX, strlen(metadata.name));
     }
+    check_header(section, map, "name", metadata.name);
+    check_header(section, map, "namespace", metadata.namespace_);
     *name = metadata.name;
     *namespace_ = metadata.namespace_;
 }
@@ -252,9 +278,18 @@ const struct jmp_node *jmp_section_grpc_options(struct jmp_section *section, con
 
     node = jmp_section_map(section, node, "grpcOptions");
     JMP_NODE_EACH(child, node) {
-        if (child->kind == JMP_NODE_STRING || (child->kind == JMP_NODE_NUMBER && child->whole))
+        if (child->kind == JMP_NODE_STRING)
             continue;
         jmp_section_path(at, "grpcOptions", child->key);
+        if (child->kind == JMP_NODE_NUMBER && child->whole) {
+            if (child->integer >= INT32_MIN && child->integer <= INT32_MAX)
+                continue;
+            good = false;
+            jmp_section_say(section, false, child, false, at, "gRPC keeps such numbers in 32 bits",
+                            "expected a whole number from %d to %d, found %" PRId64, INT32_MIN, INT32_MAX,
+                            child->integer);
+            continue;
+        }
         jmp_section_say(section, false, child, false, at,
                         child->kind == JMP_NODE_BOOL ? "channel arguments say 1 and 0" : NULL,
                         "expected a string or a whole number, found %s", jmp_node_kind_name(child));
@@ -285,12 +320,8 @@ const char *jmp_section_token(struct jmp_section *section, const struct jmp_node
     if (!token || !token[0])
         return NULL;
 
-    for (const char *c = token; *c; c++) {
-        if (*c > ' ' && *c < 0x7f)
-            continue;
+    if (!is_header(token))
         jmp_section_say(section, false, node, false, "token", "copy the token again, as one line without blanks",
                         "a token has no blanks, line breaks or special characters");
-        break;
-    }
     return token;
 }

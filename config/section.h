@@ -56,7 +56,7 @@ void jmp_section_metadata(struct jmp_section *section, const struct jmp_node *no
                           const char **namespace_);
 /** jmp_section_tls() - ca as PEM text or NULL; insecure also by JMP_GRPC_INSECURE=1 or JUMPSTARTER_GRPC_INSECURE=1 */
 void jmp_section_tls(struct jmp_section *section, const struct jmp_node *node, const char **ca, bool *insecure);
-/** jmp_section_grpc_options() - gRPC channel arguments: a map of strings and whole numbers */
+/** jmp_section_grpc_options() - gRPC channel arguments: a map of strings and whole numbers of 32 bits */
 const struct jmp_node *jmp_section_grpc_options(struct jmp_section *section, const struct jmp_node *node);
 /** jmp_section_endpoint() - @endpoint after a look for a scheme and blanks; NULL when it is empty, as in files for use
  * without a controller */

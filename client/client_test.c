@@ -8,7 +8,7 @@
 
 #include "base/test.h"
 #include "base/writer.h"
-#include "client/lab_double.h"
+#include "client/lab_double_test.h"
 
 static void lab_freep(struct lab **lab) { lab_free(*lab); }
 #define LAB(name) _cleanup_(lab_freep) struct lab *name = lab_new()

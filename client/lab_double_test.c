@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "client/lab_double.h"
+#include "client/lab_double_test.h"
 
 #include <string.h>
 #include <sys/socket.h>

@@ -96,15 +96,32 @@ struct sim_job *sim_job_start(struct jmp_sim_board *board, uint64_t now,
 
 static void type_byte(struct jmp_sim_board *board, char byte, uint64_t now);
 
-/* What was typed while a job ran, as far as the next job */
+static bool ahead_is_empty(const struct jmp_sim_board *board)
+{
+    return board->ahead_begin == board->ahead_end;
+}
+
+static void ahead_drop(struct jmp_sim_board *board)
+{
+    board->ahead_begin = board->ahead_end = 0;
+}
+
+static void ahead_append(struct jmp_sim_board *board, char byte)
+{
+    if (board->ahead_begin > 0) {
+        board->ahead_end -= board->ahead_begin;
+        memmove(board->ahead, board->ahead + board->ahead_begin, board->ahead_end);
+        board->ahead_begin = 0;
+    }
+    if (board->ahead_end < SIM_AHEAD_MAX)
+        board->ahead[board->ahead_end++] = byte;
+}
+
+/* What was typed while a job ran, as far as the next job. Any byte may be the one that drops the rest. */
 static void type_ahead(struct jmp_sim_board *board, uint64_t now)
 {
-    size_t done = 0;
-
-    while (done < board->ahead_length && !board->job.run && sim_room(board))
-        type_byte(board, board->ahead[done++], now);
-    board->ahead_length -= done;
-    memmove(board->ahead, board->ahead + done, board->ahead_length);
+    while (!ahead_is_empty(board) && !board->job.run && sim_room(board))
+        type_byte(board, board->ahead[board->ahead_begin++], now);
 }
 
 uint64_t jmp_sim_board_run(struct jmp_sim_board *board, uint64_t now)
@@ -135,7 +152,8 @@ void jmp_sim_board_power(struct jmp_sim_board *board, bool on, uint64_t now)
 
     /* What was not sent yet dies with the power, and what was typed. */
     board->output_begin = board->output_end = 0;
-    board->ahead_length = board->length = 0;
+    ahead_drop(board);
+    board->length = 0;
     board->escape = 0;
     board->job.run = NULL;
     board->state = SIM_OFF;
@@ -178,7 +196,7 @@ void sim_login(struct jmp_sim_board *board, uint64_t now)
 {
     board->state = SIM_LOGIN;
     /* A terminal that opens drops what was typed before. */
-    board->ahead_length = 0;
+    ahead_drop(board);
     line_begin(board);
     sim_print(board, "\n");
     if (board->settings.banner) {
@@ -377,11 +395,11 @@ static void type_byte(struct jmp_sim_board *board, char byte, uint64_t now)
 static void type_into_job(struct jmp_sim_board *board, char byte, uint64_t now)
 {
     if (byte == CTRL_C && board->state == SIM_SHELL) {
-        board->ahead_length = 0;
+        ahead_drop(board);
         board->job.run = NULL;
         type_interrupt(board, now);
-    } else if (board->ahead_length < SIM_AHEAD_MAX) {
-        board->ahead[board->ahead_length++] = byte;
+    } else {
+        ahead_append(board, byte);
     }
 }
 
@@ -393,7 +411,7 @@ size_t jmp_sim_board_input(struct jmp_sim_board *board, const char *data, size_t
         return size;
 
     while (taken < size) {
-        bool busy = board->job.run || board->ahead_length > 0;
+        bool busy = board->job.run || !ahead_is_empty(board);
 
         /* A command that fills the output must still hear Ctrl-C. */
         if (!busy && !sim_room(board))

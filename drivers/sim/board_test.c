@@ -405,6 +405,17 @@ JMP_TEST(what_is_typed_during_a_command_comes_after_it)
     bench_expect(bench, "sleep 1\r\n" PROMPT "echo one\r\none\r\n" PROMPT "sleep 1\r\n" PROMPT "echo two\r\ntwo\r\n" PROMPT);
 }
 
+JMP_TEST(what_was_typed_for_after_the_logout_is_dropped)
+{
+    _cleanup_(bench_freep) struct bench *bench = bench_new(NULL);
+
+    bench_login(bench);
+    bench_type(bench, "sleep 1\nexit\nroot\nwhoami\n");
+    assert_string_equal(bench->text + bench->length - strlen("bench login: "), "bench login: ");
+    bench_type(bench, "root\n");
+    bench_expect(bench, PROMPT);
+}
+
 JMP_TEST(reboot_and_poweroff_do_what_they_say)
 {
     _cleanup_(bench_freep) struct bench *bench = bench_new(NULL);

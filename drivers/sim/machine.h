@@ -43,7 +43,7 @@ struct jmp_sim_board {
     bool after_cr;
     unsigned escape;                  /* 0, or position in an escape sequence */
     char ahead[SIM_AHEAD_MAX];
-    size_t ahead_length;
+    size_t ahead_begin, ahead_end;    /* what of it was not looked at yet */
     char output[SIM_OUTPUT_SIZE];
     size_t output_begin, output_end;  /* @begin moves to 0 when all is fetched */
 };

@@ -249,6 +249,32 @@ JMP_TEST(echo_returns_every_byte_and_ends_with_its_client)
     /* The second is still there when the device goes: it must end too. */
 }
 
+JMP_TEST(a_connection_survives_any_failed_allocation)
+{
+    static const char *const hosts[] = { "127.0.0.1", "localhost" };
+
+    for (size_t i = 0; i < ELEMENTSOF(hosts); i++) {
+        _cleanup_(device_freep) struct device *device = NULL;
+        _cleanup_close_ int server = -EBADF;
+        unsigned port = 0, failed = 0;
+
+        server = loopback(AF_INET, SOCK_STREAM, &port);
+        assert_int_equal(listen(server, 16), 0);
+        device = device_new(&jmp_network_tcp_class, config(hosts[i], port, ""));
+        for (unsigned n = 1; jmp_fault_arm(JMP_FAULT_ALLOC, n); n++) {
+            int fd = -EBADF, r = device_stream(device, "connect", &fd);
+
+            jmp_fault_disarm();
+            assert_true(r == 0 ? fd >= 0 : r == -ENOMEM && fd == -EBADF);
+            failed += r < 0;
+            jmp_close(fd);
+            if (r == 0)
+                break;
+        }
+        assert_true(failed > 0);
+    }
+}
+
 JMP_TEST(network_options_are_checked)
 {
     static const struct { const struct jmp_driver_class *driver; const char *config, *word; } cases[] = {

@@ -398,6 +398,27 @@ JMP_TEST(loop_returns_every_byte)
     assert_true(fd_is_silent(second, 0));
 }
 
+JMP_TEST(a_port_survives_any_failed_allocation)
+{
+    struct cable cable = cable_new();
+    unsigned failed = 0;
+    int r = -ENOMEM;
+
+    cable_plug(&cable);
+    for (unsigned n = 1; r < 0; n++) {
+        struct jmp_tty *tty = NULL;
+
+        jmp_fault_arm(JMP_FAULT_ALLOC, n);
+        r = jmp_tty_open(cable.link, 9600, true, &tty, NULL);
+        jmp_fault_disarm();
+        assert_true(r == 0 ? tty != NULL : r == -ENOMEM && !tty);
+        failed += r < 0;
+        jmp_tty_close(tty);
+    }
+    assert_true(failed > 1);
+    cable_done(&cable);
+}
+
 JMP_TEST(serial_options_are_checked)
 {
     static const struct { const char *config, *word; } cases[] = {

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client/client.h"
 
+#include <string.h>
+
 struct jmp_client {
     struct jmp_loop *loop;
     struct jmp_queue *queue;
@@ -117,10 +119,36 @@ int jmp_client_pause(struct jmp_client *client, uint64_t usec)
     return r == -ETIMEDOUT ? 0 : r;
 }
 
+/* What gRPC says about a connection, without its layers: "failed to connect to all addresses; last error: UNKNOWN:
+ * ipv4:127.0.0.1:1: Failed to connect to remote host: Connection refused" is "127.0.0.1:1: Connection refused". */
+static void shorten(const char *text, char *ret, size_t size)
+{
+    static const char *const heads[] = { "failed to connect to all addresses; last error: ", "UNKNOWN: ", "UNAVAILABLE: ",
+                                         "INTERNAL: ", "ipv4:", "ipv6:" };
+    static const char remote[] = "Failed to connect to remote host: ";
+    const char *at;
+
+    for (size_t i = 0; i < ELEMENTSOF(heads); i++) {
+        if (strncmp(text, heads[i], strlen(heads[i])) == 0)
+            text += strlen(heads[i]);
+    }
+    at = strstr(text, remote);
+    if (at)
+        snprintf(ret, size, "%.*s%s", (int)(at - text), text, at + strlen(remote));
+    else
+        snprintf(ret, size, "%s", text);
+}
+
 int jmp_client_refuse(struct jmp_error *reterr, const struct jmp_status *status)
 {
-    return jmp_error_set(reterr, jmp_code_to_errno(status->code), "%s",
-                         *status->text ? status->text : jmp_code_name(status->code));
+    char words[512];
+
+    if (!*status->text)
+        return jmp_error_set(reterr, jmp_code_to_errno(status->code), "%s", jmp_code_name(status->code));
+    if (status->code != JMP_UNAVAILABLE)
+        return jmp_error_set(reterr, jmp_code_to_errno(status->code), "%s", status->text);
+    shorten(status->text, words, sizeof(words));
+    return jmp_error_set(reterr, jmp_code_to_errno(status->code), "%s", words);
 }
 
 struct call {

@@ -160,21 +160,21 @@ static void on_dial_failed(const char *words, void *user)
     jmp_ctl_note(ctl, "%s", words);
 }
 
-static int open_session(struct jmp_ctl *ctl, const char *host, bool plaintext, const char *passphrase,
-                        struct jmp_error *reterr)
+static int open_session(struct jmp_ctl *ctl, const struct jmp_session_options *options, struct jmp_error *reterr)
 {
-    struct jmp_session_options options = { .host = host, .plaintext = plaintext, .passphrase = passphrase };
     int r;
 
     r = jmp_ctl_need_client(ctl, reterr);
     if (r < 0)
         return r;
-    r = jmp_session_client_new(ctl->client, &options, &ctl->session, reterr);
+    r = jmp_session_client_new(ctl->client, options, &ctl->session, reterr);
     if (r < 0)
         return r;
     r = jmp_session_client_report(ctl->session, REPORT_TIMEOUT, &ctl->drivers, reterr);
     if (r < 0 && r != -ECANCELED)
         jmp_error_prefix(reterr, r == -EKEYREJECTED ? "authentication failed" : "the exporter does not answer");
+    if (r < 0 && reterr && strstr(reterr->text, "certificate verify failed"))
+        jmp_error_hint(reterr, "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH=FILE names the authority of the exporter's certificate");
     if (r < 0)
         jmp_ctl_close_session(ctl);
     return r;
@@ -202,17 +202,17 @@ int jmp_ctl_open_lease(struct jmp_ctl *ctl, const char *lease, struct jmp_error 
     if (r >= 0)
         r = jmp_dialer_listen(ctl->dialer, path, reterr);
     if (r >= 0)
-        r = open_session(ctl, path, true, NULL, reterr);
+        r = open_session(ctl, &(const struct jmp_session_options){ .host = path }, reterr);
     if (r < 0)
         jmp_ctl_close_session(ctl);
     return r;
 }
 
-static bool is_set(const char *name)
+static bool env_insecure(void)
 {
-    const char *value = getenv(name);
+    const char *new = getenv("JMP_GRPC_INSECURE"), *old = getenv("JUMPSTARTER_GRPC_INSECURE");
 
-    return value && strcmp(value, "1") == 0;
+    return (new && strcmp(new, "1") == 0) || (old && strcmp(old, "1") == 0);
 }
 
 int jmp_ctl_open_direct(struct jmp_ctl *ctl, struct jmp_error *reterr)
@@ -225,7 +225,11 @@ int jmp_ctl_open_direct(struct jmp_ctl *ctl, struct jmp_error *reterr)
     r = jmp_ctl_passphrase(ctl, &passphrase, reterr);
     if (r < 0)
         return r;
-    return open_session(ctl, ctl->options.tls_grpc, ctl->options.tls_grpc_insecure, passphrase, reterr);
+    return open_session(ctl, &(const struct jmp_session_options){ .host = ctl->options.tls_grpc,
+                                                                  .plaintext = ctl->options.tls_grpc_insecure,
+                                                                  .insecure = env_insecure(),
+                                                                  .passphrase = passphrase },
+                        reterr);
 }
 
 int jmp_ctl_need_session(struct jmp_ctl *ctl, struct jmp_error *reterr)
@@ -249,8 +253,9 @@ int jmp_ctl_need_session(struct jmp_ctl *ctl, struct jmp_error *reterr)
             if (r < 0)
                 return r;
         }
-        r = open_session(ctl, host, !tcp || is_set("JMP_GRPC_INSECURE") || is_set("JUMPSTARTER_GRPC_INSECURE"),
-                         passphrase, reterr);
+        /* Here the variable means no TLS at all, as it does for the stock j. */
+        r = open_session(ctl, &(const struct jmp_session_options){ .host = host, .plaintext = env_insecure(),
+                                                                   .passphrase = passphrase }, reterr);
         if (r < 0 && !tcp && access(host, F_OK) < 0) {
             jmp_error_set(reterr, r, "the shell that made %s has ended", host);
             jmp_error_hint(reterr, "unset JUMPSTARTER_HOST, and start \"jmpctl shell\"");

@@ -32,60 +32,41 @@ struct reading {
 static struct jmp_device_config *read_entries(struct reading *reading, const struct jmp_node *map, const char *parent,
                                               const char *path);
 
-/* What every driver takes, whatever it is: it belongs to the device and not to the driver's own options. */
-static void take_base_fields(struct jmp_section *section, const struct jmp_node *config, const char *path,
+/* What every driver takes, whatever it is, is looked at here; @config keeps it. */
+static void read_base_fields(struct jmp_section *section, const struct jmp_node *config, const char *path,
                              struct jmp_device_config *device)
 {
-    struct jmp_node *rest;
-    char at[JMP_SECTION_PATH], uuid[JMP_UUID_SIZE];
+    const struct jmp_node *labels = jmp_node_get(config, "labels"), *uuid = jmp_node_get(config, "uuid"),
+                          *log_level = jmp_node_get(config, "log_level");
+    char at[JMP_SECTION_PATH], canonical[JMP_UUID_SIZE];
     enum jmp_log_level level;
+    const char *text;
 
-    if (!jmp_node_get(config, "labels") && !jmp_node_get(config, "uuid") && !jmp_node_get(config, "log_level")) {
-        device->config = config;
-        return;
+    if (labels) {
+        jmp_section_path(at, path, "labels");
+        device->labels = jmp_section_strings(section, labels, at);
     }
 
-    rest = jmp_node_new(section->tree, JMP_NODE_MAP);
-    if (!rest) {
-        jmp_section_fail(section, -ENOMEM);
-        return;
+    text = jmp_node_string(uuid);
+    if (text && jmp_uuid_parse(text, canonical)) {
+        device->uuid = jmp_tree_strdup(section->tree, canonical, strlen(canonical));
+        if (!device->uuid)
+            jmp_section_fail(section, -ENOMEM);
+    } else if (!jmp_node_is_null(uuid)) {
+        jmp_section_path(at, path, "uuid");
+        jmp_section_say(section, false, uuid, false, at, "leave it out: one is made that stays the same",
+                        "expected a UUID, found %s", text ? "another text" : jmp_node_kind_name(uuid));
     }
-    rest->line = config->line;
-    rest->column = config->column;
 
-    JMP_NODE_EACH(child, config) {
-        const char *text = jmp_node_string(child);
-        struct jmp_node *twin;
-
-        jmp_section_path(at, path, child->key);
-        if (strcmp(child->key, "labels") == 0) {
-            device->labels = jmp_section_strings(section, child, at);
-        } else if (strcmp(child->key, "uuid") == 0) {
-            if (!text || !jmp_uuid_parse(text, uuid)) {
-                jmp_section_say(section, false, child, false, at, "leave it out: one is made that stays the same",
-                                "expected a UUID, found %s", text ? "another text" : jmp_node_kind_name(child));
-                continue;
-            }
-            device->uuid = jmp_tree_strdup(section->tree, uuid, strlen(uuid));
-            if (!device->uuid)
-                jmp_section_fail(section, -ENOMEM);
-        } else if (strcmp(child->key, "log_level") == 0) {
-            if (!text || !jmp_log_level_parse(text, &level))
-                jmp_section_say(section, false, child, false, at, NULL,
-                                "expected DEBUG, INFO, WARNING, ERROR or CRITICAL, found %s",
-                                text ? "another text" : jmp_node_kind_name(child));
-            device->log_level = text;
-        } else {
-            twin = jmp_node_new(section->tree, child->kind);
-            if (!twin) {
-                jmp_section_fail(section, -ENOMEM);
-                return;
-            }
-            *twin = *child;
-            jmp_node_append(rest, twin);
-        }
+    text = jmp_node_string(log_level);
+    if (text && jmp_log_level_parse(text, &level)) {
+        device->log_level = text;
+    } else if (!jmp_node_is_null(log_level)) {
+        jmp_section_path(at, path, "log_level");
+        jmp_section_say(section, false, log_level, false, at, NULL,
+                        "expected DEBUG, INFO, WARNING, ERROR or CRITICAL, found %s",
+                        text ? "another text" : jmp_node_kind_name(log_level));
     }
-    device->config = rest;
 }
 
 /* Stock takes the first of driver, composite, proxy whose keys match best; what it then drops is worth a warning. */
@@ -176,9 +157,9 @@ static struct jmp_device_config *read_entry(struct reading *reading, const struc
 
     if (entry.type) {
         jmp_section_path(at, path, "config");
-        map = jmp_section_map(section, entry.config, at);
-        if (map)
-            take_base_fields(section, map, at, device);
+        device->config = jmp_section_map(section, entry.config, at);
+        if (device->config)
+            read_base_fields(section, device->config, at, device);
         jmp_section_path(at, path, "methods_description");
         device->methods_description = jmp_section_strings(section, entry.methods_description, at);
     }
@@ -186,7 +167,7 @@ static struct jmp_device_config *read_entry(struct reading *reading, const struc
     jmp_section_path(at, path, "children");
     map = jmp_section_map(section, entry.children, at);
     if (map)
-        device->children = read_entries(reading, map, full, at);
+        device->children = read_entries(reading, map, full, path);
     return device;
 }
 
@@ -229,20 +210,10 @@ static void JMP_PRINTF(4, 5) complain(struct refs *refs, const struct jmp_device
                                       const char *fmt, ...)
 {
     const struct jmp_node place = { .line = device->line, .column = device->column };
-    char path[300] = "export", text[512];
-    size_t used = strlen(path);
+    char path[JMP_SECTION_PATH], text[512];
     va_list ap;
 
-    /* As a field path: "board.power" stands at export.board.children.power. */
-    for (const char *name = device->path; used < sizeof(path); name += strcspn(name, ".") + 1) {
-        size_t length = strcspn(name, ".");
-
-        used += (size_t)snprintf(path + used, sizeof(path) - used, "%s.%.*s", name == device->path ? "" : ".children",
-                                 (int)length, name);
-        if (!name[length])
-            break;
-    }
-
+    jmp_section_path(path, "export", device->path);
     va_start(ap, fmt);
     vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);

@@ -25,9 +25,9 @@ struct jmp_device_config {
     const char *type;                            /* Python class path or native short name */
     const char *ref;                             /* dotted path of another entry */
     const char *description;
-    const struct jmp_node *config;               /* the driver's own options: a map, or NULL */
+    const struct jmp_node *config;               /* the driver's options: a map, or NULL */
     const struct jmp_node *methods_description;  /* map of strings, or NULL */
-    /* What any driver's config may also say; no longer part of @config. */
+    /* What any driver's @config may also say, checked; it is still in there, too. */
     const struct jmp_node *labels;               /* map of strings, or NULL */
     const char *uuid;                            /* canonical, or NULL */
     const char *log_level;                       /* a name that jmp_log_level_parse() knows, or NULL */

@@ -106,7 +106,7 @@ JMP_TEST(every_key_arrives_where_it_belongs)
     assert_string_equal(power->type, "power-gpio");
     assert_string_equal(power->description, "the relay");
     assert_string_equal(jmp_node_string(jmp_node_get(power->methods_description, "on")), "lets it boot");
-    assert_int_equal(power->config->count, 1);
+    assert_int_equal(power->config->count, 4);
     assert_int_equal(jmp_node_get(power->config, "line")->integer, 17);
     assert_string_equal(jmp_node_string(jmp_node_get(power->labels, "rack")), "a");
     assert_string_equal(power->uuid, "01234567-89ab-cdef-0123-456789abcdef");
@@ -261,7 +261,7 @@ JMP_TEST(every_problem_says_where_it_is)
         { "metadata: {namespace: a, name: b}\nexport:\n  power:\n    type: x\n    confg: {}\n", "export.power.confg", 5,
           5 },
         { "metadata: {namespace: a, name: b}\nexport:\n  a:\n    children:\n      b:\n        type: [x]\n",
-          "export.a.children.b.type", 6, 15 },
+          "export.a.b.type", 6, 15 },
         { "metadata: {namespace: a}\n", "metadata.name", 1, 11 },
     };
 

@@ -216,7 +216,7 @@ static int connect_one(struct jmp_call *call, const struct jmp_endpoint *endpoin
 
 int jmp_network_connect(struct jmp_call *call, const char *host, unsigned port, int type, double seconds, int *ret)
 {
-    struct jmp_endpoint endpoints[JMP_ENDPOINTS_MAX];
+    struct jmp_endpoint endpoints[JMP_ENDPOINTS_MAX] = { 0 };
     uint64_t deadline = deadline_after(seconds);
     char tried[JMP_ENDPOINTS_MAX * (JMP_ENDPOINT_TEXT + 2)] = "";
     int count, r = -EHOSTUNREACH;
@@ -244,7 +244,7 @@ int jmp_network_connect(struct jmp_call *call, const char *host, unsigned port, 
 int jmp_network_reply_address(struct jmp_call *call, const char *scheme, const char *host, unsigned port, int type,
                               bool enabled, double seconds)
 {
-    struct jmp_endpoint endpoints[JMP_ENDPOINTS_MAX];
+    struct jmp_endpoint endpoints[JMP_ENDPOINTS_MAX] = { 0 };
     char text[JMP_ENDPOINT_TEXT], url[JMP_ENDPOINT_TEXT + 16];
     int r;
 

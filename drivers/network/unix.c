@@ -40,12 +40,13 @@ static int unix_connect(void *self, struct jmp_call *call, int *ret)
     const struct unix_network *network = self;
     uint64_t deadline = jmp_now() + (uint64_t)(network->connect_timeout * (double)JMP_USEC_PER_SEC);
     struct sockaddr_un address = { .sun_family = AF_UNIX };
+    size_t length = strlen(network->path);
     _cleanup_close_ int fd = -EBADF;
     int r;
 
-    if (strlen(network->path) >= sizeof(address.sun_path))
+    if (length >= sizeof(address.sun_path))
         return jmp_call_fail(call, -ENAMETOOLONG, "%s is too long for a socket", network->path);
-    strcpy(address.sun_path, network->path);
+    memcpy(address.sun_path, network->path, length);
 
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)

@@ -258,9 +258,12 @@ static int thread_start(struct wiring *wiring)
     pthread_sigmask(SIG_SETMASK, &all, &before);
     r = -pthread_create(&thread, NULL, board_thread, wiring);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (r == 0)
-        wiring->thread = thread;
-    return r;
+    if (r < 0)
+        return r;
+
+    pthread_setname_np(thread, "sim-board");   /* for top and gdb */
+    wiring->thread = thread;
+    return 0;
 }
 
 static int sim_open(void *self, struct jmp_call *call)

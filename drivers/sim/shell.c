@@ -443,7 +443,10 @@ static bool split(const char *line, int status, char *buffer, struct invocation 
         }
 
         if (quote ? *line == quote : *line == '"' || *line == '\'') {
-            quote = quote ? 0 : *line;
+            if (quote)
+                quote = 0;
+            else
+                quote = *line;
         } else if (!quote && (*line == ' ' || *line == '\t')) {
             *buffer++ = '\0';
             inside = false;

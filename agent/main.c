@@ -81,7 +81,7 @@ static void print_problems(struct jmp_problems *problems)
             jmp_error_prefix(&error, "warning");
         jmp_error_print(stderr, PROGRAM, &error);
     }
-    jmp_problems_clear(problems);
+    jmp_problems_clear(problems);   /* told once */
 }
 
 static int load_plugins(struct jmp_plugins **ret, struct jmp_problems *problems)
@@ -136,6 +136,8 @@ static int run_with(const struct flags *flags, const struct jmp_listener *listen
         jmp_log(JMP_LOG_ERROR, FIELDS(.exporter = config->name),
                 "hooks are configured, but this version does not run hooks: they will be skipped");
 
+    /* Now, not when it ends. */
+    print_problems(problems);
     options.config = config;
     options.plugins = plugins;
     options.exit_on_lease_end = flags->exit_on_lease_end || config->exit_on_lease_end;

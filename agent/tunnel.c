@@ -41,9 +41,24 @@ struct jmp_tunnels {
     struct tunnel *first;
     unsigned count;
     struct jmp_timer look;
+    uint64_t look_at;           /* when it fires; 0: stopped */
 };
 
 static void look(struct jmp_timer *timer);
+
+/* Sooner than before, never later: leases that follow each other quickly must not put it off for ever. */
+static int look_in(struct jmp_tunnels *tunnels, uint64_t wait)
+{
+    uint64_t at = jmp_now() + wait;
+    int r;
+
+    if (tunnels->look_at && tunnels->look_at <= at)
+        return 0;
+    r = jmp_timer_start(jmp_queue_loop(tunnels->queue), &tunnels->look, wait, look);
+    if (r == 0)
+        tunnels->look_at = at;
+    return r;
+}
 
 static void tunnel_free(struct tunnel *tunnel)
 {
@@ -193,7 +208,7 @@ int jmp_tunnels_open(struct jmp_tunnels *tunnels, struct jmp_session *session, c
         tunnel_free(tunnel);
         return jmp_error_set(reterr, r, "the session takes no more clients: %m");
     }
-    if (tunnels->count == 1 && jmp_timer_start(jmp_queue_loop(tunnels->queue), &tunnels->look, LOOK_EACH, look) < 0)
+    if (look_in(tunnels, LOOK_EACH) < 0)
         jmp_log(JMP_LOG_WARNING, NULL, "no timer: tunnels without a client stay until the lease ends");
     return 0;
 }
@@ -217,6 +232,7 @@ static void look(struct jmp_timer *timer)
     struct jmp_tunnels *tunnels = CONTAINER_OF(timer, struct jmp_tunnels, look);
     uint64_t now = jmp_now(), wait = LOOK_EACH;
 
+    tunnels->look_at = 0;
     for (struct tunnel *tunnel = tunnels->first, *next; tunnel; tunnel = next) {
         next = tunnel->next;
         if (is_over(tunnel, now))
@@ -224,8 +240,8 @@ static void look(struct jmp_timer *timer)
         else if (tunnel->cut || tunnel->ended)
             wait = LAST_WORDS;
     }
-    if (tunnels->first)
-        jmp_timer_start(jmp_queue_loop(tunnels->queue), &tunnels->look, wait, look);
+    if (tunnels->first && look_in(tunnels, wait) < 0)
+        jmp_log(JMP_LOG_WARNING, NULL, "no timer: tunnels without a client stay until the lease ends");
 }
 
 void jmp_tunnels_end(struct jmp_tunnels *tunnels)
@@ -237,7 +253,7 @@ void jmp_tunnels_end(struct jmp_tunnels *tunnels)
     for (struct tunnel *tunnel = tunnels->first; tunnel; tunnel = tunnel->next)
         if (!tunnel->cut)
             tunnel->cut = cut;
-    if (jmp_timer_start(jmp_queue_loop(tunnels->queue), &tunnels->look, LAST_WORDS, look) < 0)
+    if (look_in(tunnels, LAST_WORDS) < 0)
         while (tunnels->first)
             tunnel_free(tunnels->first);
 }

@@ -32,7 +32,7 @@ struct reading {
 static struct jmp_device_config *read_entries(struct reading *reading, const struct jmp_node *map, const char *parent,
                                               const char *path);
 
-/* What every driver takes, whatever it is, is looked at here; @config keeps it. */
+/* What every driver takes, whatever it is, is looked at here; @config keeps it, unless it is wrong. */
 static void read_base_fields(struct jmp_section *section, const struct jmp_node *config, const char *path,
                              struct jmp_device_config *device)
 {
@@ -56,6 +56,7 @@ static void read_base_fields(struct jmp_section *section, const struct jmp_node 
         jmp_section_path(at, path, "uuid");
         jmp_section_say(section, false, uuid, false, at, "leave it out: one is made that stays the same",
                         "expected a UUID, found %s", text ? "another text" : jmp_node_kind_name(uuid));
+        device->config = jmp_section_without(section, config, "uuid");
     }
 
     text = jmp_node_string(log_level);
@@ -95,7 +96,8 @@ static void read_shape(struct jmp_section *section, const struct jmp_node *node,
         }
     }
 
-    if (entry->type)
+    /* A type that is wrong has been complained about. */
+    if (jmp_node_get(node, "type"))
         return;
     if (entry->config) {
         jmp_section_path(at, path, "config");
@@ -196,8 +198,9 @@ static struct jmp_device_config *read_entries(struct reading *reading, const str
 struct refs {
     struct jmp_section *section;
     struct jmp_device_config *root;
-    const struct jmp_device_config *blamed;   /* said once for each ref is enough */
-    unsigned count;                           /* of devices, each ref with all that is below its target */
+    struct jmp_device_config *blamed;   /* said once for each ref is enough */
+    unsigned count;                     /* of devices, each ref with all that is below its target */
+    bool failed;
 };
 
 /* The way from the root to the device being looked at. */
@@ -213,6 +216,7 @@ static void JMP_PRINTF(4, 5) complain(struct refs *refs, const struct jmp_device
     char path[JMP_SECTION_PATH], text[512];
     va_list ap;
 
+    refs->failed = true;
     jmp_section_path(path, "export", device->path);
     va_start(ap, fmt);
     vsnprintf(text, sizeof(text), fmt, ap);
@@ -221,9 +225,9 @@ static void JMP_PRINTF(4, 5) complain(struct refs *refs, const struct jmp_device
 }
 
 /* Follows the names. *retopen: they lead into a driver, which may have children of its own that no file names. */
-static const struct jmp_device_config *find(const struct refs *refs, const char *ref, bool *retopen)
+static struct jmp_device_config *find(const struct refs *refs, const char *ref, bool *retopen)
 {
-    const struct jmp_device_config *level = refs->root, *found;
+    struct jmp_device_config *level = refs->root, *found;
 
     *retopen = false;
     for (;;) {
@@ -272,11 +276,11 @@ static bool is_on_the_way(const struct step *step, const struct jmp_device_confi
 
 /* Walks the tree as users will see it, in which a ref stands for a copy of its target. @origin: the ref as written that
  * led into a copy, or NULL. */
-static void walk(struct refs *refs, const struct jmp_device_config *device, const struct step *above, unsigned depth,
-                 const struct jmp_device_config *origin)
+static void walk(struct refs *refs, struct jmp_device_config *device, const struct step *above, unsigned depth,
+                 struct jmp_device_config *origin)
 {
     const struct step step = { .above = above, .device = device };
-    const struct jmp_device_config *target;
+    struct jmp_device_config *target;
     bool open;
 
     if (refs->count > JMP_DEVICES_MAX)
@@ -292,7 +296,7 @@ static void walk(struct refs *refs, const struct jmp_device_config *device, cons
     }
 
     if (!device->ref) {
-        for (const struct jmp_device_config *child = device->children; child; child = child->next)
+        for (struct jmp_device_config *child = device->children; child; child = child->next)
             walk(refs, child, &step, depth + 1, origin);
         return;
     }
@@ -314,6 +318,15 @@ static void walk(struct refs *refs, const struct jmp_device_config *device, cons
     }
 }
 
+/* After a complaint nobody shall follow them again. */
+static void drop_refs(struct jmp_device_config *device)
+{
+    for (; device; device = device->next) {
+        device->ref = NULL;
+        drop_refs(device->children);
+    }
+}
+
 struct jmp_device_config *jmp_device_config_read(struct jmp_section *section, const struct jmp_node *export)
 {
     struct reading reading = { .section = section };
@@ -327,7 +340,9 @@ struct jmp_device_config *jmp_device_config_read(struct jmp_section *section, co
     /* What was not read cannot be found. */
     if (reading.count > JMP_DEVICES_MAX)
         return NULL;
-    for (const struct jmp_device_config *device = refs.root; device; device = device->next)
+    for (struct jmp_device_config *device = refs.root; device; device = device->next)
         walk(&refs, device, NULL, 1, NULL);
+    if (refs.failed)
+        drop_refs(refs.root);
     return refs.root;
 }

@@ -205,8 +205,9 @@ static void read_top(struct jmp_section *section, const struct jmp_node *root, s
     config->exit_on_lease_end = top.exit_on_lease_end;
 }
 
-int jmp_exporter_config_parse(const char *text, size_t length, const char *file, struct jmp_exporter_config **ret,
-                              struct jmp_problems *problems)
+/* @partly: an incomplete config is wanted even beside -EINVAL. */
+static int parse(const char *text, size_t length, const char *file, bool partly, struct jmp_exporter_config **ret,
+                 struct jmp_problems *problems)
 {
     _cleanup_(jmp_tree_freep) struct jmp_tree *tree = NULL;
     struct jmp_section section = { .problems = problems };
@@ -238,15 +239,21 @@ int jmp_exporter_config_parse(const char *text, size_t length, const char *file,
     read_top(&section, root, config);
     if (problems)
         jmp_problems_sort(problems, before);
-    if (section.error < 0)
+    if (section.error < 0 && !(partly && section.error == -EINVAL))
         return section.error;
 
     config->tree = TAKE_PTR(tree);
     *ret = config;
-    return 0;
+    return section.error;
 }
 
-int jmp_exporter_config_load(const char *path, struct jmp_exporter_config **ret, struct jmp_problems *problems)
+int jmp_exporter_config_parse(const char *text, size_t length, const char *file, struct jmp_exporter_config **ret,
+                              struct jmp_problems *problems)
+{
+    return parse(text, length, file, false, ret, problems);
+}
+
+static int load(const char *path, bool partly, struct jmp_exporter_config **ret, struct jmp_problems *problems)
 {
     struct jmp_error error = JMP_ERROR_INIT;
     _cleanup_free_ char *text = NULL;
@@ -261,7 +268,7 @@ int jmp_exporter_config_load(const char *path, struct jmp_exporter_config **ret,
         return r;
     }
 
-    r = jmp_exporter_config_parse(text, length, path, ret, problems);
+    r = parse(text, length, path, partly, ret, problems);
     explicit_bzero(text, length);
     if (r < 0)
         return r;
@@ -276,4 +283,14 @@ int jmp_exporter_config_load(const char *path, struct jmp_exporter_config **ret,
         }
     }
     return 0;
+}
+
+int jmp_exporter_config_load(const char *path, struct jmp_exporter_config **ret, struct jmp_problems *problems)
+{
+    return load(path, false, ret, problems);
+}
+
+int jmp_exporter_config_check(const char *path, struct jmp_exporter_config **ret, struct jmp_problems *problems)
+{
+    return load(path, true, ret, problems);
 }

@@ -67,5 +67,12 @@ int jmp_exporter_config_parse(const char *text, size_t length, const char *file,
 /** jmp_exporter_config_load() - the same from a file; also -ENOENT, -EACCES, -EISDIR, -EFBIG, each with a problem */
 int jmp_exporter_config_load(const char *path, struct jmp_exporter_config **ret, struct jmp_problems *problems);
 
+/**
+ * jmp_exporter_config_check() - as jmp_exporter_config_load(), for a command that names every problem at once
+ * @ret:  also set, beside -EINVAL, when the file could be read but has errors: without what was wrong (a bad ref is left
+ *        out, a bad type too), so that the rest can be looked at further. Not for running.
+ */
+int jmp_exporter_config_check(const char *path, struct jmp_exporter_config **ret, struct jmp_problems *problems);
+
 struct jmp_exporter_config *jmp_exporter_config_free(struct jmp_exporter_config *config);
 JMP_DEFINE_CLEANUP(struct jmp_exporter_config *, jmp_exporter_config_free)

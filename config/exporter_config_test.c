@@ -385,6 +385,48 @@ JMP_TEST(files_that_cannot_be_read_say_why)
     jmp_problems_clear(&problems);
 }
 
+JMP_TEST(a_check_goes_on_with_what_is_right)
+{
+    static const struct {
+        const char *text;
+        int result;
+        unsigned errors;
+        const char *types;   /* of the devices, NULL: no config at all; "-" is a group */
+    } cases[] = {
+        { "metadata: {namespace: a, name: b}\nexport: {a: {type: x}}\n", 0, 0, "x" },
+        { "metadata: {namespace: a}\nexport: {a: {type: x}, b: {tpye: y}}\n", -EINVAL, 2, "x-" },
+        { "metadata: {namespace: a, name: b}\nexport: {a: {type: x}, b: {ref: c}, d: {ref: d}}\n", -EINVAL, 2, "x--" },
+        { "metadata: {namespace: a, name: b}\nexport: {a: {type: x, config: {uuid: z}}, b: 5}\n", -EINVAL, 2, "x-" },
+        { "export: [\n", -EINVAL, 1, NULL },
+        { "- a\n", -EINVAL, 1, "" },
+    };
+    char path[] = "/tmp/jmp-config-XXXXXX";
+    int fd = mkstemp(path);
+
+    assert_true(fd >= 0);
+    close(fd);
+    forget_environment();
+    for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+        _cleanup_(jmp_exporter_config_freep) struct jmp_exporter_config *config = NULL;
+        struct jmp_problems problems = { 0 };
+        char types[16] = "";
+
+        assert_int_equal(jmp_file_write(path, cases[i].text, strlen(cases[i].text), 0600, NULL), 0);
+        assert_int_equal(jmp_exporter_config_check(path, &config, &problems), cases[i].result);
+        assert_int_equal(problems.errors, cases[i].errors);
+        jmp_problems_clear(&problems);
+        assert_int_equal(config != NULL, cases[i].types != NULL);
+        for (const struct jmp_device_config *device = config ? config->devices : NULL; device; device = device->next) {
+            snprintf(types + strlen(types), sizeof(types) - strlen(types), "%s", device->type ? device->type : "-");
+            assert_null(device->ref);
+            assert_null(jmp_node_get(device->config, "uuid"));
+        }
+        if (cases[i].types)
+            assert_string_equal(types, cases[i].types);
+    }
+    unlink(path);
+}
+
 JMP_TEST(a_token_for_everybody_is_a_warning)
 {
     static const struct {

@@ -86,6 +86,20 @@ static struct jmp_node *twin(struct jmp_section *section, const struct jmp_node 
     return copy;
 }
 
+/* An empty map that stands where @map stood. */
+static struct jmp_node *another(struct jmp_section *section, const struct jmp_node *map)
+{
+    struct jmp_node *node = jmp_node_new(section->tree, JMP_NODE_MAP);
+
+    if (!node) {
+        jmp_section_fail(section, -ENOMEM);
+        return NULL;
+    }
+    node->line = map->line;
+    node->column = map->column;
+    return node;
+}
+
 const struct jmp_node *jmp_section_rename(struct jmp_section *section, const struct jmp_node *map,
                                           const char *const *names)
 {
@@ -94,14 +108,9 @@ const struct jmp_node *jmp_section_rename(struct jmp_section *section, const str
     if (!map)
         return NULL;
 
-    renamed = jmp_node_new(section->tree, JMP_NODE_MAP);
-    if (!renamed) {
-        jmp_section_fail(section, -ENOMEM);
+    renamed = another(section, map);
+    if (!renamed)
         return NULL;
-    }
-    renamed->line = map->line;
-    renamed->column = map->column;
-
     JMP_NODE_EACH(child, map) {
         struct jmp_node *copy = twin(section, child);
 
@@ -114,6 +123,25 @@ const struct jmp_node *jmp_section_rename(struct jmp_section *section, const str
         jmp_node_append(renamed, copy);
     }
     return renamed;
+}
+
+const struct jmp_node *jmp_section_without(struct jmp_section *section, const struct jmp_node *map, const char *key)
+{
+    struct jmp_node *rest = another(section, map);
+
+    if (!rest)
+        return NULL;
+    JMP_NODE_EACH(child, map) {
+        struct jmp_node *copy;
+
+        if (strcmp(child->key, key) == 0)
+            continue;
+        copy = twin(section, child);
+        if (!copy)
+            return NULL;
+        jmp_node_append(rest, copy);
+    }
+    return rest;
 }
 
 void jmp_section_path(char ret[JMP_SECTION_PATH], const char *path, const char *key)

@@ -44,6 +44,9 @@ bool jmp_section_read(struct jmp_section *section, const struct jmp_option *rows
 const struct jmp_node *jmp_section_rename(struct jmp_section *section, const struct jmp_node *map,
                                           const char *const *names);
 
+/** jmp_section_without() - @map without one of its members; NULL without memory */
+const struct jmp_node *jmp_section_without(struct jmp_section *section, const struct jmp_node *map, const char *key);
+
 /** jmp_section_strings() - check a map whose values are strings; returns it, or NULL after a problem */
 const struct jmp_node *jmp_section_strings(struct jmp_section *section, const struct jmp_node *map, const char *path);
 

@@ -93,23 +93,26 @@ int jmp_check_run(const char *path, const struct jmp_plugins *plugins, FILE *out
     struct printer printer = { .out = out };
     int r;
 
-    r = jmp_exporter_config_load(path, &config, problems);
-    if (r < 0)
+    /* Devices are looked at in a file with other errors, too, so that one run names all. */
+    r = jmp_exporter_config_check(path, &config, problems);
+    if (!config)
         return r;
-    jmp_check_config(config, problems);
+    if (r == 0)
+        jmp_check_config(config, problems);
     r = jmp_loop_new(&loop);
     if (r < 0)
         return r;
     r = jmp_devices_new(loop, config, plugins, &devices, problems);
-    if (r < 0)
-        return r;
+    jmp_problems_sort(problems, NULL);
+    if (r < 0 || problems->errors > 0)
+        return r < 0 ? r : -EINVAL;
 
     fprintf(out, "exporter %s%s%s\n", config->name, config->namespace_ ? " in namespace " : "", config->namespace_ ?: "");
     if (config->endpoint)
         fprintf(out, "controller %s\n", config->endpoint);
     printer.devices = devices;
     jmp_devices_report(devices, print_device, &printer);
-    return problems->errors ? -EINVAL : 0;
+    return 0;
 }
 
 /*

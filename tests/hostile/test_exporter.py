@@ -2,6 +2,7 @@
 """An exporter that serves directly, and peers who mean it ill. Whatever they do, the next call is served."""
 
 import contextlib
+import os
 import random
 import resource
 import threading
@@ -23,6 +24,8 @@ LOGS = "/jumpstarter.v1.ExporterService/LogStream"
 # What an honest call may cost at most while others misbehave: generous, for machines differ; what these tests are
 # about costs hundreds of megabytes or seconds where it is not guarded against.
 MANY_MILLISECONDS, MANY_KIB = 500, 24 * 1024
+if os.environ.get("JMP_SANITIZED") == "1":      # instrumented code is slow and keeps what it frees
+    MANY_MILLISECONDS, MANY_KIB = 10_000, 1 << 20
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +37,7 @@ def exporter(place, build):
     }
     exporter = exporters.start_direct("native", place, build, exporters.config(export))
     yield exporter
-    exporter.stop()
+    assert exporter.stop() == 0, exporter.program.tail()    # a sanitizer's findings at the end, too
     exporter.program.forget()
 
 
@@ -254,5 +257,5 @@ def test_idle_after_all_that(exporter, pid):
     ticking.wait(1)     # measures one second; nothing is waited for
     used = cpu(pid) - before
     print(f"idle: {used * 1000:.1f} ms of a second, {threads(pid)} threads")
-    assert used < 0.1
+    assert used < 0.2
     assert threads(pid) < 40

@@ -76,8 +76,10 @@ def stopping(exporter):
     try:
         yield exporter
     finally:
-        exporter.stop()
+        status = exporter.stop()
         exporter.program.forget()
+    # what a sanitizer found at the end shows nowhere else
+    assert status == 0 or not exporter.native, f"exit status {status}\n{exporter.program.tail()}"
 
 
 @pytest.fixture

@@ -64,7 +64,7 @@ const struct jmp_node *jmp_section_grpc_options(struct jmp_section *section, con
 /** jmp_section_endpoint() - @endpoint after a look for a scheme and blanks; NULL when it is empty, as in files for use
  * without a controller */
 const char *jmp_section_endpoint(struct jmp_section *section, const struct jmp_node *node, const char *endpoint);
-/** jmp_section_token() - @token after a look for what cannot travel in a header, which is never shown; NULL when empty */
+/** jmp_section_token() - @token after a look for what cannot travel in a header, which is not shown; NULL when empty */
 const char *jmp_section_token(struct jmp_section *section, const struct jmp_node *node, const char *token);
 
 /** jmp_section_environment() - a variable that is set and not empty, else NULL; copied into the tree */

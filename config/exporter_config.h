@@ -69,8 +69,8 @@ int jmp_exporter_config_load(const char *path, struct jmp_exporter_config **ret,
 
 /**
  * jmp_exporter_config_check() - as jmp_exporter_config_load(), for a command that names every problem at once
- * @ret:  also set, beside -EINVAL, when the file could be read but has errors: without what was wrong (a bad ref or type
- *        is left out), so that the rest can be looked at further. Not for running.
+ * @ret:  also set, beside -EINVAL, when the file could be read but has errors: without what was wrong (a bad ref or
+ *        type is left out), so that the rest can be looked at further. Not for running.
  */
 int jmp_exporter_config_check(const char *path, struct jmp_exporter_config **ret, struct jmp_problems *problems);
 

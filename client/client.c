@@ -123,8 +123,9 @@ int jmp_client_pause(struct jmp_client *client, uint64_t usec)
  * ipv4:127.0.0.1:1: Failed to connect to remote host: Connection refused" is "127.0.0.1:1: Connection refused". */
 static void shorten(const char *text, char *ret, size_t size)
 {
-    static const char *const heads[] = { "failed to connect to all addresses; last error: ", "UNKNOWN: ", "UNAVAILABLE: ",
-                                         "INTERNAL: ", "ipv4:", "ipv6:" };
+    static const char *const heads[] = {
+        "failed to connect to all addresses; last error: ", "UNKNOWN: ", "UNAVAILABLE: ", "INTERNAL: ", "ipv4:", "ipv6:"
+    };
     static const char remote[] = "Failed to connect to remote host: ";
     const char *at;
 

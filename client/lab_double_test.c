@@ -3,6 +3,7 @@
 
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include "base/test.h"
 #include "client/tree.h"
@@ -13,6 +14,8 @@
 #include "rpc/pump.h"
 #include "rpc/server.h"
 #include "rpc/value.h"
+
+static const unsigned always_ready[] = { JMP_STATUS_LEASE_READY, 0 };
 
 static enum lab_step next_step(struct lab *lab)
 {
@@ -38,6 +41,8 @@ static void answer_lease(struct lab *lab, struct jmp_rpc *rpc, enum lab_step ste
     };
     Jumpstarter__Client__V1__Lease lease = JUMPSTARTER__CLIENT__V1__LEASE__INIT;
     Jumpstarter__V1__Condition condition = JUMPSTARTER__V1__CONDITION__INIT, *list[] = { &condition };
+    Google__Protobuf__Duration duration = GOOGLE__PROTOBUF__DURATION__INIT;
+    Google__Protobuf__Timestamp begin = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
 
     lease.name = (char *)"namespaces/default/leases/the-lease";
     lease.selector = (char *)"board=x";
@@ -54,6 +59,15 @@ static void answer_lease(struct lab *lab, struct jmp_rpc *rpc, enum lab_step ste
         condition.message = (char *)conditions[step].message;
         lease.conditions = list;
         lease.n_conditions = 1;
+    }
+    if (lab->duration > 0) {
+        duration.seconds = lab->duration / 1000000;
+        duration.nanos = (int32_t)(lab->duration % 1000000) * 1000;
+        lease._duration_case = JUMPSTARTER__CLIENT__V1__LEASE___DURATION_DURATION;
+        lease.duration = &duration;
+        begin.seconds = time(NULL);
+        lease._effective_begin_time_case = JUMPSTARTER__CLIENT__V1__LEASE___EFFECTIVE_BEGIN_TIME_EFFECTIVE_BEGIN_TIME;
+        lease.effective_begin_time = &begin;
     }
     if (step == LAB_READY) {
         lease._exporter_case = JUMPSTARTER__CLIENT__V1__LEASE___EXPORTER_EXPORTER;
@@ -74,7 +88,9 @@ static void create_lease(struct jmp_rpc *rpc, const ProtobufCMessage *message, v
 {
     struct lab *lab = user;
 
-    lab->creates++;
+    /* Each lease begins with an exporter that is ready, but the first, which may have more to tell. */
+    if (lab->creates++ > 0)
+        lab->statuses = always_ready;
     if (lab->hold_create) {
         lab->held = rpc;
         jmp_timer_start(jmp_client_loop(lab->client), &lab->timer, 50 * JMP_USEC_PER_MSEC, on_late_create);
@@ -138,6 +154,20 @@ static void list_exporters(struct jmp_rpc *rpc, const ProtobufCMessage *message,
     jmp_rpc_reply(rpc, &response.base);
 }
 
+static void get_exporter(struct jmp_rpc *rpc, const ProtobufCMessage *message, void *user)
+{
+    Jumpstarter__Client__V1__Exporter exporter = JUMPSTARTER__CLIENT__V1__EXPORTER__INIT;
+    Jumpstarter__Client__V1__Exporter__LabelsEntry label =
+        JUMPSTARTER__CLIENT__V1__EXPORTER__LABELS_ENTRY__INIT, *entries[] = { &label };
+
+    exporter.name = (char *)"namespaces/default/exporters/board-1";
+    label.key = (char *)"board";
+    label.value = (char *)"x";
+    exporter.labels = entries;
+    exporter.n_labels = 1;
+    jmp_rpc_reply(rpc, &exporter.base);
+}
+
 static void on_held_closed(struct jmp_rpc *rpc, const struct jmp_status *status, void *user)
 {
     struct lab *lab = user;
@@ -171,7 +201,7 @@ static void dial(struct jmp_rpc *rpc, const ProtobufCMessage *message, void *use
         jmp_rpc_finish(rpc, lab->dial_code, "%s", lab->dial_text);
         return;
     }
-    response.router_endpoint = lab->endpoint;
+    response.router_endpoint = lab->local ? lab->local_endpoint : lab->endpoint;
     response.router_token = (char *)"router-token";
     jmp_rpc_reply(rpc, &response.base);
 }
@@ -310,7 +340,9 @@ static void get_status(struct jmp_rpc *rpc, const ProtobufCMessage *message, voi
     Jumpstarter__V1__GetStatusResponse response = JUMPSTARTER__V1__GET_STATUS_RESPONSE__INIT;
     struct lab *lab = user;
 
-    response.status = (Jumpstarter__V1__ExporterStatus)lab->status;
+    response.status = (Jumpstarter__V1__ExporterStatus)lab->statuses[0];
+    if (lab->statuses[1])
+        lab->statuses++;
     response._message_case = JUMPSTARTER__V1__GET_STATUS_RESPONSE___MESSAGE_MESSAGE;
     response.message = (char *)"as told";
     jmp_rpc_reply(rpc, &response.base);
@@ -321,7 +353,9 @@ static void end_session(struct jmp_rpc *rpc, const ProtobufCMessage *message, vo
     Jumpstarter__V1__EndSessionResponse response = JUMPSTARTER__V1__END_SESSION_RESPONSE__INIT;
     struct lab *lab = user;
 
-    response.success = lab->ends++ == 0;
+    response.success = lab->ends++ == 0 || lab->ends <= lab->creates;
+    if (lab->ending)
+        lab->statuses = lab->ending;
     jmp_rpc_reply(rpc, &response.base);
 }
 
@@ -418,6 +452,7 @@ static const struct jmp_handler lab_handlers[] = { { &jmp_client_create_lease, c
                                                    { &jmp_client_get_lease, get_lease },
                                                    { &jmp_client_delete_lease, delete_lease },
                                                    { &jmp_client_list_exporters, list_exporters },
+                                                   { &jmp_client_get_exporter, get_exporter },
                                                    { &jmp_controller_dial, dial },
                                                    { &jmp_router_stream, tunnel },
                                                    {} };
@@ -434,6 +469,7 @@ static const struct jmp_handler exporter_handlers[] = { { &jmp_exporter_get_repo
 struct lab *lab_new(void)
 {
     static const enum lab_step ready[] = { LAB_READY, LAB_SILENT };
+    static const unsigned available[] = { JMP_STATUS_AVAILABLE, 0 };
     struct lab *lab = calloc(1, sizeof(*lab));
     struct jmp_controller_options options = {
         .channel.plaintext = true, .namespace_ = "default", .name = "ann", .token = "secret"
@@ -446,15 +482,18 @@ struct lab *lab_new(void)
     assert_non_null(lab);
     lab->steps = ready;
     lab->owner = "namespaces/default/clients/ann";
-    lab->status = JMP_STATUS_LEASE_READY;
+    lab->statuses = always_ready;
+    lab->ending = available;
+    strcpy(lab->directory, "/tmp/jmp-client-test-XXXXXX");
+    assert_non_null(mkdtemp(lab->directory));
     assert_int_equal(jmp_client_new(&lab->client), 0);
     assert_int_equal(jmp_server_new(jmp_client_queue(lab->client), &server, &lab->server), 0);
     assert_int_equal(jmp_server_listen(lab->server, "127.0.0.1:0", NULL, NULL, &port, NULL), 0);
+    snprintf(lab->local_endpoint, sizeof(lab->local_endpoint), "unix:%s/lab", lab->directory);
+    assert_int_equal(jmp_server_listen(lab->server, lab->local_endpoint, NULL, NULL, NULL, NULL), 0);
     assert_int_equal(jmp_server_start(lab->server), 0);
     snprintf(lab->endpoint, sizeof(lab->endpoint), "127.0.0.1:%u", port);
 
-    strcpy(lab->directory, "/tmp/jmp-client-test-XXXXXX");
-    assert_non_null(mkdtemp(lab->directory));
     snprintf(lab->socket, sizeof(lab->socket), "%s/exporter", lab->directory);
     snprintf(address, sizeof(address), "unix:%s", lab->socket);
     assert_int_equal(jmp_server_new(jmp_client_queue(lab->client), &exporter, &lab->exporter), 0);
@@ -474,6 +513,7 @@ void lab_free(struct lab *lab)
     jmp_server_free(lab->exporter);
     jmp_client_free(lab->client);
     unlink(lab->socket);
+    unlink(lab->local_endpoint + strlen("unix:"));
     rmdir(lab->directory);
     free(lab);
 }

@@ -23,9 +23,10 @@ enum lab_step {
 struct lab {
     struct jmp_client *client;
     struct jmp_controller_client *controller;
-    struct jmp_server *server;           /* controller and router, TCP without TLS */
+    struct jmp_server *server;           /* controller and router, without TLS on TCP and a unix socket */
     struct jmp_server *exporter;         /* behind the router; on a unix socket too */
-    char endpoint[64], socket[128], directory[64];
+    char endpoint[64], local_endpoint[128], socket[128], directory[64];
+    bool local;                          /* Dial names the unix socket as router */
 
     const enum lab_step *steps;          /* ends with LAB_SILENT behind the first */
     const char *owner;
@@ -35,7 +36,9 @@ struct lab {
     bool hold_create;                    /* CreateLease is answered after 50 ms */
     bool hold_dial;                      /* Dial is never answered */
     const char *passphrase;              /* the exporter asks for it */
-    unsigned status;                     /* of the exporter */
+    const unsigned *statuses;            /* of the exporter, one after the other, 0 behind the last, which stays */
+    const unsigned *ending;              /* these instead, once EndSession came */
+    int64_t duration;                    /* of the lease, microseconds from now; 0: not told */
     bool refuse_encoding;
 
     unsigned gets, creates, deletes, dials, dials_cancelled, tunnels, calls, ends;

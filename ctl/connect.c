@@ -174,7 +174,8 @@ static int open_session(struct jmp_ctl *ctl, const struct jmp_session_options *o
     if (r < 0 && r != -ECANCELED)
         jmp_error_prefix(reterr, r == -EKEYREJECTED ? "authentication failed" : "the exporter does not answer");
     if (r < 0 && reterr && strstr(reterr->text, "certificate verify failed"))
-        jmp_error_hint(reterr, "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH=FILE names the authority of the exporter's certificate");
+        jmp_error_hint(reterr,
+                       "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH=FILE names the authority of the exporter's certificate");
     if (r < 0)
         jmp_ctl_close_session(ctl);
     return r;

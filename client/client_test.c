@@ -497,6 +497,24 @@ JMP_TEST(bytes_go_through_a_drivers_stream_and_its_end_too)
     close(pair[0]);
 }
 
+JMP_TEST(a_stream_that_never_ends_is_left_when_its_reader_has_gone)
+{
+    static const struct jmp_pump_events events = { .closed = on_echo_closed };
+    LAB(lab);
+    _cleanup_(jmp_session_client_freep) struct jmp_session_client *session = session_of(lab, NULL);
+    _cleanup_(jmp_pump_freep) struct jmp_pump *pump = NULL;
+    struct echo echo = { .lab = lab };
+    int pair[2];
+
+    lab->chatter = true;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
+    assert_int_equal(
+        jmp_session_client_open(session, LAB_ECHO, "connect", pair[1], &events, &echo, &pump, NULL), 0);
+    close(pair[0]);
+    assert_int_equal(jmp_client_wait(lab->client, &lab->chatter_left, 15 * JMP_USEC_PER_SEC), 0);
+    assert_int_equal(jmp_client_wait(lab->client, &echo.closed, 5 * JMP_USEC_PER_SEC), 0);
+}
+
 static int memory_file(const char *data, size_t length)
 {
     int fd = memfd_create("image", MFD_CLOEXEC);

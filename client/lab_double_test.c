@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client/lab_double_test.h"
 
+#include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -378,6 +379,21 @@ static void on_echo_sent(struct jmp_rpc *rpc, bool ok, void *user)
         jmp_rpc_receive(rpc);
 }
 
+/* What a console does: it talks, whoever has stopped talking to it. */
+static void on_chatter_sent(struct jmp_rpc *rpc, bool ok, void *user)
+{
+    if (ok)
+        jmp_rpc_send_buffer(rpc, jmp_frame_encode(JMP_FRAME_DATA, "and another thing\n", 18));
+}
+
+static void on_chatter_closed(struct jmp_rpc *rpc, const struct jmp_status *status, void *user)
+{
+    struct lab *lab = user;
+
+    lab->chatter_left = true;
+    jmp_client_wake(lab->client);
+}
+
 static void on_upload(struct jmp_rpc *rpc, struct jmp_buffer *taken, void *user)
 {
     _cleanup_(jmp_buffer_freep) struct jmp_buffer *buffer = taken;
@@ -417,10 +433,16 @@ static void exporter_stream(struct jmp_rpc *rpc, const ProtobufCMessage *message
 {
     static const struct jmp_rpc_events echo = { .buffer = on_echo, .sent = on_echo_sent };
     static const struct jmp_rpc_events upload = { .buffer = on_upload, .sent = on_upload_sent };
+    static const struct jmp_rpc_events chatter = { .sent = on_chatter_sent, .closed = on_chatter_closed };
     const char *request = jmp_rpc_metadata(rpc, "request", NULL);
     struct lab *lab = user;
 
     assert_non_null(request);
+    if (lab->chatter) {
+        jmp_rpc_listen(rpc, &chatter, lab);
+        on_chatter_sent(rpc, true, lab);
+        return;
+    }
     if (strcmp(request, "{\"kind\":\"driver\",\"uuid\":\"" LAB_ECHO "\",\"method\":\"connect\"}") == 0) {
         jmp_rpc_listen(rpc, &echo, lab);
         jmp_rpc_send_headers(rpc, NULL);
@@ -480,6 +502,8 @@ struct lab *lab_new(void)
     unsigned port;
 
     assert_non_null(lab);
+    /* As every program does that has sockets whose other end may go. */
+    signal(SIGPIPE, SIG_IGN);
     lab->steps = ready;
     lab->owner = "namespaces/default/clients/ann";
     lab->statuses = always_ready;

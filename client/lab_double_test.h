@@ -40,7 +40,9 @@ struct lab {
     const unsigned *ending;              /* these instead, once EndSession came */
     int64_t duration;                    /* of the lease, microseconds from now; 0: not told */
     bool refuse_encoding;
+    bool chatter;                        /* the echo driver talks without end instead */
 
+    bool chatter_left;                   /* and its client has gone */
     unsigned gets, creates, deletes, dials, dials_cancelled, tunnels, calls, ends;
     char uploaded[256 * 1024];
     size_t uploaded_length;

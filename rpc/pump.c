@@ -68,7 +68,10 @@ static void on_linger(struct jmp_timer *timer)
 /* Both directions have ended: the server says so with a status, the client waits for it, not for ever. */
 static void maybe_finish(struct jmp_pump *pump)
 {
-    if (!pump->rpc || pump->closing || !pump->goaway_sent || !pump->peer_ended || pump->sending)
+    /* A client whose descriptor neither gives nor takes any more has nobody to stay for, whatever the peer still says. */
+    bool ended = pump->peer_ended || (pump->write_broken && !pump->is_server);
+
+    if (!pump->rpc || pump->closing || !pump->goaway_sent || !ended || pump->sending)
         return;
     pump->closing = true;
     if (pump->is_server) {
@@ -160,6 +163,7 @@ static void write_some(struct jmp_pump *pump)
         if (n < 0) {
             /* The descriptor takes no more. What still comes is read and dropped, so that the peer is not stuck. */
             pump->write_broken = true;
+            maybe_finish(pump);
             continue;
         }
         pump->rest += n;

@@ -413,6 +413,15 @@ static const Jumpstarter__V1__LogStreamResponse *find_record(const struct outcom
     return NULL;
 }
 
+static const Jumpstarter__V1__LogStreamResponse *must_find(const struct outcome *outcome, const char *message)
+{
+    const Jumpstarter__V1__LogStreamResponse *record = find_record(outcome, message);
+
+    if (!record)
+        fail_msg("no record says \"%s\"", message);
+    return record;
+}
+
 static void wait_record(struct bench *bench, struct outcome *outcome, const char *message)
 {
     while (!find_record(outcome, message)) {
@@ -445,16 +454,14 @@ JMP_TEST(each_log_reader_gets_the_whole_session)
     for (unsigned i = 0; i < 2; i++) {
         const struct outcome *reader = i ? &late : &early;
 
-        record = find_record(reader, "said by a driver");
-        assert_non_null(record);
+        record = must_find(reader, "said by a driver");
         assert_string_equal(record->severity, "WARNING");
         assert_string_equal(record->uuid, "");
         assert_int_equal(record->source, JUMPSTARTER__V1__LOG_SOURCE__LOG_SOURCE_DRIVER);
-        record = find_record(reader, "Operation completed");
-        assert_non_null(record);
+        record = must_find(reader, "Operation completed");
         assert_string_equal(record->severity, "INFO");
         assert_string_equal(record->operation, "say");
-        record = find_record(reader, "Operation failed");
+        record = must_find(reader, "Operation failed");
         assert_string_equal(record->severity, "WARNING");
         assert_string_equal(record->operation, "fail");
         assert_string_equal(record->driver_type, "other");

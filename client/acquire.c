@@ -96,8 +96,10 @@ static int look(struct jmp_acquisition *acquisition, enum jmp_code *retcode, str
     int r;
 
     r = jmp_tree_new(0, &tree);
-    if (r < 0)
-        return jmp_error_set(reterr, r, "%m");
+    if (r < 0) {
+        jmp_error_set(reterr, r, "%m");
+        return r;
+    }
     r = jmp_controller_client_lease(acquisition->controller, acquisition->name, tree, &lease, retcode, reterr);
     if (r < 0)
         return r;

@@ -455,7 +455,7 @@ int jmp_controller_client_lease(struct jmp_controller_client *controller, const 
 static int tags_of(struct jmp_tree *tree, const struct jmp_pairs *pairs, const ProtobufCMessageDescriptor *descriptor,
                    void **ret)
 {
-    struct entry **entries = jmp_tree_alloc(tree, (pairs->count + 1) * sizeof(*entries));
+    struct entry **entries = jmp_tree_alloc(tree, (pairs->count + 1) * sizeof(struct entry *));
 
     if (!entries)
         return -ENOMEM;

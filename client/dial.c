@@ -422,7 +422,7 @@ int jmp_dialer_listen(struct jmp_dialer *dialer, const char *path, struct jmp_er
 
     if (strlen(path) >= sizeof(address.sun_path))
         return jmp_error_set(reterr, -ENAMETOOLONG, "%s is too long for a socket", path);
-    strcpy(address.sun_path, path);
+    memcpy(address.sun_path, path, strlen(path) + 1);
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return jmp_error_set(reterr, -errno, "no socket: %m");

@@ -262,7 +262,7 @@ static int to_values(const struct jmp_node *args, struct jmp_tree *tree, size_t 
     size_t n = 0;
     int r;
 
-    values = jmp_tree_alloc(tree, ((args ? args->count : 0) + 1) * sizeof(*values));
+    values = jmp_tree_alloc(tree, ((args ? args->count : 0) + 1) * sizeof(Google__Protobuf__Value *));
     if (!values)
         return -ENOMEM;
     JMP_NODE_EACH(arg, args) {

@@ -103,7 +103,7 @@ static int set_paths(struct jmp_driver_tree *tree, struct jmp_driver_ref *parent
 
 int jmp_driver_tree_link(struct jmp_driver_tree *tree, struct jmp_error *reterr)
 {
-    _cleanup_free_ struct jmp_driver_ref **sorted = calloc(tree->count + 1, sizeof(*sorted));
+    _cleanup_free_ struct jmp_driver_ref **sorted = calloc(tree->count + 1, sizeof(struct jmp_driver_ref *));
     int r;
 
     if (!sorted)
@@ -123,7 +123,7 @@ int jmp_driver_tree_link(struct jmp_driver_tree *tree, struct jmp_error *reterr)
     }
     if (!tree->root)
         return jmp_error_set(reterr, -EBADMSG, "the exporter's report has no root");
-    qsort(sorted, tree->count, sizeof(*sorted), by_uuid);
+    qsort(sorted, tree->count, sizeof(struct jmp_driver_ref *), by_uuid);
 
     /* Backwards, each in front of its elder siblings: the order of the report stays. */
     for (size_t i = tree->count; i-- > 0;) {

@@ -140,25 +140,22 @@ int jmp_date_parse(const char *text, int64_t *ret, struct jmp_error *reterr)
 {
     static const char *const formats[] = { "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M",
                                            "%Y-%m-%d" };
-    char zone;
-    int hours, minutes, length = 0;
-
     for (size_t i = 0; i < ELEMENTSOF(formats); i++) {
         struct tm tm = { .tm_isdst = -1 };
-        const char *rest = strptime(text, formats[i], &tm);
-        time_t time;
+        const char *rest = strptime(text, formats[i], &tm), *end;
+        time_t time, offset;
 
         if (!rest)
             continue;
         if (!*rest) {
             time = mktime(&tm);
-        } else if (strcmp(rest, "Z") == 0 || strcmp(rest, "z") == 0) {
-            time = timegm(&tm);
-        } else if (sscanf(rest, "%c%2d:%2d%n", &zone, &hours, &minutes, &length) == 3 && !rest[length] &&
-                   (zone == '+' || zone == '-') && hours <= 15 && minutes <= 59) {
-            time = timegm(&tm) - (zone == '-' ? -1 : 1) * (hours * 3600 + minutes * 60);
         } else {
-            continue;
+            /* "Z", "+01:00", "+0100" */
+            end = strptime(rest, "%z", &tm);
+            if (!end || *end || *rest == ' ' || labs(tm.tm_gmtoff) > 15 * 3600)
+                continue;
+            offset = tm.tm_gmtoff;   /* which timegm() forgets */
+            time = timegm(&tm) - offset;
         }
         *ret = (int64_t)time * 1000000;
         return 0;

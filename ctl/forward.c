@@ -43,15 +43,18 @@ static int forward_new(struct jmp_session_client *session, const struct jmp_driv
 {
     struct jmp_forward *forward = calloc(1, sizeof(*forward));
 
-    if (!forward)
-        return jmp_error_set(reterr, -ENOMEM, "%m");
+    if (!forward) {
+        jmp_error_set(reterr, -ENOMEM, "%m");
+        return -ENOMEM;
+    }
     forward->session = session;
     forward->loop = jmp_client_loop(jmp_session_client_base(session));
     forward->uuid = strdup(driver->uuid);
     forward->name = strdup(driver->path);
     if (!forward->uuid || !forward->name) {
         jmp_forward_free(forward);
-        return jmp_error_set(reterr, -ENOMEM, "%m");
+        jmp_error_set(reterr, -ENOMEM, "%m");
+        return -ENOMEM;
     }
     *ret = forward;
     return 0;
@@ -298,9 +301,9 @@ int jmp_forward_unix(struct jmp_session_client *session, const struct jmp_driver
     mode_t mask;
     int r;
 
-    if (strlen(path) >= sizeof(address.sun_path) || strlen(path) >= sizeof(((struct jmp_forward *)0)->address))
+    if (strlen(path) >= sizeof(address.sun_path))
         return jmp_error_set(reterr, -ENAMETOOLONG, "%s is too long for a socket", path);
-    strcpy(address.sun_path, path);
+    memcpy(address.sun_path, path, strlen(path) + 1);
     r = forward_new(session, driver, &forward, reterr);
     if (r < 0)
         return r;
@@ -317,7 +320,7 @@ int jmp_forward_unix(struct jmp_session_client *session, const struct jmp_driver
         unlink(path);
         return jmp_error_set(reterr, -ENOMEM, "%m");
     }
-    strcpy(forward->address, path);
+    snprintf(forward->address, sizeof(forward->address), "%s", path);
     r = add_listener(forward, TAKE_FD(fd));
     if (r < 0)
         return jmp_error_set(reterr, r, "%s cannot be listened on: %s", path, strerror(-r));

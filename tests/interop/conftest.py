@@ -6,9 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+import yaml
 from harness import exporter as exporters
 from harness import stock
 from harness.board import PtyBoard, TcpEcho, UdpEcho, UnixEcho, closed_port
+from harness.lab import Lab, Lease
 from harness.place import BIN, Place
 from harness.program import Program, run, sweep
 
@@ -19,6 +21,11 @@ def pytest_addoption(parser):
     group = parser.getgroup("jumpstarter")
     group.addoption("--exporter", choices=("native", "stock"), default=os.environ.get("JMP_EXPORTER_KIND", "native"),
                     help="whose exporter is judged; the stock one is the reference (default: native)")
+    group.addoption("--through", choices=("direct", "lab"), default="direct",
+                    help="how the client reaches the exporter: directly, or in a lease of a controller through its "
+                         "router (default: direct)")
+    group.addoption("--controller", choices=("labd", "reference"), default="labd",
+                    help="whose controller: jmp-labd, or a small one in Python that the tests are judged by")
     group.addoption("--build", default=os.environ.get("JMP_BUILD", str(_default_build)),
                     help="the build tree with agent/jmp-agent, labd/jmp-labd, ctl/jmpctl (default: JMP_BUILD, "
                          "else build/dev)")
@@ -29,6 +36,10 @@ def pytest_collection_modifyitems(config, items):
         for item in items:
             for mark in item.iter_markers("native"):
                 item.add_marker(pytest.mark.skip(reason="stock exporter: " + mark.kwargs["reason"]))
+    if config.getoption("--through") == "lab":
+        for item in items:
+            for mark in item.iter_markers("direct"):
+                item.add_marker(pytest.mark.skip(reason="in a lease: " + mark.kwargs["reason"]))
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -82,14 +93,49 @@ def stopping(exporter):
     assert status == 0 or not exporter.native, f"exit status {status}\n{exporter.program.tail()}"
 
 
+@pytest.fixture(scope="session")
+def through(request):
+    return request.config.getoption("--through")
+
+
+@pytest.fixture(scope="module")
+def lab(request, place, build):
+    """A controller with the client alice and no exporter yet."""
+    lab = Lab(place, build, reference=request.config.getoption("--controller") == "reference")
+    yield lab
+    lab.close()
+
+
+def start(request, export, *, top=None, **how):
+    """An exporter that serves a client now: directly, or in a lease. A context."""
+    kind, place, build = map(request.getfixturevalue, ("kind", "place", "build"))
+    if request.getfixturevalue("through") == "direct":
+        text = export if isinstance(export, str) else exporters.config(export, **(top or {}))
+        return stopping(exporters.start_direct(kind, place, build, text, **how))
+    assert not how, f"{how} is for direct connections"
+    if isinstance(export, str):
+        top = yaml.safe_load(export)
+        export = top.pop("export")
+        top.pop("metadata", None)
+    return leased(request.getfixturevalue("lab"), kind, export, top or {})
+
+
+@contextlib.contextmanager
+def leased(lab, kind, export, top):
+    exporter = lab.add_exporter(kind, export, **top)
+    with Lease(lab, "-n", exporter.name) as lease:
+        exporter.endpoint, exporter.lease = lease.path, lease
+        yield exporter
+    lab.exporters.pop(exporter.name)
+    exporter.stop()
+    exporter.program.forget()
+
+
 @pytest.fixture
-def serve(kind, place, build):
+def serve(request):
     """Starts an exporter of its own for one test: serve(export, ...)."""
     with contextlib.ExitStack() as stack:
-        def start(export, *, top=None, **how):
-            text = export if isinstance(export, str) else exporters.config(export, **(top or {}))
-            return stack.enter_context(stopping(exporters.start_direct(kind, place, build, text, **how)))
-        yield start
+        yield lambda *args, **named: stack.enter_context(start(request, *args, **named))
 
 
 class Board:
@@ -131,10 +177,9 @@ def board(place):
 
 
 @pytest.fixture(scope="module")
-def exporter(kind, place, build, board):
-    """One directly served exporter with every driver of the board, for all tests of a module."""
-    text = exporters.config(board.export(), description="a board for tests")
-    with stopping(exporters.start_direct(kind, place, build, text)) as exporter:
+def exporter(request, board):
+    """One exporter with every driver of the board, for all tests of a module."""
+    with start(request, board.export(), top={"description": "a board for tests"}) as exporter:
         yield exporter
 
 
@@ -152,13 +197,17 @@ def root(exporter):
 
 
 @pytest.fixture
-def shell(exporter, place):
-    """Runs a script in `jmp shell`, directly connected: shell("j power on; j power off")."""
-    def run_shell(script, *options, endpoint=None, timeout=60, stdin="", insecure=True, env=None):
-        argv = [BIN / "jmp", "shell", "--tls-grpc", endpoint or exporter.endpoint]
-        argv += ["--tls-grpc-insecure"] if insecure else []
-        return run([*argv, *options, "--", "sh", "-c", script], env={**place.env, **(env or {})}, timeout=timeout,
-                   stdin=stdin)
+def shell(exporter, place, through, request):
+    """Runs a script in `jmp shell`, directly connected or in the lease: shell("j power on; j power off")."""
+    def run_shell(script, *options, endpoint=None, timeout=60, stdin="", env=None):
+        if through == "direct":
+            where = ["--tls-grpc", endpoint or exporter.endpoint, "--tls-grpc-insecure"]
+        else:
+            lab = request.getfixturevalue("lab")
+            name = next(e.lease.name for e in lab.exporters.values() if e.endpoint == (endpoint or exporter.endpoint))
+            where = ["--client-config", lab.clients["alice"], "--lease", name]
+        return run([BIN / "jmp", "shell", *where, *options, "--", "sh", "-c", script],
+                   env={**place.env, **(env or {})}, timeout=timeout, stdin=stdin)
     return run_shell
 
 

@@ -387,7 +387,7 @@ static void feed(struct agent *agent, enum jmp_lease_event event)
 }
 
 /* The controller has spoken: the word is kept, and is news unless it says what we do already. */
-static void on_status(bool leased, const char *lease, const char *client, void *user)
+static void on_status(bool leased, const char *lease, const char *client, bool anew, void *user)
 {
     struct agent *agent = user;
 
@@ -410,6 +410,10 @@ static void on_status(bool leased, const char *lease, const char *client, void *
         tell(agent, JMP_LOG_INFO, "lease %s now belongs to %s", agent->lease, agent->client);
         note_state(agent);
     }
+    if (anew && agent->state == JMP_LEASE_READY)
+        jmp_controller_report(agent->controller, JMP_EXPORTER_LEASE_READY, "Ready for commands");
+    else if (anew && agent->state == JMP_LEASE_FAILED)
+        jmp_controller_report(agent->controller, agent->failed, agent->failed_text);
 }
 
 static void on_listening(void *user)

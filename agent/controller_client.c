@@ -20,6 +20,7 @@
  */
 #define LISTEN_SETTLES (10 * JMP_USEC_PER_MSEC)
 #define LISTEN_ANSWERED (1 * JMP_USEC_PER_MSEC)
+#define REMIND_EACH (600 * JMP_USEC_PER_SEC)
 /* Different statuses that may wait: more than one lease's worth would be old news. */
 #define REPORTS_MAX 8
 
@@ -45,15 +46,19 @@ struct jmp_controller {
     bool freed;
 
     /* Register, then Status, for ever. */
-    bool registered, started, told_of_failure;
+    bool registered, started;
+    bool told_of_failure;            /* and when, and of which code */
+    uint64_t told_at;
+    enum jmp_code told_code;
     struct jmp_rpc *status_rpc;
     uint64_t status_opened;
     bool heard;                      /* this Status stream has said something */
-    bool rebuilt;                    /* registered anew since the last report */
+    bool rebuilt;                    /* registered anew since the last message */
     struct jmp_backoff backoff;
     struct jmp_timer retry;
 
-    struct report reports[REPORTS_MAX], last;
+    struct report reports[REPORTS_MAX];
+    enum jmp_exporter_status last_status;
     unsigned report_count;
     bool no_reports;
     struct jmp_backoff report_backoff;
@@ -142,12 +147,18 @@ static void retry_later(struct jmp_controller *c)
 
 static void lost(struct jmp_controller *c, const char *what, const struct jmp_status *status)
 {
-    /* A controller that is away for an hour is one line, not a thousand. */
-    jmp_log(c->told_of_failure ? JMP_LOG_DEBUG : JMP_LOG_WARNING, fields(c), "%s with %s: %s: %s; trying again", what,
+    bool news = !c->told_of_failure || c->told_code != status->code || jmp_now() - c->told_at >= REMIND_EACH;
+
+    /* A controller that is away for an hour is a few lines, not a thousand. */
+    jmp_log(news ? JMP_LOG_WARNING : JMP_LOG_DEBUG, fields(c), "%s with %s: %s: %s; trying again", what,
             c->options.channel.endpoint, jmp_code_name(status->code), JMP_REDACT(status->text));
     if (!c->told_of_failure)
         c->events->changed("trying to reach the controller", c->user);
-    c->told_of_failure = true;
+    if (news) {
+        c->told_of_failure = true;
+        c->told_at = jmp_now();
+        c->told_code = status->code;
+    }
     retry_later(c);
 }
 
@@ -242,10 +253,7 @@ static void on_status_message(struct jmp_rpc *rpc, const ProtobufCMessage *messa
         free(TAKE_PTR(c->release));
     }
 
-    c->events->status(leased, leased ? lease : NULL, leased ? client : NULL, c->user);
-
-    if (first && c->rebuilt && c->report_count == 0 && c->last.status != JMP_EXPORTER_UNSPECIFIED)
-        jmp_controller_report(c, c->last.status, c->last.message);
+    c->events->status(leased, leased ? lease : NULL, leased ? client : NULL, c->rebuilt, c->user);
     c->rebuilt = false;
     if (first) {
         send_reports(c);
@@ -385,7 +393,7 @@ void jmp_controller_report(struct jmp_controller *c, enum jmp_exporter_status st
     report = &c->reports[c->report_count++];
     *report = (struct report){ .status = status };
     snprintf(report->message, sizeof(report->message), "%s", message);
-    c->last = *report;
+    c->last_status = status;
     /* News does not wait for the back-off of what it replaces. */
     c->report_backoff.failures = 0;
     send_reports(c);
@@ -410,6 +418,9 @@ static void on_listen_sent(struct jmp_rpc *rpc, bool ok, void *user)
 {
     struct jmp_controller *c = user;
 
+    /* The controller is there again: whatever else waits for it need not. */
+    if (ok && c->retry.running)
+        jmp_timer_start(c->loop, &c->retry, 0, on_retry);
     if (ok && !c->listening && jmp_timer_start(c->loop, &c->listen_up, LISTEN_SETTLES, on_listen_up) < 0)
         is_up(c);
 }
@@ -557,7 +568,7 @@ static void on_released(const struct jmp_status *status, const ProtobufCMessage 
 static void send_release(struct jmp_controller *c)
 {
     Jumpstarter__V1__ReleaseLeaseRequest request = JUMPSTARTER__V1__RELEASE_LEASE_REQUEST__INIT;
-    struct report flag = { .status = c->last.status, .message = "Lease released" };
+    struct report flag = { .status = c->last_status, .message = "Lease released" };
     uint64_t timeout = c->leaving ? GOODBYE_TIMEOUT : UNARY_TIMEOUT;
     int r;
 

@@ -19,8 +19,9 @@ struct jmp_controller_options {
 };
 
 struct jmp_controller_events {
-    /* A message of the Status stream; @lease and @client are borrowed, NULL unless @leased. */
-    void (*status)(bool leased, const char *lease, const char *client, void *user);
+    /* A message of the Status stream; @lease and @client are borrowed, NULL unless @leased. @anew: we have registered since
+     * the last one, so that the controller may not know our status. */
+    void (*status)(bool leased, const char *lease, const char *client, bool anew, void *user);
     /* Listen is up: clients of the lease may dial. Once for each jmp_controller_open_listen(). */
     void (*listening)(void *user);
     /* A client has dialled; @token is secret. */

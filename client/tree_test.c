@@ -137,3 +137,29 @@ JMP_TEST(too_many_levels_are_refused)
     assert_non_null(strstr(error.text, "nested"));
     jmp_driver_tree_free(tree);
 }
+
+JMP_TEST(a_tree_survives_any_failed_allocation)
+{
+    for (unsigned n = 1; jmp_fault_arm(JMP_FAULT_ALLOC, n); n++) {
+        _cleanup_(jmp_driver_tree_freep) struct jmp_driver_tree *tree = NULL;
+        struct jmp_driver_ref *ref;
+        int r;
+
+        r = jmp_driver_tree_new(&tree);
+        for (const struct row *row = bench; row->uuid && r >= 0; row++) {
+            ref = jmp_driver_tree_add(tree);
+            r = ref && (ref->labels.items = jmp_tree_alloc(tree->memory, 2 * sizeof(*ref->labels.items))) ? 0 : -ENOMEM;
+            if (r < 0)
+                break;
+            ref->uuid = row->uuid;
+            ref->parent_uuid = row->parent;
+            if (row->class)
+                ref->labels.items[ref->labels.count++] = (struct jmp_pair){ JMP_LABEL_CLIENT, row->class };
+            if (row->name)
+                ref->labels.items[ref->labels.count++] = (struct jmp_pair){ JMP_LABEL_NAME, row->name };
+        }
+        if (r >= 0)
+            r = jmp_driver_tree_link(tree, NULL);
+        assert_true(r == -ENOMEM || (r == 0 && jmp_driver_ref_child(tree->root, "serial")));
+    }
+}

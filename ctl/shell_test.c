@@ -261,6 +261,18 @@ JMP_TEST(lists_and_leases_are_printed)
     expect(&run, 0, "board-5\nboard-3\nthe-lease\nlease \"the-lease\" deleted\nnamespaces/default/leases/the-lease\n");
 }
 
+JMP_TEST(documents_tell_what_tables_leave_out)
+{
+    LAB(lab);
+    RUN(run);
+
+    start(&run, lab, "$JMPCTL get exporters board-1 -o json");
+    finish(&run);
+    expect(&run, 0, "\"online\": false");
+    expect(&run, 0, "\"status\": null");
+    expect(&run, 0, "\"enabled\": true");
+}
+
 JMP_TEST(a_controller_that_is_not_there_is_named)
 {
     LAB(lab);

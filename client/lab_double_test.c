@@ -235,21 +235,27 @@ static void get_report(struct jmp_rpc *rpc, const ProtobufCMessage *message, voi
 {
     Jumpstarter__V1__GetReportResponse response = JUMPSTARTER__V1__GET_REPORT_RESPONSE__INIT;
     Jumpstarter__V1__DriverInstanceReport reports[3], *list[] = { &reports[0], &reports[1], &reports[2] };
-    Jumpstarter__V1__DriverInstanceReport__LabelsEntry names[3], *entries[] = { &names[0], &names[1], &names[2] };
+    Jumpstarter__V1__DriverInstanceReport__LabelsEntry labels[6], *entries[6];
     static const char *const uuids[] = { "00000000-0000-4000-8000-000000000001", LAB_POWER, LAB_ECHO };
     static const char *const words[] = { "", "power", "echo" };
+    static const char *const classes[] = { "jumpstarter_driver_composite.client.CompositeClient",
+                                           "jumpstarter_driver_power.client.PowerClient",
+                                           "jumpstarter_driver_network.client.NetworkClient" };
 
+    for (unsigned i = 0; i < 6; i++) {
+        jumpstarter__v1__driver_instance_report__labels_entry__init(&labels[i]);
+        labels[i].key = (char *)(i % 2 ? JMP_LABEL_NAME : JMP_LABEL_CLIENT);
+        labels[i].value = (char *)(i % 2 ? words[i / 2] : classes[i / 2]);
+        entries[i] = &labels[i];
+    }
     for (unsigned i = 0; i < 3; i++) {
         jumpstarter__v1__driver_instance_report__init(&reports[i]);
-        jumpstarter__v1__driver_instance_report__labels_entry__init(&names[i]);
         reports[i].uuid = (char *)uuids[i];
+        reports[i].labels = &entries[i * 2];
+        reports[i].n_labels = i > 0 ? 2 : 1;
         if (i > 0) {
             reports[i]._parent_uuid_case = JUMPSTARTER__V1__DRIVER_INSTANCE_REPORT___PARENT_UUID_PARENT_UUID;
             reports[i].parent_uuid = (char *)uuids[0];
-            names[i].key = (char *)JMP_LABEL_NAME;
-            names[i].value = (char *)words[i];
-            reports[i].labels = &entries[i];
-            reports[i].n_labels = 1;
         }
     }
     response.uuid = (char *)uuids[0];

@@ -111,6 +111,35 @@ JMP_TEST(drivers_are_reached_from_inside)
     assert_int_equal(lab->deletes, 2);
 }
 
+JMP_TEST(bytes_go_there_and_back_from_pipes_and_files)
+{
+    LAB(lab);
+    RUN(run);
+
+    start(
+        &run, lab,
+        "cd $(mktemp -d) && head -c 700000 /dev/urandom >in && "
+        "$JMPCTL shell -n board-1 -- sh -c '$JMPCTL echo connect <in >file; cat in | $JMPCTL echo connect | cat >pipe; "
+        "$JMPCTL power on && $JMPCTL power off' && cmp in file && cmp in pipe && rm in file pipe && rmdir $PWD && echo "
+        "same");
+    finish(&run);
+    expect(&run, 0, "same\n");
+    assert_int_equal(lab->calls, 2);
+}
+
+JMP_TEST(a_wrong_word_is_a_usage_error_with_the_right_one)
+{
+    LAB(lab);
+    RUN(run);
+
+    start(&run, lab, "$JMPCTL --lease the-lease powr on; echo $?; $JMPCTL --lease the-lease power onn; echo $?; "
+                     "$JMPCTL power on; echo $?; $JMPCTL shell -x; echo $?");
+    finish(&run);
+    expect(&run, 0, "did you mean power?\n2\n");
+    expect(&run, 0, "did you mean \"on\"?");
+    expect(&run, 0, "there is no exporter");
+}
+
 JMP_TEST(a_lease_that_is_there_is_used_and_kept)
 {
     LAB(lab);

@@ -261,44 +261,55 @@ int jmp_cmd_complete(struct jmp_ctl *ctl, void *object, char **words, struct jmp
 }
 
 static const char bash_script[] =
-    "# bash completion for jmpctl\n"
+    "# SPDX-License-Identifier: Apache-2.0\n"
+    "# bash completion for jmpctl, as \"jmpctl completion bash\" prints it\n"
     "_jmpctl() {\n"
-    "    local words\n"
-    "    mapfile -t words < <(jmpctl complete \"${COMP_WORDS[@]:1:COMP_CWORD}\" 2>/dev/null)\n"
-    "    COMPREPLY=(\"${words[@]}\")\n"
+    "    mapfile -t COMPREPLY < <(jmpctl complete \"${COMP_WORDS[@]:1:COMP_CWORD}\" 2>/dev/null)\n"
     "}\n"
     "complete -o default -F _jmpctl jmpctl\n";
 
+/* Read by "source <(...)", it registers itself; found in $fpath, it is the body of the function and runs. */
 static const char zsh_script[] =
     "#compdef jmpctl\n"
+    "# SPDX-License-Identifier: Apache-2.0\n"
+    "# zsh completion for jmpctl, as \"jmpctl completion zsh\" prints it\n"
     "_jmpctl() {\n"
-    "    local -a words_\n"
-    "    words_=(\"${(@f)$(jmpctl complete \"${(@)words[2,$CURRENT]}\" 2>/dev/null)}\")\n"
-    "    if [[ -n \"${words_[1]}\" ]]; then compadd -- \"${words_[@]}\"; else _files; fi\n"
+    "    local -a answers\n"
+    "    answers=(\"${(@f)$(jmpctl complete \"${(@)words[2,$CURRENT]}\" 2>/dev/null)}\")\n"
+    "    if [[ -n \"${answers[1]}\" ]]; then compadd -- \"${answers[@]}\"; else _files; fi\n"
     "}\n"
-    "compdef _jmpctl jmpctl\n";
+    "if [[ \"${funcstack[1]}\" == _jmpctl ]]; then _jmpctl \"$@\"; else compdef _jmpctl jmpctl; fi\n";
 
 static const char fish_script[] =
-    "# fish completion for jmpctl\n"
+    "# SPDX-License-Identifier: Apache-2.0\n"
+    "# fish completion for jmpctl, as \"jmpctl completion fish\" prints it\n"
     "function __jmpctl_complete\n"
     "    set -l words (commandline -opc) (commandline -ct)\n"
     "    jmpctl complete $words[2..-1] 2>/dev/null\n"
     "end\n"
     "complete -c jmpctl -a '(__jmpctl_complete)'\n";
 
-int jmp_cmd_completion(struct jmp_ctl *ctl, void *object, char **words, struct jmp_error *reterr)
+const char *jmp_completion_script(const char *shell)
 {
     static const struct {
         const char *shell, *script;
     } scripts[] = { { "bash", bash_script }, { "zsh", zsh_script }, { "fish", fish_script } };
 
     for (size_t i = 0; i < ELEMENTSOF(scripts); i++) {
-        if (strcmp(scripts[i].shell, words[0]) == 0) {
-            fputs(scripts[i].script, stdout);
-            return 0;
-        }
+        if (strcmp(scripts[i].shell, shell) == 0)
+            return scripts[i].script;
     }
-    return jmp_ctl_usage(ctl, reterr, "\"%s\" is none of bash, zsh, fish", words[0]);
+    return NULL;
+}
+
+int jmp_cmd_completion(struct jmp_ctl *ctl, void *object, char **words, struct jmp_error *reterr)
+{
+    const char *script = jmp_completion_script(words[0]);
+
+    if (!script)
+        return jmp_ctl_usage(ctl, reterr, "\"%s\" is none of bash, zsh, fish", words[0]);
+    fputs(script, stdout);
+    return 0;
 }
 
 int jmp_cmd_manual(struct jmp_ctl *ctl, void *object, char **words, struct jmp_error *reterr)

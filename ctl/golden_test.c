@@ -70,6 +70,14 @@ JMP_TEST(the_manual_is_what_the_table_says)
     compare("man/jmpctl.1", text);
 }
 
+JMP_TEST(the_completion_that_is_installed_is_the_one_that_is_printed)
+{
+    compare("ctl/completion/jmpctl.bash", jmp_completion_script("bash"));
+    compare("ctl/completion/_jmpctl", jmp_completion_script("zsh"));
+    compare("ctl/completion/jmpctl.fish", jmp_completion_script("fish"));
+    assert_null(jmp_completion_script("csh"));
+}
+
 static struct jmp_pair tags[] = { { "build", "17" }, { "who", "nightly" } };
 static struct jmp_pair labels[] = { { "board", "rpi4" }, { "lab", "north" } };
 static struct jmp_condition ready[] = {

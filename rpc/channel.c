@@ -28,7 +28,7 @@ static const struct {
     { GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0 },
     { GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000 },
     { GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 200 },
-    { GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 200 },
+    { GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 20000 },   /* no pause, but what one attempt may take, handshakes included */
     { GRPC_ARG_ENABLE_RETRIES, 0 },        /* retries are ours */
     { GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, (int)JMP_MESSAGE_MAX },
     { GRPC_ARG_ENABLE_HTTP_PROXY, 0 },     /* the peers are in the lab; a proxy is asked for explicitly */

@@ -17,6 +17,7 @@
 #define POLL_FIRST (20 * JMP_USEC_PER_MSEC)
 #define POLL_MOST (100 * JMP_USEC_PER_MSEC)
 #define POLL_FAILURES 20u
+#define RETRY_MOST (10 * JMP_USEC_PER_SEC)
 #define LEASE_CHECK_MOST (300 * JMP_USEC_PER_SEC)
 #define KILL_AFTER (10 * JMP_USEC_PER_SEC)
 #define HOOK_WARNING "[HOOK_WARNING] "
@@ -398,7 +399,7 @@ static bool is_unreachable(int error) { return error == -ECONNREFUSED || error =
 static int run_leased(struct shell *shell, const struct jmp_acquire_options *options, struct jmp_error *reterr)
 {
     struct jmp_ctl *ctl = shell->ctl;
-    uint64_t started = 0;
+    uint64_t started = 0, pause = JMP_USEC_PER_SEC;
     int r;
 
     for (;;) {
@@ -420,9 +421,10 @@ static int run_leased(struct shell *shell, const struct jmp_acquire_options *opt
             return r;
         jmp_ctl_note(ctl, "%s; the lease was given back, trying another", reterr->text);
         *reterr = JMP_ERROR_INIT;
-        r = jmp_client_pause(ctl->client, JMP_USEC_PER_SEC);
+        r = jmp_client_pause(ctl->client, pause);
         if (r < 0)
             return jmp_error_set(reterr, r, "interrupted");
+        pause = pause * 2 > RETRY_MOST ? RETRY_MOST : pause * 2;
     }
 }
 

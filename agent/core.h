@@ -14,7 +14,7 @@
 #include "base/backoff.h"
 #include "base/uuid.h"
 
-#define JMP_CALLS_MAX 64u         /* calls of one device at a time */
+#define JMP_CALLS_MAX 256u        /* calls of one device at a time: a forward to a device that serves has a hundred */
 #define JMP_CALLS_TOTAL 512u      /* of all together: each may take a thread */
 #define JMP_REPORT_LINES_MAX 10000u   /* lines of one report */
 

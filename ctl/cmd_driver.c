@@ -156,11 +156,8 @@ static int show(const struct jmp_node *node, struct jmp_error *reterr)
 {
     if (jmp_node_is_null(node))
         return 0;
-    if (node->kind == JMP_NODE_STRING) {
-        jmp_text_put(stdout, node->string);
-        fputc('\n', stdout);
-        return 0;
-    }
+    if (node->kind == JMP_NODE_STRING)
+        return jmp_output_lines(stdout, node->string, reterr);
     return jmp_output_document(stdout, JMP_OUTPUT_JSON, node, reterr);
 }
 
@@ -241,8 +238,7 @@ static int print_reading(const struct jmp_node *item, void *user)
     jmp_number_print(current->number, amperes, sizeof(amperes));
     jmp_number_print(voltage->number * current->number, watts, sizeof(watts));
     printf("voltage=%s V  current=%s A  apparent_power=%s VA\n", volts, amperes, watts);
-    fflush(stdout);
-    return 0;
+    return jmp_ctl_flush(user);
 }
 
 JMP_VERB_RUN(jmp_verb_read)
@@ -256,7 +252,7 @@ JMP_VERB_RUN(jmp_verb_read)
             if (r < 0)
                 return jmp_error_set(reterr, r, "interrupted");
         }
-        r = jmp_session_client_items(ctl->session, driver->uuid, "read", NULL, print_reading, NULL, reterr);
+        r = jmp_session_client_items(ctl->session, driver->uuid, "read", NULL, print_reading, ctl, reterr);
         if (r == -EPROTO)
             jmp_error_set(reterr, r, "a reading is not of the form {voltage, current}");
         if (r < 0 && r != -ECANCELED)
@@ -373,8 +369,7 @@ static int print_item(const struct jmp_node *item, void *user)
     if (r < 0)
         return r;
     puts(text);
-    fflush(stdout);
-    return 0;
+    return jmp_ctl_flush(user);
 }
 
 JMP_VERB_RUN(jmp_verb_stream)
@@ -388,7 +383,7 @@ JMP_VERB_RUN(jmp_verb_stream)
         r = parse_args(words + 1, tree, &args);
     if (r < 0)
         return jmp_error_set(reterr, r, "%m");
-    r = jmp_session_client_items(ctl->session, driver->uuid, words[0], args, print_item, NULL, reterr);
+    r = jmp_session_client_items(ctl->session, driver->uuid, words[0], args, print_item, ctl, reterr);
     if (r < 0 && r != -ECANCELED)
         jmp_error_prefix(reterr, "%s: %s", driver->path, words[0]);
     return r;

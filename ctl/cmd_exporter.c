@@ -218,12 +218,15 @@ const struct jmp_option jmp_logs_options[] = {
 
 static void on_log(const struct jmp_log_line *line, void *user)
 {
+    struct jmp_ctl *ctl = user;
     static const char *const origins[] = { "exporter", "driver", "beforeLease", "afterLease", "system" };
 
     fprintf(stdout, "%-7.10s %s: ", line->severity, origins[line->origin < ELEMENTSOF(origins) ? line->origin : 0]);
     jmp_text_put(stdout, line->message);
     fputc('\n', stdout);
-    fflush(stdout);
+    /* Nobody reads them any more. */
+    if (jmp_ctl_flush(ctl) < 0)
+        jmp_client_interrupt(ctl->client);
 }
 
 int jmp_cmd_logs(struct jmp_ctl *ctl, void *object, char **words, struct jmp_error *reterr)
@@ -234,7 +237,7 @@ int jmp_cmd_logs(struct jmp_ctl *ctl, void *object, char **words, struct jmp_err
     r = jmp_ctl_need_session(ctl, reterr);
     if (r < 0)
         return r;
-    r = jmp_session_client_logs(ctl->session, on_log, NULL);
+    r = jmp_session_client_logs(ctl->session, on_log, ctl);
     if (r < 0)
         return jmp_error_set(reterr, r, "%m");
     return jmp_client_wait(ctl->client, &never, JMP_USEC_INFINITY);

@@ -167,15 +167,8 @@ static void show_motd(struct shell *shell)
     /* A hook may have added to it meanwhile. */
     if (shell->hook_seen && jmp_session_client_report(shell->ctl->session, 5 * JMP_USEC_PER_SEC, &report, NULL) >= 0)
         motd = report->motd;
-    while (*motd) {
-        size_t length = strcspn(motd, "\n");
-        _cleanup_free_ char *line = strndup(motd, length);
-
-        if (line)
-            jmp_text_put(stdout, line);
-        fputc('\n', stdout);
-        motd += length + (motd[length] == '\n');
-    }
+    if (*motd)
+        jmp_output_lines(stdout, motd, NULL);
     fflush(stdout);
 }
 

@@ -38,6 +38,13 @@ void jmp_ctl_note(const struct jmp_ctl *ctl, const char *fmt, ...)
     fputc('\n', stderr);
 }
 
+int jmp_ctl_flush(struct jmp_ctl *ctl)
+{
+    if (!ctl->output_error && (fflush(stdout) != 0 || ferror(stdout)))
+        ctl->output_error = errno ? errno : EIO;
+    return -ctl->output_error;
+}
+
 bool jmp_ctl_is_terminal(const struct jmp_ctl *ctl) { return !ctl->quiet && isatty(STDERR_FILENO); }
 
 /* An option of the command wins over the same before the command. */
@@ -158,8 +165,13 @@ int jmp_ctl_main(int argc, char **argv)
         jmp_error_set(&error, r, "%m");
     jmp_ctl_close(&ctl);
 
-    if (r >= 0 && (fflush(stdout) != 0 || ferror(stdout)))
-        r = jmp_error_set(&error, -EIO, "the output cannot be written");
+    errno = 0;
+    jmp_ctl_flush(&ctl);
+    /* "| head" has seen enough: that is no news to anybody. */
+    if (ctl.output_error == EPIPE)
+        return JMP_CTL_EXIT_ERROR;
+    if (ctl.output_error)
+        r = jmp_error_set(&error, -ctl.output_error, "the output cannot be written: %m");
     if (r >= 0)
         return r;
     if (r == -ECANCELED && ctl.signal)

@@ -57,6 +57,7 @@ struct jmp_ctl {
     void *on_signal_user;
     bool usage;                          /* the error is the command line's: exit 2 */
     bool quiet;                          /* completion: nothing on stderr */
+    int output_error;                    /* errno of standard output, 0 while it is well */
 };
 
 #define JMP_CTL_EXIT_ERROR 1
@@ -67,6 +68,9 @@ struct jmp_ctl {
 int jmp_ctl_usage(struct jmp_ctl *ctl, struct jmp_error *reterr, const char *fmt, ...) JMP_PRINTF(3, 4);
 /** jmp_ctl_note() - a line for the person on stderr */
 void jmp_ctl_note(const struct jmp_ctl *ctl, const char *fmt, ...) JMP_PRINTF(2, 3);
+/** jmp_ctl_flush() - what was printed goes out now. Return: 0, or a negative errno, which is also kept: nobody may be
+ * reading. */
+int jmp_ctl_flush(struct jmp_ctl *ctl);
 /** jmp_ctl_is_terminal() - progress and hints may be shown */
 bool jmp_ctl_is_terminal(const struct jmp_ctl *ctl);
 

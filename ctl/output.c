@@ -34,6 +34,21 @@ int jmp_output_document(FILE *stream, enum jmp_output output, const struct jmp_n
     return 0;
 }
 
+int jmp_output_lines(FILE *stream, const char *text, struct jmp_error *reterr)
+{
+    do {
+        size_t length = strcspn(text, "\n");
+        _cleanup_free_ char *line = strndup(text, length);
+
+        if (!line)
+            return jmp_error_set(reterr, -ENOMEM, "%m");
+        jmp_text_put(stream, line);
+        fputc('\n', stream);
+        text += length + (text[length] == '\n');
+    } while (*text);
+    return 0;
+}
+
 /*
  * Tables
  */

@@ -21,6 +21,9 @@ enum jmp_output jmp_output_parse(const char *word);   /* NULL: a table */
 /** jmp_output_document() - as JSON or YAML */
 int jmp_output_document(FILE *stream, enum jmp_output output, const struct jmp_node *node, struct jmp_error *reterr);
 
+/** jmp_output_lines() - text from outside, line by line, without what could steer a terminal. Return: 0, -ENOMEM. */
+int jmp_output_lines(FILE *stream, const char *text, struct jmp_error *reterr);
+
 /*
  * A table: a head, then rows; columns as wide as their widest cell, two blanks between. Cells are copied, and shown
  * without what could steer a terminal.

@@ -65,7 +65,7 @@ static int serve(struct jmp_ctl *ctl, struct jmp_forward *forward)
 
     jmp_text_put(stdout, jmp_forward_address(forward));
     fputc('\n', stdout);
-    fflush(stdout);
+    jmp_ctl_flush(ctl);
     return jmp_client_wait(ctl->client, &never, JMP_USEC_INFINITY);
 }
 

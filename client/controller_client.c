@@ -77,6 +77,11 @@ struct jmp_controller_client *jmp_controller_client_free(struct jmp_controller_c
 
 struct jmp_client *jmp_controller_client_base(struct jmp_controller_client *controller) { return controller->client; }
 
+struct jmp_channel *jmp_controller_client_channel(struct jmp_controller_client *controller)
+{
+    return controller->channel;
+}
+
 const struct jmp_controller_options *jmp_controller_client_options(const struct jmp_controller_client *controller)
 {
     return &controller->options;

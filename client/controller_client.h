@@ -20,6 +20,7 @@ int jmp_controller_client_new(struct jmp_client *client, const struct jmp_contro
 struct jmp_controller_client *jmp_controller_client_free(struct jmp_controller_client *controller);
 JMP_DEFINE_CLEANUP(struct jmp_controller_client *, jmp_controller_client_free)
 struct jmp_client *jmp_controller_client_base(struct jmp_controller_client *controller);
+struct jmp_channel *jmp_controller_client_channel(struct jmp_controller_client *controller);
 const struct jmp_controller_options *jmp_controller_client_options(const struct jmp_controller_client *controller);
 
 struct jmp_exporters {

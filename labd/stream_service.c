@@ -13,7 +13,7 @@
 #define HOLD_AVAILABLE (30 * JMP_USEC_PER_SEC)   /* the exporter has not begun with the lease yet */
 #define HOLD_LISTENER (2 * JMP_USEC_PER_SEC)     /* it has, but its Listen is still on the way */
 #define DIALS_MAX 1024u
-#define TOKENS_MAX 8u                            /* that wait for one listener */
+#define TOKENS_MAX 256u                          /* that wait for one listener: whoever opens many at once gets them */
 #define STREAMS_MAX 4096u                        /* Status and Listen streams in all */
 
 static bool take_stream(struct jmp_lab *lab, struct jmp_rpc *rpc)

@@ -133,6 +133,10 @@ static void shorten(const char *text, char *ret, size_t size)
         if (strncmp(text, heads[i], strlen(heads[i])) == 0)
             text += strlen(heads[i]);
     }
+    if (strstr(text, "timed out before receiving SETTINGS")) {
+        snprintf(ret, size, "nobody takes up the connection at its far end");
+        return;
+    }
     at = strstr(text, remote);
     if (at)
         snprintf(ret, size, "%.*s%s", (int)(at - text), text, at + strlen(remote));

@@ -2,6 +2,8 @@
 """A lab: a controller, ours or the reference, with clients, exporters and leases held by the stock client."""
 
 import itertools
+import os
+import signal
 from pathlib import Path
 
 import yaml
@@ -10,7 +12,7 @@ from jumpstarter.config.client import ClientConfigV1Alpha1
 from . import exporter as exporters
 from .controller import ReferenceController
 from .place import BIN
-from .program import Program, ProgramError, run, wait_until
+from .program import Program, ProgramError, descendants, run, wait_until
 
 _numbers = itertools.count(1)
 
@@ -74,13 +76,10 @@ class Lease:
     def end(self, timeout=40):
         """The command ends, then the shell gives the lease back; returns the shell's exit status."""
         for pid in self.commands():
-            import os
-            import signal
             os.kill(pid, signal.SIGTERM)
         return self.program.wait(timeout)
 
     def commands(self):
-        from .program import descendants
         return [pid for pid in descendants(self.program.pid) if pid != self.program.pid]
 
     def __enter__(self):

@@ -5,13 +5,13 @@ import os
 import signal
 import socket
 import subprocess
-import termios
 
-import pexpect
 import pytest
 from harness.place import BIN
-from harness.program import Program, list_fds, marked, wait_until
+from harness.program import Program, list_fds, wait_until
 from harness.stock import EMPTY, Duplex, Raw, driver_request, pb, resource_request
+from harness.terminal import Terminal
+from pexpect import EOF, TIMEOUT
 
 
 @pytest.fixture
@@ -67,21 +67,16 @@ def test_in_a_pipe(nothing_stays, j, board):
 
 def test_in_a_console(nothing_stays, j, board):
     """In a raw terminal Ctrl-C is a byte for the board; it is the signal from outside that ends the console."""
-    console = pexpect.spawn(str(BIN / "j"), ["serial", "start-console"], env=marked(j), timeout=20, echo=False)
-    try:
+    with Terminal([BIN / "j", "serial", "start-console"], env=j) as console:
         console.expect("exit with CTRL.B x 3 times")
-        wait_until(lambda: not termios.tcgetattr(console.child_fd)[3] & termios.ISIG, 20, "the terminal stays cooked")
+        console.wait_raw()
         console.send("\x03")
         board.pty.expect(b"\x03")
         for _ in range(2):
-            if console.isalive():
-                console.kill(signal.SIGINT)
-                try:
-                    console.expect(pexpect.EOF, timeout=1)
-                except pexpect.TIMEOUT:
-                    pass
-    finally:
-        console.close(force=True)       # and its reader of the keyboard only by the end of the terminal
+            if console.alive():
+                console.signal(signal.SIGINT)
+                console.expect([EOF, TIMEOUT], timeout=1)
+        # and its reader of the keyboard only by the end of the terminal
 
 
 def test_in_a_forward(nothing_stays, j, board):

@@ -5,19 +5,18 @@ import gc
 import hashlib
 import os
 import subprocess
-import termios
 import threading
 import time
 
 import anyio
-import pexpect
 import pytest
 from harness import exporter as exporters
 from harness.background import Background
 from harness.board import PtyBoard, payload
 from harness.place import BIN
-from harness.program import Program, list_fds, marked, wait_until
+from harness.program import Program, list_fds, wait_until
 from harness.stock import Duplex, Raw, client, driver_request
+from harness.terminal import Terminal
 
 MIB10 = 10 << 20
 
@@ -89,23 +88,21 @@ def test_pipe_keeps_listening_after_its_input_has_ended(j, pty):
     pipe.wait()
 
 
-def spawn_console(env, driver="serial"):
-    return pexpect.spawn(str(BIN / "j"), [*driver.split(), "start-console"], env=marked(env), timeout=20, echo=False)
+class Console(Terminal):
+    """`j DRIVER start-console`, raw once its stream is up: only then do keys reach the board as they are."""
 
+    def __init__(self, env, driver="serial"):
+        super().__init__([BIN / "j", driver, "start-console"], env=env)
+        self.expect("exit with CTRL.B x 3 times")
+        self.wait_raw()
 
-def leave_console(console):
-    console.send("\x02\x02\x02")
-    console.expect(pexpect.EOF)
-    console.wait()
-    assert console.exitstatus == 0, console.before
+    def leave(self):
+        self.send("\x02\x02\x02")
+        assert self.wait() == 0, self.before
 
 
 def test_console_is_a_raw_terminal(j, pty):
-    console = spawn_console(j)
-    try:
-        console.expect("exit with CTRL.B x 3 times")
-        # raw once the stream is up: only then may the keys below reach the board as they are
-        wait_until(lambda: not termios.tcgetattr(console.child_fd)[3] & termios.ISIG, 20, "the terminal stays cooked")
+    with Console(j) as console:
         console.send("ls\r")
         pty.expect(b"ls\r")
         pty.write(b"file one\r\nfile two\r\n# ")
@@ -114,21 +111,29 @@ def test_console_is_a_raw_terminal(j, pty):
         pty.expect(b"\x03\x1a\x1c\x04\x7f\x00")
         console.send("\x02\x02x")                      # two are not three
         pty.expect(b"\x02\x02x")
-        leave_console(console)
-    finally:
-        console.close(force=True)
+        console.leave()
 
 
 def test_console_of_a_loop_shows_what_is_typed(j):
-    console = spawn_console(j, "loop")
-    try:
-        console.expect("exit with CTRL.B x 3 times")
-        wait_until(lambda: not termios.tcgetattr(console.child_fd)[3] & termios.ISIG, 20, "the terminal stays cooked")
+    with Console(j, "loop") as console:
         console.send("echo\r\n")
         console.expect_exact("echo\r\n")
-        leave_console(console)
-    finally:
-        console.close(force=True)
+        console.leave()
+
+
+@pytest.mark.native(reason="two consoles steal each other's bytes")
+def test_two_consoles_at_once(j, pty):
+    with Console(j) as one, Console(j) as two:
+        for number, console in enumerate((one, two)):
+            console.send(b"%d\r" % number)
+            pty.expect(b"%d\r" % number)
+        pty.write(b"for both\r\n")
+        for console in (one, two):
+            console.expect_exact("for both\r\n")
+        one.leave()
+        pty.write(b"for the other\r\n")
+        two.expect_exact("for the other\r\n")
+        two.leave()
 
 
 class TestPythonClient:

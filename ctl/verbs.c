@@ -133,7 +133,8 @@ unsigned jmp_verbs_of(const struct jmp_driver_ref *driver)
 int jmp_verb_find(const struct jmp_driver_ref *driver, const char *name, const struct jmp_verb **ret,
                   struct jmp_error *reterr)
 {
-    const char *names[ELEMENTSOF(jmp_verbs) + 1] = { 0 }, *near;
+    /* Of drivers inside, as many as this holds may be what was meant. */
+    const char *names[ELEMENTSOF(jmp_verbs) + 64] = { 0 }, *near;
     unsigned families = jmp_verbs_of(driver);
     char list[200] = "";
     size_t n = 0, used = 0;
@@ -150,6 +151,8 @@ int jmp_verb_find(const struct jmp_driver_ref *driver, const char *name, const s
             used += (size_t)snprintf(list + used, sizeof(list) - used, "%s%s", used ? ", " : "", verb->name);
     }
     jmp_error_set(reterr, -ENOENT, "%s has no \"%.60s\"", driver->path, name);
+    for (const struct jmp_driver_ref *child = driver->first; child && n + 1 < ELEMENTSOF(names); child = child->next)
+        names[n++] = child->name;
     near = jmp_nearest(name, names);
     if (near)
         jmp_error_hint(reterr, "did you mean \"%s\"? There are %s", near, list);

@@ -66,10 +66,12 @@ class Lease:
     """A lease that `jmp shell` holds while a command of the test sits in it. `path` is the socket that the shell
     serves: whoever connects there is carried to the exporter through the router."""
 
+    shell = [BIN / "jmp", "shell"]
+
     def __init__(self, lab, *options, client="alice", timeout=60, env=None):
         script = "echo shell $JMP_LEASE $JMP_EXPORTER $JUMPSTARTER_HOST; exec sleep 1000"
-        self.program = Program([BIN / "jmp", "shell", "--client-config", lab.clients[client], *options, "--", "sh",
-                                "-c", script], env={**lab.place.env, **(env or {})}, name="jmp shell")
+        self.program = Program([*self.shell, "--client-config", lab.clients[client], *options, "--", "sh", "-c",
+                                script], env={**lab.place.env, **(env or {})}, name="jmp shell")
         found = self.program.wait_line(r"^shell (\S+) (\S+) (/\S+)$", timeout)
         self.name, self.exporter, self.path = found[1], found[2], found[3]
 
@@ -94,6 +96,14 @@ class Lease:
         self.program.forget()
 
 
+class CtlLease(Lease):
+    """The same, held by `jmpctl shell`."""
+
+    def __init__(self, lab, jmpctl, *options, **how):
+        self.shell = [jmpctl, "shell"]
+        super().__init__(lab, *options, **how)
+
+
 class Lab:
     def __init__(self, place, build, reference=False):
         self.place, self.build = place, build
@@ -114,6 +124,7 @@ class Lab:
         settings = yaml.safe_load(path.read_text())
         settings.update(top, export=export)
         full = self.place.file(f"run-{name}.yaml", yaml.safe_dump(settings, sort_keys=False))
+        full.chmod(0o600)
         exporter = exporters.start_controlled(kind, self.place, self.build, full)
         exporter.name = name
         self.exporters[name] = exporter

@@ -32,14 +32,13 @@ def pytest_addoption(parser):
 
 
 def pytest_collection_modifyitems(config, items):
+    left_out = {"direct": "in a lease"} if config.getoption("--through") == "lab" else {"lab": "direct"}
     if config.getoption("--exporter") == "stock":
-        for item in items:
-            for mark in item.iter_markers("native"):
-                item.add_marker(pytest.mark.skip(reason="stock exporter: " + mark.kwargs["reason"]))
-    if config.getoption("--through") == "lab":
-        for item in items:
-            for mark in item.iter_markers("direct"):
-                item.add_marker(pytest.mark.skip(reason="in a lease: " + mark.kwargs["reason"]))
+        left_out["native"] = "stock exporter"
+    for item in items:
+        for name, why in left_out.items():
+            for mark in item.iter_markers(name):
+                item.add_marker(pytest.mark.skip(reason=f"{why}: {mark.kwargs['reason']}"))
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -176,7 +176,8 @@ static void do_open(struct agent *agent)
 }
 
 /* Configured hooks are not run by this version; who relies on one must be able to see that. */
-static void run_hook(struct agent *agent, const struct jmp_hook_config *hook, const char *name, enum jmp_log_source source)
+static void run_hook(struct agent *agent, const struct jmp_hook_config *hook, const char *name,
+                     enum jmp_log_source source)
 {
     if (hook->script)
         jmp_log(JMP_LOG_ERROR, FIELDS(.exporter = agent->config->name, .lease = agent->lease, .source = source),
@@ -392,7 +393,8 @@ static void on_status(bool leased, const char *lease, const char *client, bool a
     struct agent *agent = user;
 
     if (leased && strlen(lease) > JMP_NAME_MAX) {
-        tell(agent, JMP_LOG_ERROR, "the controller gave us a lease whose name is longer than %u characters", JMP_NAME_MAX);
+        tell(agent, JMP_LOG_ERROR, "the controller gave us a lease whose name is longer than %u characters",
+             JMP_NAME_MAX);
         leased = false;
     }
     agent->word_known = true;
@@ -520,7 +522,8 @@ static int set_up_controller(struct agent *agent, struct jmp_error *reterr)
     if (!config->endpoint || !config->token) {
         jmp_error_set(reterr, -EINVAL, "endpoint or token not set in exporter config");
         jmp_error_at(reterr, config->file, 0, 0, NULL);
-        jmp_error_hint(reterr, "take the file that the lab's administrator made for this exporter, or serve directly with "
+        jmp_error_hint(reterr,
+                       "take the file that the lab's administrator made for this exporter, or serve directly with "
                                "--tls-grpc-listener");
         return -EINVAL;
     }

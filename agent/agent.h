@@ -16,7 +16,8 @@ struct jmp_agent_options {
 /**
  * jmp_agent_run() - serve until SIGTERM, SIGINT or SIGQUIT (a second one hurries), or SIGHUP (after the lease)
  *
- * Return: the exit status of the program: 0 after an orderly stop, 1 when a hook asked for it; or negative errno with words
+ * Return: the exit status of the program: 0 after an orderly stop, 1 when a hook asked for it; or negative errno
+ * with words
  * in @problems when it could not start.
  */
 int jmp_agent_run(const struct jmp_agent_options *options, struct jmp_problems *problems);

@@ -39,7 +39,8 @@ void jmp_check_config(const struct jmp_exporter_config *config, struct jmp_probl
     if (config->after_lease.script)
         warn(problems, config->file, "hooks.afterLease", text, NULL);
     if (!config->endpoint)
-        warn(problems, config->file, "endpoint", "no controller is named", "such an exporter only serves directly, with "
+        warn(problems, config->file, "endpoint", "no controller is named",
+             "such an exporter only serves directly, with "
              "--tls-grpc-listener");
     else if (!config->token)
         warn(problems, config->file, "token", "there is no token: the controller would not know this exporter", NULL);
@@ -107,7 +108,8 @@ int jmp_check_run(const char *path, const struct jmp_plugins *plugins, FILE *out
     if (r < 0 || problems->errors > 0)
         return r < 0 ? r : -EINVAL;
 
-    fprintf(out, "exporter %s%s%s\n", config->name, config->namespace_ ? " in namespace " : "", config->namespace_ ?: "");
+    fprintf(out, "exporter %s%s%s\n", config->name, config->namespace_ ? " in namespace " : "",
+            config->namespace_ ?: "");
     if (config->endpoint)
         fprintf(out, "controller %s\n", config->endpoint);
     printer.devices = devices;
@@ -187,7 +189,8 @@ static void print_class(const struct jmp_driver_class *class, FILE *out)
             print_method(method, out);
     }
     for (const struct jmp_child *child = class->children; child && child->name; child++)
-        fprintf(out, "%schild %s: %s\n", child == class->children ? "children:\n  " : "  ", child->name, child->driver->name);
+        fprintf(out, "%schild %s: %s\n", child == class->children ? "children:\n  " : "  ", child->name,
+                child->driver->name);
 }
 
 int jmp_check_drivers(const char *name, const struct jmp_plugins *plugins, FILE *out, struct jmp_error *reterr)

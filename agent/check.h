@@ -5,7 +5,8 @@
 #include "agent/plugin.h"
 #include "config/exporter_config.h"
 
-/** jmp_check_find() - the file meant by an exporter's NAME or a FILE: what has a slash or ends in .yaml is a file; free() @ret */
+/** jmp_check_find() - the file meant by an exporter's NAME or a FILE: what has a slash or ends in .yaml is a file;
+ * free() @ret */
 int jmp_check_find(const char *what, char **ret, struct jmp_error *reterr);
 
 /** jmp_check_run() - print the tree that a file would export to @out

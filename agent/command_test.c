@@ -33,7 +33,8 @@ static void run(const char *arguments, const char *golden)
     FILE *stream;
 
     /* From the directory of the files, so that no path of this machine is in the output. */
-    assert_true(asprintf(&command, "cd '%s/tests/golden/agent' && JMP_PLUGIN_PATH=/nonexistent JMP_CLIENT_CONFIG_HOME=/nonexistent "
+    assert_true(asprintf(&command,
+                         "cd '%s/tests/golden/agent' && JMP_PLUGIN_PATH=/nonexistent JMP_CLIENT_CONFIG_HOME=/nonexistent "
                          "timeout 20 '%s/agent/jmp-agent' %s 2>&1", source, build, arguments) > 0);
     assert_true(asprintf(&path, "%s/tests/golden/agent/%s.txt", source, golden) > 0);
     stream = popen(command, "r");
@@ -63,7 +64,8 @@ JMP_TEST(it_says_what_it_always_said)
         { "run --exporter-config good.yaml --tls-grpc-listener 1", "run-no-certificate" },
         { "run --exporter-config good.yaml --tls-grpc-listener host --tls-grpc-insecure", "run-no-port" },
         { "run --exporter-config good.yaml --passphrase p", "run-passphrase-alone" },
-        { "run --exporter-config bad.yaml --tls-grpc-listener 127.0.0.1:0 --tls-grpc-insecure --log-level critical", "run-bad" },
+        { "run --exporter-config bad.yaml --tls-grpc-listener 127.0.0.1:0 --tls-grpc-insecure --log-level critical",
+          "run-bad" },
         { "check ./good.yaml", "check-good" },
         { "check ./bad.yaml", "check-bad" },
         { "check", "check-nothing" },

@@ -19,8 +19,8 @@ struct jmp_controller_options {
 };
 
 struct jmp_controller_events {
-    /* A message of the Status stream; @lease and @client are borrowed, NULL unless @leased. @anew: we have registered since
-     * the last one, so that the controller may not know our status. */
+    /* A message of the Status stream; @lease and @client are borrowed, NULL unless @leased. @anew: we have
+     * registered since the last one, so that the controller may not know our status. */
     void (*status)(bool leased, const char *lease, const char *client, bool anew, void *user);
     /* Listen is up: clients of the lease may dial. Once for each jmp_controller_open_listen(). */
     void (*listening)(void *user);
@@ -51,8 +51,10 @@ void jmp_controller_report(struct jmp_controller *controller, enum jmp_exporter_
 int jmp_controller_open_listen(struct jmp_controller *controller, const char *lease);
 void jmp_controller_close_listen(struct jmp_controller *controller);
 
-/** jmp_controller_release() - ask for the end of @lease until the controller agrees, or its Status says that it is over */
+/** jmp_controller_release() - ask for the end of @lease until the controller agrees, or its Status says that it is
+ * over */
 int jmp_controller_release(struct jmp_controller *controller, const char *lease);
 
-/** jmp_controller_goodbye() - a release that is under way, then OFFLINE and Unregister; @done once, whatever came of it */
+/** jmp_controller_goodbye() - a release that is under way, then OFFLINE and Unregister; @done once, whatever came of
+ * it */
 void jmp_controller_goodbye(struct jmp_controller *controller, void (*done)(void *user), void *user);

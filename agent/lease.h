@@ -57,7 +57,7 @@ enum jmp_lease_action {
     JMP_LEASE_START_GRACE = 1 << 6,    /* GRACE_OVER */
     JMP_LEASE_RELEASE = 1 << 7,        /* ask the controller to end the lease, unless it has */
     JMP_LEASE_CLOSE = 1 << 8,          /* SESSION_DOWN */
-    JMP_LEASE_RECALL = 1 << 9,         /* feed the controller's last word again: LEASED, UNLEASED; or STOP when it is time */
+    JMP_LEASE_RECALL = 1 << 9,         /* feed the controller's last word again, LEASED or UNLEASED; or STOP */
     JMP_LEASE_SAY_GOODBYE = 1 << 10,   /* OFFLINE, Unregister: GOODBYE_SAID */
     JMP_LEASE_EXIT = 1 << 11,
 };

@@ -20,7 +20,8 @@ JMP_TEST(addresses_are_read_as_people_write_them)
         { "[::1]:8082", "::1", "[::1]:8082", 8082 },
     };
     static const char *const bad[] = {
-        "", ":", "x", "host", "host:", "host:x", "host:65536", "host:-1", "host: 1", "host:+1", "::1", "::1:80", "a b:1",
+        "", ":", "x", "host", "host:", "host:x", "host:65536", "host:-1", "host: 1", "host:+1", "::1", "::1:80",
+        "a b:1",
         "a/b:1", "host:99999999999999999999",
     };
 
@@ -83,8 +84,8 @@ static void write_file(const char *path, const char *text)
 JMP_TEST(a_passphrase_may_come_from_a_file)
 {
     static const struct { const char *text, *passphrase; } rows[] = {
-        { "sesame\n", "sesame" }, { "sesame", "sesame" }, { "two words\r\n", "two words" }, { "", NULL }, { "\n", NULL },
-        { "tab\there", NULL }, { "f\xc3\xbcr", NULL },
+        { "sesame\n", "sesame" }, { "sesame", "sesame" }, { "two words\r\n", "two words" }, { "", NULL },
+        { "\n", NULL }, { "tab\there", NULL }, { "f\xc3\xbcr", NULL },
     };
     char directory[] = "/tmp/jmp-listener-XXXXXX", path[64];
 
@@ -103,7 +104,8 @@ JMP_TEST(a_passphrase_may_come_from_a_file)
             assert_string_equal(listener->passphrase, rows[i].passphrase);
         } else {
             assert_int_equal(r, -EINVAL);
-            assert_null(strstr(error.text, rows[i].text[0] > ' ' ? rows[i].text : "\n"));   /* nothing secret in words */
+            /* nothing secret in words */
+            assert_null(strstr(error.text, rows[i].text[0] > ' ' ? rows[i].text : "\n"));
         }
     }
     unlink(path);
@@ -112,7 +114,8 @@ JMP_TEST(a_passphrase_may_come_from_a_file)
 
 JMP_TEST(files_that_are_missing_are_named)
 {
-    const struct jmp_listener_flags flags = { .listen = "0", .cert_file = "/nonexistent/cert", .key_file = "/nonexistent/key" };
+    const struct jmp_listener_flags flags = { .listen = "0", .cert_file = "/nonexistent/cert",
+                                              .key_file = "/nonexistent/key" };
     struct jmp_listener *listener = NULL;
     struct jmp_error error = JMP_ERROR_INIT;
 

@@ -17,7 +17,8 @@ int jmp_logstream_new(struct jmp_loop *loop, struct jmp_logstream **ret);
 struct jmp_logstream *jmp_logstream_free(struct jmp_logstream *logs);
 JMP_DEFINE_CLEANUP(struct jmp_logstream *, jmp_logstream_free)
 
-/** jmp_logstream_push() - record something for the readers alone; any thread; copied. What does not fit is counted as lost. */
+/** jmp_logstream_push() - record something for the readers alone; any thread; copied. What does not fit is counted
+ * as lost. */
 void jmp_logstream_push(struct jmp_logstream *logs, const struct jmp_log_record *record);
 /** jmp_logstream_head() - the position of the next record: where a session begins */
 uint64_t jmp_logstream_head(struct jmp_logstream *logs);

@@ -217,7 +217,8 @@ static int command_drivers(const struct flags *flags, char **words, const struct
 static const struct command commands[] = {
     { "run", "", "export devices until told to stop", run_options, 0, 0, command_run },
     { "check", "NAME|FILE", "show what a file would export, and all its problems", plain_options, 1, 1, command_check },
-    { "drivers", "[NAME]", "list the drivers, or one with its options and methods", plain_options, 0, 1, command_drivers },
+    { "drivers", "[NAME]", "list the drivers, or one with its options and methods", plain_options, 0, 1,
+      command_drivers },
 };
 
 static void help(FILE *out)

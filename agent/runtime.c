@@ -114,7 +114,8 @@ int jmp_runtime_open(const char *name, struct jmp_runtime **ret, struct jmp_erro
         if (r != -EBUSY)
             return jmp_error_set(reterr, r, "%s: %m", runtime->lock_path);
         jmp_error_set(reterr, r, "exporter %s runs on this machine already", name);
-        jmp_error_hint(reterr, "stop it first, or give this one another metadata.name; its lock is %s", runtime->lock_path);
+        jmp_error_hint(reterr, "stop it first, or give this one another metadata.name; its lock is %s",
+                       runtime->lock_path);
         return r;
     }
 

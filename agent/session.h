@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A session: what one leaseholder may talk to. It serves ExporterService and RouterService on two doors with the same
- * handlers: the clients' door (tunnels, or the direct listener) and a private unix socket for the exporter's own hooks and
- * for local tools, which no gate and no passphrase holds up. (docs/protocol.md, "Session")
+ * handlers: the clients' door (tunnels, or the direct listener) and a private unix socket for the exporter's own hooks
+ * and for local tools, which no gate and no passphrase holds up. (docs/protocol.md, "Session")
  */
 #pragma once
 
@@ -25,7 +25,8 @@ struct jmp_session_options {
     const char *address;             /* "127.0.0.1:0", or NULL */
     const char *cert, *key;          /* PEM text, or NULL for plaintext */
     const char *passphrase;          /* or NULL */
-    /* The client's EndSession. Return: whether there is a lease that ends by it; @retmessage: a static text for people. */
+    /* The client's EndSession. Return: whether there is a lease that ends by it; @retmessage: a static text for
+     * people. */
     bool (*end)(void *user, const char **retmessage);
     void *user;
 };
@@ -35,8 +36,8 @@ struct jmp_session_options {
  * Return: 0, -EADDRINUSE, -EACCES, -EINVAL, -ENOMEM with words. */
 int jmp_session_new(const struct jmp_session_options *options, struct jmp_session **ret, unsigned *retport,
                     struct jmp_error *reterr);
-/** jmp_session_free() - end every call and close the doors; not from inside a call of this session. What drivers still do
- * for it ends by jmp_devices_end_lease(). */
+/** jmp_session_free() - end every call and close the doors; not from inside a call of this session. What drivers
+ * still do for it ends by jmp_devices_end_lease(). */
 struct jmp_session *jmp_session_free(struct jmp_session *session);
 JMP_DEFINE_CLEANUP(struct jmp_session *, jmp_session_free)
 

@@ -23,7 +23,8 @@ struct bench {
     bool has_lease;
 };
 
-/** bench_open() - "trouble", "echo", "gone" (cannot be opened), "group.inner"; @passphrase of the clients' door, or NULL */
+/** bench_open() - "trouble", "echo", "gone" (cannot be opened), "group.inner"; @passphrase of the clients' door, or
+ * NULL */
 void bench_open(struct bench *bench, const char *passphrase);
 void bench_close(struct bench *bench);
 /** bench_until() - run the loop until *flag; fails after some seconds */

@@ -38,8 +38,10 @@ JMP_TEST(wrong_calls_get_the_codes_and_words_of_stock_exporters)
         enum jmp_code code;
         const char *text;       /* NULL: any, but some */
     } rows[] = {
-        { "", "fail", false, NULL, JMP_UNKNOWN, "Unexpected <class 'ValueError'>: badly formed hexadecimal UUID string" },
-        { "zz", "items", true, NULL, JMP_UNKNOWN, "Unexpected <class 'ValueError'>: badly formed hexadecimal UUID string" },
+        { "", "fail", false, NULL, JMP_UNKNOWN,
+          "Unexpected <class 'ValueError'>: badly formed hexadecimal UUID string" },
+        { "zz", "items", true, NULL, JMP_UNKNOWN,
+          "Unexpected <class 'ValueError'>: badly formed hexadecimal UUID string" },
         { NOBODY, "fail", false, NULL, JMP_UNKNOWN, "Unexpected <class 'KeyError'>: UUID('" NOBODY "')" },
         { NOBODY, "items", true, NULL, JMP_UNKNOWN, "Unexpected <class 'KeyError'>: UUID('" NOBODY "')" },
         { KNOWN, "nosuch", false, NULL, JMP_NOT_FOUND, "method nosuch not found on driver" },
@@ -89,7 +91,8 @@ JMP_TEST(what_a_driver_fails_with_decides_the_code)
         for (unsigned items = 0; items < 2; items++) {
             struct outcome outcome;
 
-            bench_driver(&bench, bench.client, items, bench_uuid(&bench, "trouble"), items ? "items" : "fail", &argument,
+            bench_driver(&bench, bench.client, items, bench_uuid(&bench, "trouble"), items ? "items" : "fail",
+                         &argument,
                          &outcome);
             bench_until(&bench, &outcome.closed);
             snprintf(text, sizeof(text), "words about %d", rows[i].error);
@@ -130,7 +133,8 @@ JMP_TEST(a_missing_device_says_why)
     struct bench bench;
 
     open_ready(&bench);
-    snprintf(request, sizeof(request), "{\"kind\":\"driver\",\"uuid\":\"%s\",\"method\":\"connect\"}", bench_uuid(&bench, "gone"));
+    snprintf(request, sizeof(request), "{\"kind\":\"driver\",\"uuid\":\"%s\",\"method\":\"connect\"}",
+             bench_uuid(&bench, "gone"));
     bench_stream(&bench, bench.client, request, &outcome);
     bench_until(&bench, &outcome.closed);
     assert_int_equal(outcome.code, JMP_UNAVAILABLE);
@@ -174,7 +178,8 @@ JMP_TEST(calls_wait_until_the_exporter_is_ready)
 
     bench_open(&bench, NULL);
     jmp_session_set_status(bench.session, JMP_EXPORTER_BEFORE_LEASE_HOOK, "Running beforeLease hook");
-    snprintf(request, sizeof(request), "{\"kind\":\"driver\",\"uuid\":\"%s\",\"method\":\"connect\"}", bench_uuid(&bench, "echo"));
+    snprintf(request, sizeof(request), "{\"kind\":\"driver\",\"uuid\":\"%s\",\"method\":\"connect\"}",
+             bench_uuid(&bench, "echo"));
     bench_driver(&bench, bench.client, false, bench_uuid(&bench, "trouble"), "fail", &none, &call);
     bench_stream(&bench, bench.client, request, &stream);
 
@@ -499,9 +504,12 @@ JMP_TEST(wrong_requests_for_streams_are_refused_with_words)
         { "{\"kind\":\"driver\",\"method\":\"refuse\"}", JMP_UNKNOWN, "uuid" },
         { "{\"kind\":\"driver\",\"uuid\":\"zz\",\"method\":\"refuse\"}", JMP_UNKNOWN, "badly formed" },
         { "{\"kind\":\"driver\",\"uuid\":\"" NOBODY "\",\"method\":\"refuse\"}", JMP_UNKNOWN, "UUID('" NOBODY "')" },
-        { "{\"kind\":\"driver\",\"uuid\":\"%s\",\"method\":\"nosuch\"}", JMP_NOT_FOUND, "method nosuch not found on driver" },
-        { "{\"kind\":\"driver\",\"uuid\":\"%s\",\"method\":\"fail\"}", JMP_NOT_FOUND, "missing marker marker_streamcall" },
-        { "{\"kind\":\"resource\",\"uuid\":\"%s\",\"x_jmp_content_encoding\":7}", JMP_UNKNOWN, "x_jmp_content_encoding" },
+        { "{\"kind\":\"driver\",\"uuid\":\"%s\",\"method\":\"nosuch\"}", JMP_NOT_FOUND,
+          "method nosuch not found on driver" },
+        { "{\"kind\":\"driver\",\"uuid\":\"%s\",\"method\":\"fail\"}", JMP_NOT_FOUND,
+          "missing marker marker_streamcall" },
+        { "{\"kind\":\"resource\",\"uuid\":\"%s\",\"x_jmp_content_encoding\":7}", JMP_UNKNOWN,
+          "x_jmp_content_encoding" },
     };
     struct outcome outcome;
     struct bench bench;
@@ -509,10 +517,12 @@ JMP_TEST(wrong_requests_for_streams_are_refused_with_words)
 
     open_ready(&bench);
     for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
-        const char *uuid = bench_uuid(&bench, "trouble"), *mark = rows[i].request ? strstr(rows[i].request, "%s") : NULL;
+        const char *uuid = bench_uuid(&bench, "trouble");
+        const char *mark = rows[i].request ? strstr(rows[i].request, "%s") : NULL;
 
         if (mark)
-            snprintf(request, sizeof(request), "%.*s%s%s", (int)(mark - rows[i].request), rows[i].request, uuid, mark + 2);
+            snprintf(request, sizeof(request), "%.*s%s%s", (int)(mark - rows[i].request), rows[i].request, uuid,
+                     mark + 2);
         else if (rows[i].request)
             snprintf(request, sizeof(request), "%s", rows[i].request);
         bench_stream(&bench, bench.client, rows[i].request ? request : NULL, &outcome);

@@ -118,7 +118,8 @@ static void on_stream(struct jmp_call *call, int fd, void *user)
     }
     r = jmp_pump_serve(rpc, fd, &pump_events, s, &s->pump);
     if (r < 0) {
-        jmp_log(JMP_LOG_ERROR, FIELDS(.driver = jmp_device_path(s->device), .error = r), "%s: no stream: %m", s->method);
+        jmp_log(JMP_LOG_ERROR, FIELDS(.driver = jmp_device_path(s->device), .error = r), "%s: no stream: %m",
+                s->method);
         jmp_rpc_listen(rpc, NULL, NULL);
         if (s->call)
             jmp_call_cancel(s->call);
@@ -293,7 +294,8 @@ void jmp_service_stream(struct jmp_rpc *rpc, const ProtobufCMessage *request, vo
         r = read_wish(rpc, tree, &wish, &error);
     if (r < 0) {
         /* The class in the text is what stock exporters say; the words behind it are for people. */
-        jmp_rpc_finish(rpc, JMP_UNKNOWN, "Unexpected <class 'ValidationError'>: %s", *error.text ? error.text : strerror(-r));
+        jmp_rpc_finish(rpc, JMP_UNKNOWN, "Unexpected <class 'ValidationError'>: %s",
+                       *error.text ? error.text : strerror(-r));
         return;
     }
     device = jmp_service_find(door->session, rpc, wish.uuid);

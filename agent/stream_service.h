@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* RouterService.Stream of a session: bytes to and from drivers, and files lent to them. (docs/protocol.md, "Streams") */
+/* RouterService.Stream of a session: bytes to and from drivers, and files lent to them. (docs/protocol.md,
+ * "Streams") */
 #pragma once
 
 #include "rpc/rpc.h"

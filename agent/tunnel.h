@@ -30,6 +30,7 @@ JMP_DEFINE_CLEANUP(struct jmp_tunnels *, jmp_tunnels_free)
 int jmp_tunnels_open(struct jmp_tunnels *tunnels, struct jmp_session *session, const char *endpoint, const char *token,
                      struct jmp_error *reterr);
 
-/** jmp_tunnels_end() - the session has gone: what it said last may leave for a second, then all present tunnels are cut */
+/** jmp_tunnels_end() - the session has gone: what it said last may leave for a second, then all present tunnels are
+ * cut */
 void jmp_tunnels_end(struct jmp_tunnels *tunnels);
 unsigned jmp_tunnels_count(const struct jmp_tunnels *tunnels);

@@ -173,7 +173,8 @@ JMP_TEST(rubbish_ends_a_tunnel_and_nothing_else)
     dig(&fake);
     while (fake.streams[0].bytes == 0 || fake.streams[1].bytes == 0)
         wait_news(&fake);
-    assert_int_equal(jmp_rpc_send_buffer(fake.streams[0].rpc, jmp_frame_encode(JMP_FRAME_DATA, rubbish, sizeof(rubbish))), 0);
+    assert_int_equal(jmp_rpc_send_buffer(fake.streams[0].rpc, jmp_frame_encode(JMP_FRAME_DATA, rubbish,
+                                                                               sizeof(rubbish))), 0);
     while (!fake.streams[0].goaway)
         wait_news(&fake);
     assert_false(fake.streams[1].goaway);

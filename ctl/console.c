@@ -70,6 +70,13 @@ static int make_raw(struct jmp_error *reterr)
     return 0;
 }
 
+/* A device that cannot be opened ends its stream at once; why, only the exporter's log can say. */
+static void say_ended(const char *what, const struct jmp_pump_stats *stats)
+{
+    fprintf(stderr, "The %s has ended%s.\n", what,
+            stats->peer_seen ? "" : ", and nothing came; \"jmpctl logs\" may say why");
+}
+
 static bool look(char *data, size_t *length, void *user) { return !jmp_escape_look(user, data, length); }
 
 int jmp_console_run(struct jmp_session_client *session, const struct jmp_driver_ref *driver, const char *method,
@@ -79,6 +86,7 @@ int jmp_console_run(struct jmp_session_client *session, const struct jmp_driver_
     struct jmp_relay_options options = {
         .uuid = driver->uuid, .method = method, .in = STDIN_FILENO, .out = STDOUT_FILENO, .look = look, .user = &escape
     };
+    struct jmp_pump_stats stats = { 0 };
     enum jmp_relay_end end;
     int r;
 
@@ -90,9 +98,11 @@ int jmp_console_run(struct jmp_session_client *session, const struct jmp_driver_
     r = make_raw(reterr);
     if (r < 0)
         return r;
-    r = jmp_relay_run(session, &options, &end, NULL, reterr);
+    r = jmp_relay_run(session, &options, &end, &stats, reterr);
     restore();
-    fputs(r >= 0 && end == JMP_RELAY_CLOSED ? "\nThe console has ended.\n" : "\n", stderr);
+    fputc('\n', stderr);
+    if (r >= 0 && end == JMP_RELAY_CLOSED)
+        say_ended("console", &stats);
     return r;
 }
 
@@ -105,6 +115,7 @@ int jmp_pipe_run(struct jmp_session_client *session, const struct jmp_driver_ref
                                        .out = options->output ? STDOUT_FILENO : -EBADF,
                                        .end_with_input = !options->output };
     _cleanup_close_ int file = -EBADF;
+    struct jmp_pump_stats stats = { 0 };
     enum jmp_relay_end end;
     int r;
 
@@ -117,10 +128,10 @@ int jmp_pipe_run(struct jmp_session_client *session, const struct jmp_driver_ref
         }
         relay.out = file;
     }
-    r = jmp_relay_run(session, &relay, &end, NULL, reterr);
+    r = jmp_relay_run(session, &relay, &end, &stats, reterr);
     if (r < 0)
         return r;
-    if (end == JMP_RELAY_CLOSED && isatty(STDERR_FILENO))
-        fputs("\nThe stream has ended.\n", stderr);
+    if (end == JMP_RELAY_CLOSED && (isatty(STDERR_FILENO) || !stats.peer_seen))
+        say_ended("stream", &stats);
     return 0;
 }

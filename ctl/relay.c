@@ -57,8 +57,13 @@ static void watch(struct relay *relay)
 {
     uint32_t events = 0;
 
-    if (relay->done)
+    if (relay->done) {
+        /* What is ready for ever would keep the loop from everything else. */
+        watch_end(&relay->in, false, 0);
+        watch_end(&relay->out, false, 0);
+        jmp_io_pause(&relay->io);
         return;
+    }
     watch_end(&relay->in, !relay->in_ended && relay->up_length == 0, EPOLLIN);
     watch_end(&relay->out, relay->down_length > 0, EPOLLOUT);
     /* A file as input is read whenever there is room for it. */

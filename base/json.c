@@ -151,6 +151,8 @@ int jmp_json_parse(const char *text, size_t length, struct jmp_tree *tree, const
     if (r < 0)
         return r;
 
+    /* Without memory for its lexer jansson says nothing at all, and leaves the code as it was. */
+    error.text[sizeof(error.text) - 1] = json_error_out_of_memory;
     json = json_loadb(text, length, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
     if (!json) {
         if (json_error_code(&error) == json_error_out_of_memory)

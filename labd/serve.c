@@ -14,7 +14,7 @@
 #include "rpc/methods.h"
 #include "rpc/server.h"
 
-static const struct jmp_handler handlers[] = {
+const struct jmp_handler jmp_labd_handlers[] = {
     { &jmp_controller_register, jmp_on_register },
     { &jmp_controller_unregister, jmp_on_unregister },
     { &jmp_controller_report_status, jmp_on_report_status },
@@ -150,7 +150,7 @@ static int server_names(const struct jmp_serve_options *options, const char *lis
 
 static int set_up(struct service *service, const struct jmp_serve_options *options, struct jmp_error *reterr)
 {
-    const struct jmp_server_options server = { .handlers = handlers, .user = service->lab };
+    const struct jmp_server_options server = { .handlers = jmp_labd_handlers, .user = service->lab };
     _cleanup_(jmp_ca_clear) struct jmp_ca ca = { 0 };
     _cleanup_(jmp_ca_names_freep) char **names = NULL;
     _cleanup_free_ char *host = NULL, *endpoint_host = NULL, *address = NULL;

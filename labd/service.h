@@ -7,11 +7,14 @@
 #include "base/node.h"
 #include "labd/auth.h"
 #include "labd/lab.h"
-#include "rpc/rpc.h"
+#include "rpc/server.h"
+
+/* All methods below; serve.c. Their user is the struct jmp_lab. */
+extern const struct jmp_handler jmp_labd_handlers[];
 
 #define JMP_LABD_METHOD(name) void name(struct jmp_rpc *rpc, const ProtobufCMessage *request, void *user)
 
-/* controller_service.c; @user is the struct jmp_lab */
+/* controller_service.c */
 JMP_LABD_METHOD(jmp_on_register);
 JMP_LABD_METHOD(jmp_on_unregister);
 JMP_LABD_METHOD(jmp_on_report_status);

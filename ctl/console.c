@@ -94,10 +94,11 @@ int jmp_console_run(struct jmp_session_client *session, const struct jmp_driver_
         return jmp_pipe_run(session, driver, method, &(const struct jmp_pipe_options){ .input = true, .output = true },
                             reterr);
 
-    fprintf(stderr, "Console of %s. Ctrl-B three times leaves it.\n", driver->path);
     r = make_raw(reterr);
     if (r < 0)
         return r;
+    /* Only now: what is typed after these words is for the console, Ctrl-C too. */
+    fprintf(stderr, "Console of %s. Ctrl-B three times leaves it.\r\n", driver->path);
     r = jmp_relay_run(session, &options, &end, &stats, reterr);
     restore();
     fputc('\n', stderr);

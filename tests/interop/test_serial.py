@@ -67,7 +67,9 @@ def test_pipe_carries_ten_mebibytes_each_way(j, pty, place):
 
 @pytest.mark.direct(reason="the client hangs up on its own bytes that are still in the tunnel")
 def test_pipe_without_output_ends_when_its_input_does(j, pty, place):
-    data = payload(20_000, "fire and forget")
+    # one read of the client's: it resets its stream right after the last one, and what the exporter has not taken up
+    # by then is dropped by gRPC before anybody sees it
+    data = payload(1000, "fire and forget")
     source = place.file("input", data)
     with open(source, "rb") as stdin:
         pipe = Pipe(j, "--no-output", stdin=stdin)

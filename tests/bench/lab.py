@@ -97,8 +97,10 @@ class Lab:
         """Its configuration, with these drivers."""
         path = self.place.root / f"{name}-exporter.yaml"
         self._create("exporter", name, path)
-        with path.open("a") as file:
-            file.write(f"\nexport: {json.dumps(export)}\n")
+        text = path.read_text()
+        if "\nexport: {}\n" not in text:
+            raise AssertionError(f"{path} has no empty export to fill in")
+        path.write_text(text.replace("\nexport: {}\n", f"\nexport: {json.dumps(export)}\n"))
         return path
 
     def jmpctl(self, *words, timeout=30, check=True):

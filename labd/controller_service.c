@@ -10,13 +10,54 @@
 
 #define REPORTS_MAX 4096u   /* devices of one exporter */
 
+/* Only labels of the protocol itself are the exporter's to set; all others belong to the administrator. */
+static int take_labels(const Jumpstarter__V1__RegisterRequest *message, struct jmp_labels *labels, struct jmp_error *reterr)
+{
+    jmp_labels_remove(labels, JMP_OWN_PREFIX);
+    for (size_t i = 0; i < message->n_labels; i++) {
+        const char *key = message->labels[i]->key, *value = message->labels[i]->value;
+        int r;
+
+        if (strncmp(key, JMP_OWN_PREFIX, strlen(JMP_OWN_PREFIX)) != 0)
+            continue;
+        if (!jmp_label_key_valid(key) || !jmp_label_value_valid(value))
+            return jmp_error_set(reterr, -EINVAL, "\"%.400s\" is not a label", key);
+        r = jmp_labels_set(labels, key, value);
+        if (r < 0)
+            return r == -E2BIG ? jmp_error_set(reterr, r, "more than %u labels", JMP_LABELS_MAX) : r;
+    }
+
+    return 0;
+}
+
+/* Read again under the lock: an administrator may have changed the other labels since the caller was looked up. */
+static int store_registration(struct jmp_lab *lab, const Jumpstarter__V1__RegisterRequest *message, struct jmp_exporter *exporter,
+                              struct jmp_error *reterr)
+{
+    struct jmp_exporter fresh = { 0 };
+    int r;
+
+    if ((r = jmp_store_begin(lab->store, false)) < 0 || (r = jmp_store_get_exporter(lab->store, exporter->name, &fresh)) < 0)
+        return r;
+    jmp_exporter_clear(exporter);
+    *exporter = fresh;
+    if ((r = take_labels(message, &exporter->labels, reterr)) < 0)
+        return r;
+
+    exporter->registered = true;
+    exporter->devices = (unsigned)message->n_reports;
+    r = jmp_store_put_exporter(lab->store, exporter);
+    return r < 0 ? r : jmp_store_commit(lab->store);
+}
+
 JMP_LABD_METHOD(jmp_on_register)
 {
     const Jumpstarter__V1__RegisterRequest *message = (const Jumpstarter__V1__RegisterRequest *)request;
     Jumpstarter__V1__RegisterResponse response = JUMPSTARTER__V1__REGISTER_RESPONSE__INIT;
     _cleanup_(jmp_exporter_clear) struct jmp_exporter exporter = { 0 };
     struct jmp_lab *lab = user;
-    int r = 0;
+    struct jmp_error error = JMP_ERROR_INIT;
+    int r;
 
     if (!jmp_auth_exporter(lab, rpc, &exporter))
         return;
@@ -25,30 +66,10 @@ JMP_LABD_METHOD(jmp_on_register)
         return;
     }
 
-    /* Only labels of the protocol itself are the exporter's to set; all others belong to the administrator. */
-    jmp_labels_remove(&exporter.labels, JMP_OWN_PREFIX);
-    for (size_t i = 0; r == 0 && i < message->n_labels; i++) {
-        const char *key = message->labels[i]->key, *value = message->labels[i]->value;
-
-        if (strncmp(key, JMP_OWN_PREFIX, strlen(JMP_OWN_PREFIX)) != 0)
-            continue;
-        if (!jmp_label_key_valid(key) || !jmp_label_value_valid(value)) {
-            jmp_rpc_finish(rpc, JMP_INTERNAL, "unable to update exporter: \"%.400s\" is not a label", key);
-            return;
-        }
-        r = jmp_labels_set(&exporter.labels, key, value);
-    }
-    if (r == -E2BIG) {
-        jmp_rpc_finish(rpc, JMP_INTERNAL, "unable to update exporter: more than %u labels", JMP_LABELS_MAX);
-        return;
-    }
-
-    exporter.registered = true;
-    exporter.devices = (unsigned)message->n_reports;
-    if (r == 0)
-        r = jmp_store_put_exporter(lab->store, &exporter);
+    r = store_registration(lab, message, &exporter, &error);
     if (r < 0) {
-        jmp_rpc_finish(rpc, JMP_INTERNAL, "unable to update exporter: %s", jmp_store_reason(lab->store));
+        jmp_store_rollback(lab->store);
+        jmp_rpc_finish(rpc, JMP_INTERNAL, "unable to update exporter: %s", error.text[0] ? error.text : jmp_store_reason(lab->store));
         return;
     }
 
@@ -69,7 +90,7 @@ static int set_status(struct jmp_lab *lab, struct jmp_exporter *exporter, unsign
     exporter->message = copy;
     exporter->status = status;
     exporter->seen = jmp_wall_now();
-    return jmp_store_put_exporter(lab->store, exporter);
+    return jmp_store_put_state(lab->store, exporter);
 }
 
 /* Whatever is wrong with it, the report itself has succeeded. */

@@ -244,7 +244,7 @@ static void lose(struct jmp_lab *lab, const char *name)
         free(exporter.message);
         exporter.message = strdup("Connection lost - last seen more than 1 minute ago");
         exporter.status = JMP_STATUS_OFFLINE;
-        r = exporter.message ? jmp_store_put_exporter(lab->store, &exporter) : -ENOMEM;
+        r = exporter.message ? jmp_store_put_state(lab->store, &exporter) : -ENOMEM;
         jmp_log(JMP_LOG_WARNING, FIELDS(.exporter = name), "not heard of for a minute, taken as offline");
     }
     if (r < 0 && r != -ENOENT)
@@ -322,7 +322,7 @@ void jmp_lab_detach(struct jmp_lab *lab, const char *exporter)
 
     if (jmp_store_get_exporter(lab->store, exporter, &row) == 0) {
         row.seen = jmp_wall_now();
-        if (jmp_store_put_exporter(lab->store, &row) < 0)
+        if (jmp_store_put_state(lab->store, &row) < 0)
             jmp_log(JMP_LOG_WARNING, FIELDS(.exporter = exporter), "cannot note when it was last seen: %s", jmp_store_reason(lab->store));
     }
 }
@@ -477,7 +477,8 @@ int jmp_lab_schedule(struct jmp_lab *lab)
 }
 
 /*
- * Changes by others: an administrator's command writes into the log of the database.
+ * Changes by others: an administrator's command writes into the log of the database. What it wrote can be seen a moment after the write
+ * only, when it has been synced, so the close of the file, which follows, is watched as well.
  */
 
 static void on_inotify(struct jmp_io *io, uint32_t revents)
@@ -515,7 +516,7 @@ int jmp_lab_start(struct jmp_lab *lab, struct jmp_error *reterr)
     int r;
 
     lab->inotify_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-    if (lab->inotify_fd < 0 || inotify_add_watch(lab->inotify_fd, lab->directory, IN_MODIFY | IN_CREATE) < 0)
+    if (lab->inotify_fd < 0 || inotify_add_watch(lab->inotify_fd, lab->directory, IN_MODIFY | IN_CLOSE_WRITE) < 0)
         return jmp_error_set(reterr, -errno, "cannot watch %s: %m", lab->directory);
     r = jmp_io_start(lab->loop, &lab->inotify, lab->inotify_fd, EPOLLIN, on_inotify);
     if (r < 0)

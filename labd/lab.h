@@ -35,7 +35,7 @@ struct jmp_lab {
 
     /* stream_service.c and router.c */
     struct jmp_listener *listeners;
-    unsigned stream_count, dial_count;
+    struct jmp_charge *streams, *dials;
     struct jmp_tunnel_end *parked;
     unsigned end_count;
 };

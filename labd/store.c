@@ -36,7 +36,7 @@ static const char *const migrations[] = {
 enum statement {
     BEGIN, COMMIT, ROLLBACK, SYNC_FULL, SYNC_NORMAL, DATA_VERSION, GET_META, SET_META,
     COUNT_CLIENTS, ADD_CLIENT, GET_CLIENT, DELETE_CLIENT, EACH_CLIENT,
-    COUNT_EXPORTERS, ADD_EXPORTER, GET_EXPORTER, PUT_EXPORTER, DELETE_EXPORTER, EACH_EXPORTER,
+    COUNT_EXPORTERS, ADD_EXPORTER, GET_EXPORTER, PUT_EXPORTER, PUT_STATE, DELETE_EXPORTER, EACH_EXPORTER,
     COUNT_LEASES, COUNT_LEASES_OF, ADD_LEASE, GET_LEASE, GET_LEASE_OF, PUT_LEASE, RELEASE_LEASES, EACH_LEASE, EACH_ACTIVE_LEASE,
     PRUNE_OLD, PRUNE_MANY, STATEMENTS
 };
@@ -58,6 +58,7 @@ static const char *const sql[STATEMENTS] = {
     [COUNT_EXPORTERS] = "SELECT count(*) FROM exporter",
     [ADD_EXPORTER] = "INSERT INTO exporter (" EXPORTER_COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [GET_EXPORTER] = "SELECT " EXPORTER_COLUMNS " FROM exporter WHERE name = ?",
+    [PUT_STATE] = "UPDATE exporter SET registered = ?, status = ?, message = ?, devices = ?, seen = ? WHERE name = ? AND uid = ?",
     [PUT_EXPORTER] = "UPDATE exporter SET labels = ?, enabled = ?, registered = ?, status = ?, message = ?, devices = ?, seen = ?"
                      " WHERE name = ?",
     [DELETE_EXPORTER] = "DELETE FROM exporter WHERE name = ?",
@@ -67,7 +68,8 @@ static const char *const sql[STATEMENTS] = {
     [ADD_LEASE] = "INSERT INTO lease (" LEASE_COLUMNS ") VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [GET_LEASE] = "SELECT " LEASE_COLUMNS " FROM lease WHERE name = ?",
     [GET_LEASE_OF] = "SELECT " LEASE_COLUMNS " FROM lease WHERE ended = 0 AND exporter = ? ORDER BY id LIMIT 1",
-    [PUT_LEASE] = "UPDATE lease SET client = ?, duration = ?, begin_time = ?, end_time = ?, release = ?, ended = ?, exporter = ?,"
+    /* A wish for the end is never taken back: somebody else may have written it since this lease was read. */
+    [PUT_LEASE] = "UPDATE lease SET client = ?, duration = ?, begin_time = ?, end_time = ?, release = release | ?, ended = ?, exporter = ?,"
                   " exporter_uid = ?, began = ?, finished = ?, conditions = ? WHERE id = ?",
     [RELEASE_LEASES] = "UPDATE lease SET release = 1 WHERE ended = 0 AND (client = ? OR exporter = ?)",
     [EACH_LEASE] = "SELECT " LEASE_COLUMNS " FROM lease WHERE name > ? AND ended <= ? ORDER BY name",
@@ -515,6 +517,15 @@ int jmp_store_put_exporter(struct jmp_store *store, const struct jmp_exporter *e
     r = prepare(store, PUT_EXPORTER, &statement, "siiisiis", labels, (int64_t)exporter->enabled, (int64_t)exporter->registered,
                 (int64_t)exporter->status, exporter->message ? exporter->message : "", (int64_t)exporter->devices, exporter->seen,
                 exporter->name);
+    return r < 0 ? r : run_on_one(store, statement);
+}
+
+int jmp_store_put_state(struct jmp_store *store, const struct jmp_exporter *exporter)
+{
+    sqlite3_stmt *statement;
+    int r = prepare(store, PUT_STATE, &statement, "iisiiss", (int64_t)exporter->registered, (int64_t)exporter->status,
+                    exporter->message ? exporter->message : "", (int64_t)exporter->devices, exporter->seen, exporter->name, exporter->uid);
+
     return r < 0 ? r : run_on_one(store, statement);
 }
 

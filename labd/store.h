@@ -47,8 +47,11 @@ int jmp_store_each_client(struct jmp_store *store, int (*each)(struct jmp_client
 
 int jmp_store_add_exporter(struct jmp_store *store, const struct jmp_exporter *exporter);
 int jmp_store_get_exporter(struct jmp_store *store, const char *name, struct jmp_exporter *ret);
-/** jmp_store_put_exporter() - everything but name, uid and creation */
+/** jmp_store_put_exporter() - everything but name, uid and creation; in one transaction with the reading, as service and
+ * administrator write different parts of it */
 int jmp_store_put_exporter(struct jmp_store *store, const struct jmp_exporter *exporter);
+/** jmp_store_put_state() - only what the exporter says of itself: registered, status, message, devices, seen */
+int jmp_store_put_state(struct jmp_store *store, const struct jmp_exporter *exporter);
 int jmp_store_delete_exporter(struct jmp_store *store, const char *name);
 /** jmp_store_each_exporter() - those after the name @after ("": all), by name */
 int jmp_store_each_exporter(struct jmp_store *store, const char *after, int (*each)(struct jmp_exporter *exporter, void *user),
@@ -59,6 +62,7 @@ int jmp_store_add_lease(struct jmp_store *store, struct jmp_lease *lease);
 int jmp_store_get_lease(struct jmp_store *store, const char *name, struct jmp_lease *ret);
 /** jmp_store_get_lease_of() - the lease that has not ended and holds this exporter */
 int jmp_store_get_lease_of(struct jmp_store *store, const char *exporter, struct jmp_lease *ret);
+/** jmp_store_put_lease() - a release that was asked for stays so, whatever @lease says */
 int jmp_store_put_lease(struct jmp_store *store, const struct jmp_lease *lease);
 /** jmp_store_release_leases() - ask for the end of all leases of a client or on an exporter (the other NULL) */
 int jmp_store_release_leases(struct jmp_store *store, const char *client, const char *exporter);

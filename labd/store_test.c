@@ -321,3 +321,44 @@ JMP_TEST(a_file_that_is_none_of_ours_is_left_alone)
     assert_null(store);
     place_remove(&place);
 }
+
+JMP_TEST(two_writers_do_not_undo_each_other)
+{
+    struct place place;
+    struct jmp_store *store;
+    _cleanup_(jmp_exporter_clear) struct jmp_exporter service = { 0 }, after = { 0 };
+    struct jmp_exporter exporter = { .name = (char *)"board", .enabled = true, .message = (char *)"", .created = 1 };
+    _cleanup_(jmp_lease_clear) struct jmp_lease read = { 0 }, lease = { 0 };
+
+    place_make(&place);
+    store = open_store(&place);
+    jmp_uuid_random(exporter.uid);
+    assert_int_equal(jmp_store_add_exporter(store, &exporter), 0);
+    assert_int_equal(jmp_store_get_exporter(store, "board", &service), 0);
+
+    /* meanwhile, an administrator */
+    assert_int_equal(jmp_labels_set(&exporter.labels, "site", "here"), 0);
+    exporter.enabled = false;
+    assert_int_equal(jmp_store_put_exporter(store, &exporter), 0);
+
+    service.status = JMP_STATUS_AVAILABLE;
+    service.seen = 7;
+    assert_int_equal(jmp_store_put_state(store, &service), 0);
+    assert_int_equal(jmp_store_get_exporter(store, "board", &after), 0);
+    assert_false(after.enabled);
+    assert_string_equal(jmp_labels_get(&after.labels, "site"), "here");
+    assert_int_equal(after.status, JMP_STATUS_AVAILABLE);
+    assert_int_equal(after.seen, 7);
+    jmp_uuid_random(service.uid);
+    assert_int_equal(jmp_store_put_state(store, &service), -ENOENT);   /* another one of that name */
+    jmp_labels_clear(&exporter.labels);
+
+    assert_int_equal(add_lease(store, "one", "alice"), 0);
+    assert_int_equal(jmp_store_get_lease(store, "one", &read), 0);
+    assert_int_equal(jmp_store_release_leases(store, "alice", NULL), 0);
+    assert_int_equal(jmp_store_put_lease(store, &read), 0);
+    assert_int_equal(jmp_store_get_lease(store, "one", &lease), 0);
+    assert_true(lease.release);
+    jmp_store_free(store);
+    place_remove(&place);
+}

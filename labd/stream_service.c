@@ -12,18 +12,63 @@
 
 #define HOLD_AVAILABLE (30 * JMP_USEC_PER_SEC)   /* the exporter has not begun with the lease yet */
 #define HOLD_LISTENER (2 * JMP_USEC_PER_SEC)     /* it has, but its Listen is still on the way */
-#define DIALS_MAX 1024u
-#define TOKENS_MAX 256u                          /* that wait for one listener: whoever opens many at once gets them */
-#define STREAMS_MAX 4096u                        /* Status and Listen streams in all */
+#define TOKENS_MAX 8u                            /* that wait for one listener */
 
-static bool take_stream(struct jmp_lab *lab, struct jmp_rpc *rpc)
+/*
+ * What stays open is charged to whoever opened it: there is a limit for all, and one for each, so that one who opens and opens does not
+ * lock out the others.
+ */
+
+struct jmp_charge {
+    struct jmp_charge *next, **link;
+    const char *who;     /* borrowed */
+};
+
+#define STREAMS_MAX 4096u                        /* Status and Listen streams */
+#define STREAMS_OF_ONE 64u
+#define DIALS_MAX 1024u
+#define DIALS_OF_ONE 128u
+
+/* Return: false: the call was refused. */
+static bool charge_check(const struct jmp_charge *list, struct jmp_rpc *rpc, const char *who, unsigned max, unsigned max_of_one,
+                         const char *what)
 {
-    if (lab->stream_count >= STREAMS_MAX) {
-        jmp_rpc_finish(rpc, JMP_RESOURCE_EXHAUSTED, "more than %u streams are open", STREAMS_MAX);
-        return false;
+    unsigned all = 0, own = 0;
+
+    for (const struct jmp_charge *charge = list; charge; charge = charge->next) {
+        all++;
+        own += strcmp(charge->who, who) == 0;
     }
-    lab->stream_count++;
-    return true;
+    if (all < max && own < max_of_one)
+        return true;
+
+    if (own >= max_of_one)
+        jmp_rpc_finish(rpc, JMP_RESOURCE_EXHAUSTED, "%s has %u %s already", who, own, what);
+    else
+        jmp_rpc_finish(rpc, JMP_RESOURCE_EXHAUSTED, "the lab has %u %s already", all, what);
+    return false;
+}
+
+static void charge_start(struct jmp_charge **list, struct jmp_charge *charge, const char *who)
+{
+    charge->who = who;
+    charge->next = *list;
+    charge->link = list;
+    if (charge->next)
+        charge->next->link = &charge->next;
+    *list = charge;
+}
+
+static void charge_stop(struct jmp_charge *charge)
+{
+    *charge->link = charge->next;
+    if (charge->next)
+        charge->next->link = charge->link;
+}
+
+static bool may_stream(struct jmp_lab *lab, struct jmp_rpc *rpc, const char *exporter)
+{
+    return charge_check(lab->streams, rpc, exporter, STREAMS_MAX, STREAMS_OF_ONE, "open streams");
 }
 
 /*
@@ -32,11 +77,12 @@ static bool take_stream(struct jmp_lab *lab, struct jmp_rpc *rpc)
 
 struct status_stream {
     struct jmp_watch watch;
+    struct jmp_charge charge;
     struct jmp_lab *lab;
     struct jmp_rpc *rpc;
     char *name;
     char uid[JMP_UUID_SIZE];
-    bool sent_any, busy, over;
+    bool attached, sent_any, busy, over;
     char *lease, *client;       /* as last sent; NULL: not leased */
 };
 
@@ -131,8 +177,9 @@ static void status_closed(struct jmp_rpc *rpc, const struct jmp_status *status, 
     struct status_stream *stream = user;
 
     jmp_watch_stop(stream->lab, &stream->watch);
-    jmp_lab_detach(stream->lab, stream->name);
-    stream->lab->stream_count--;
+    if (stream->attached)
+        jmp_lab_detach(stream->lab, stream->name);
+    charge_stop(&stream->charge);
     free(stream->name);
     free(stream->lease);
     free(stream->client);
@@ -148,7 +195,7 @@ JMP_LABD_METHOD(jmp_on_status)
     struct status_stream *stream;
     int r = 0;
 
-    if (!jmp_auth_exporter(lab, rpc, &exporter) || !take_stream(lab, rpc))
+    if (!jmp_auth_exporter(lab, rpc, &exporter) || !may_stream(lab, rpc, exporter.name))
         return;
     stream = calloc(1, sizeof(*stream));
     if (!stream || !(stream->name = strdup(exporter.name)) ||
@@ -156,15 +203,19 @@ JMP_LABD_METHOD(jmp_on_status)
         if (stream)
             free(stream->name);
         free(stream);
-        lab->stream_count--;
         jmp_rpc_finish(rpc, JMP_RESOURCE_EXHAUSTED, "out of memory");
         return;
     }
+    charge_start(&lab->streams, &stream->charge, stream->name);
     stream->lab = lab;
     stream->rpc = rpc;
     memcpy(stream->uid, exporter.uid, sizeof(stream->uid));
     jmp_rpc_listen(rpc, &status_events, stream);
-    jmp_lab_attach(lab, exporter.name);
+    stream->attached = jmp_lab_attach(lab, exporter.name) == 0;
+    if (!stream->attached) {
+        status_finish(stream, JMP_RESOURCE_EXHAUSTED, "out of memory");
+        return;
+    }
 
     /* The stream is the sign of life: who was taken as offline is so no longer. */
     exporter.seen = jmp_wall_now();
@@ -172,7 +223,7 @@ JMP_LABD_METHOD(jmp_on_status)
         exporter.status = JMP_STATUS_UNSPECIFIED;
         exporter.message[0] = '\0';
     }
-    r = jmp_store_put_exporter(lab->store, &exporter);
+    r = jmp_store_put_state(lab->store, &exporter);
     if (r < 0) {
         stream->over = true;
         jmp_refuse_store(lab, rpc, r, "exporters", exporter.name);
@@ -189,9 +240,10 @@ JMP_LABD_METHOD(jmp_on_status)
 
 struct jmp_listener {
     struct jmp_listener *next;
+    struct jmp_charge charge;
     struct jmp_lab *lab;
     struct jmp_rpc *rpc;
-    char *lease;
+    char *lease, *exporter;
     char *tokens[TOKENS_MAX];
     unsigned count;
     bool busy, superseded;
@@ -269,10 +321,11 @@ static void listener_closed(struct jmp_rpc *rpc, const struct jmp_status *status
     struct jmp_listener *listener = user;
 
     listener_unlink(listener);
-    listener->lab->stream_count--;
+    charge_stop(&listener->charge);
     for (unsigned i = 0; i < listener->count; i++)
         free(listener->tokens[i]);
     free(listener->lease);
+    free(listener->exporter);
     free(listener);
 }
 
@@ -303,11 +356,10 @@ JMP_LABD_METHOD(jmp_on_listen)
         return;
     }
 
-    if (!take_stream(lab, rpc))
+    if (!may_stream(lab, rpc, exporter.name))
         return;
     listener = calloc(1, sizeof(*listener));
     if (!listener) {
-        lab->stream_count--;
         jmp_rpc_finish(rpc, JMP_RESOURCE_EXHAUSTED, "out of memory");
         return;
     }
@@ -320,11 +372,13 @@ JMP_LABD_METHOD(jmp_on_listen)
     listener->lab = lab;
     listener->rpc = rpc;
     listener->lease = TAKE_PTR(lease.name);
+    listener->exporter = TAKE_PTR(exporter.name);
+    charge_start(&lab->streams, &listener->charge, listener->exporter);
     listener->next = lab->listeners;
     lab->listeners = listener;
     jmp_rpc_listen(rpc, &listener_events, listener);
     jmp_rpc_send_headers(rpc, NULL);   /* so that the exporter knows it is heard before it says that it is ready */
-    jmp_lab_changed(lab, exporter.name);
+    jmp_lab_changed(lab, listener->exporter);
 }
 
 /*
@@ -333,11 +387,12 @@ JMP_LABD_METHOD(jmp_on_listen)
 
 struct dial {
     struct jmp_watch watch;
+    struct jmp_charge charge;
     struct jmp_timer timer;
     struct jmp_lab *lab;
     struct jmp_rpc *rpc;
     char *lease, *client;
-    uint64_t since, until;
+    uint64_t since, begun, until;   /* it came; the exporter was seen to have begun, or 0; the client gives up */
     bool over;
 };
 
@@ -380,10 +435,10 @@ static void dial_connect(struct dial *dial, struct jmp_listener *listener)
     listener_next(listener);
 }
 
-/* Waits for the next change, at most @limit after the call came. Return: false: it has waited long enough. */
+/* Waits for the next change, until @limit at most. Return: false: it has waited long enough. */
 static bool dial_hold(struct dial *dial, uint64_t limit)
 {
-    uint64_t until = dial->since + limit < dial->until ? dial->since + limit : dial->until, now = jmp_now();
+    uint64_t until = limit < dial->until ? limit : dial->until, now = jmp_now();
 
     if (now >= until)
         return false;
@@ -432,15 +487,18 @@ static void dial_try(struct dial *dial)
         dial_refuse(dial, JMP_FAILED_PRECONDITION, "exporter afterLease hook failed");
         return;
     case JMP_STATUS_AVAILABLE:
-        if (!dial_hold(dial, HOLD_AVAILABLE))
+        dial->begun = 0;
+        if (!dial_hold(dial, dial->since + HOLD_AVAILABLE))
             dial_refuse(dial, JMP_FAILED_PRECONDITION, "exporter is not ready (status: Available)");
         return;
     }
 
+    if (!dial->begun)
+        dial->begun = jmp_now();
     listener = listener_find(dial->lab, dial->lease);
     if (listener)
         dial_connect(dial, listener);
-    else if (!jmp_lab_is_attached(dial->lab, exporter.name) || !dial_hold(dial, HOLD_LISTENER))
+    else if (!jmp_lab_is_attached(dial->lab, exporter.name) || !dial_hold(dial, dial->begun + HOLD_LISTENER))
         dial_refuse(dial, JMP_UNAVAILABLE, "exporter is not listening on lease %s", dial->lease);
 }
 
@@ -460,7 +518,7 @@ static void dial_closed(struct jmp_rpc *rpc, const struct jmp_status *status, vo
 
     jmp_watch_stop(dial->lab, &dial->watch);
     jmp_timer_close(&dial->timer);
-    dial->lab->dial_count--;
+    charge_stop(&dial->charge);
     free(dial->lease);
     free(dial->client);
     free(dial);
@@ -488,10 +546,8 @@ JMP_LABD_METHOD(jmp_on_dial)
         jmp_refuse_store(lab, rpc, r, "leases", message->lease_name);
         return;
     }
-    if (lab->dial_count >= DIALS_MAX) {
-        jmp_rpc_finish(rpc, JMP_RESOURCE_EXHAUSTED, "more than %u calls wait for an exporter", DIALS_MAX);
+    if (!charge_check(lab->dials, rpc, client.name, DIALS_MAX, DIALS_OF_ONE, "calls that wait for an exporter"))
         return;
-    }
 
     dial = calloc(1, sizeof(*dial));
     if (!dial || jmp_watch_start(lab, &dial->watch, lease.exporter ? lease.exporter : "", dial_changed) < 0) {
@@ -499,11 +555,11 @@ JMP_LABD_METHOD(jmp_on_dial)
         jmp_rpc_finish(rpc, JMP_RESOURCE_EXHAUSTED, "out of memory");
         return;
     }
-    lab->dial_count++;
     dial->lab = lab;
     dial->rpc = rpc;
     dial->lease = TAKE_PTR(lease.name);
     dial->client = TAKE_PTR(client.name);
+    charge_start(&lab->dials, &dial->charge, dial->client);
     dial->since = jmp_now();
     dial->until = jmp_rpc_deadline(rpc);
     dial->timer.run = dial_timer;

@@ -2,7 +2,9 @@
 #include "labd/bench_test.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "rpc/codec.h"
 
@@ -65,10 +67,19 @@ struct bench *bench_new(void)
     return bench;
 }
 
+void bench_remove(const char *path)
+{
+    DIR *directory = opendir(path);
+
+    assert_non_null(directory);
+    for (struct dirent *entry = readdir(directory); entry; entry = readdir(directory))
+        unlinkat(dirfd(directory), entry->d_name, 0);
+    closedir(directory);
+    assert_int_equal(rmdir(path), 0);
+}
+
 void bench_free(struct bench *bench)
 {
-    DIR *directory;
-
     stop(bench);
     jmp_timer_close(&bench->deadline);
     jmp_queue_free(bench->queue);
@@ -76,12 +87,7 @@ void bench_free(struct bench *bench)
     for (unsigned i = 0; i < bench->answer_count; i++)
         jmp_codec_free(bench->answers[i]);
 
-    directory = opendir(bench->directory);
-    assert_non_null(directory);
-    for (struct dirent *entry = readdir(directory); entry; entry = readdir(directory))
-        unlinkat(dirfd(directory), entry->d_name, 0);
-    closedir(directory);
-    assert_int_equal(rmdir(bench->directory), 0);
+    bench_remove(bench->directory);
     free(bench);
 }
 
@@ -200,6 +206,14 @@ static void on_closed(struct jmp_rpc *rpc, const struct jmp_status *status, void
 static const struct jmp_rpc_events message_events = { .message = on_message, .sent = on_sent, .closed = on_closed };
 static const struct jmp_rpc_events buffer_events = { .buffer = on_buffer, .sent = on_sent, .closed = on_closed };
 
+void bench_wait_sent(struct call *call, unsigned sent)
+{
+    set_deadline(call->bench);
+    while (!call->closed && call->sent < sent)
+        turn(call->bench);
+    assert_true(call->closed || call->sent == sent);
+}
+
 void bench_start_raw(struct bench *bench, struct jmp_channel *channel, const struct jmp_metadata *headers,
                      const struct jmp_method_info *method, const ProtobufCMessage *request, struct call *ret)
 {
@@ -208,6 +222,8 @@ void bench_start_raw(struct bench *bench, struct jmp_channel *channel, const str
                                       method->response ? &message_events : &buffer_events, ret, &ret->rpc), 0);
     if (method->response_stream)
         assert_int_equal(jmp_rpc_receive(ret->rpc), 0);
+    if (method->request_stream)
+        bench_wait_sent(ret, 1);   /* the headers; only then may a message follow */
 }
 
 void bench_start(struct bench *bench, const struct caller *who, const struct jmp_method_info *method, const ProtobufCMessage *request,

@@ -10,7 +10,7 @@
 #include "rpc/methods.h"
 #include "rpc/server.h"
 
-#define ANSWERS_MAX 64u
+#define ANSWERS_MAX 256u
 
 struct bench {
     char directory[64], endpoint[64];
@@ -47,6 +47,7 @@ struct call {
 
 struct bench *bench_new(void);
 void bench_free(struct bench *bench);
+void bench_remove(const char *path);   /* a directory and the files in it */
 /** bench_restart() - the service ends, and begins again with what is on the disk; callers connect anew */
 void bench_restart(struct bench *bench);
 
@@ -63,6 +64,7 @@ void bench_start_raw(struct bench *bench, struct jmp_channel *channel, const str
 /** bench_wait() - for the end; bench_wait_count(): for so many messages, or the end. At most ten seconds, or the test fails. */
 void bench_wait(struct call *call);
 void bench_wait_count(struct call *call, unsigned count);
+void bench_wait_sent(struct call *call, unsigned sent);
 /** bench_cancel() - and wait for the end */
 void bench_cancel(struct call *call);
 

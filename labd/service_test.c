@@ -478,3 +478,67 @@ JMP_TEST(dial_hears_of_the_end_of_the_lease_while_it_waits)
     assert_string_equal(call.text, "lease not active");
     bench_free(bench);
 }
+
+JMP_TEST(an_exporter_that_took_long_to_begin_still_gets_time_to_listen)
+{
+    struct bench *bench = bench_new();
+    struct caller alice, board, clock;
+    struct call status, ticks, listener, call;
+
+    bench_client(bench, "alice", &alice);
+    bench_board(bench, "board", "x=1", &board, &status);
+    bench_board(bench, "clock", "x=2", &clock, &ticks);
+    bench_lease(bench, &alice, "one", "x=1", 60);
+    dial(bench, &alice, "one", &call);
+    bench_lease(bench, &alice, "three-seconds", "x=2", 3);
+    bench_wait_count(&ticks, 3);
+    bench_report(bench, &board, JMP_STATUS_LEASE_READY);
+    bench_settle(bench, &alice);
+    assert_false(call.closed);
+    listen_on(bench, &board, "one", &listener);
+    bench_wait(&call);
+    assert_int_equal(call.code, JMP_OK);
+    bench_free(bench);
+}
+
+JMP_TEST(one_client_cannot_take_all_calls_that_wait)
+{
+    struct bench *bench = bench_new();
+    struct caller alice, board;
+    struct call status, calls[129];
+    unsigned refused = 0;
+
+    bench_client(bench, "alice", &alice);
+    bench_board(bench, "board", "x=1", &board, &status);
+    bench_lease(bench, &alice, "one", "x=1", 60);
+    for (size_t i = 0; i < ELEMENTSOF(calls); i++)
+        dial(bench, &alice, "one", &calls[i]);
+    bench_wait(&calls[128]);
+    assert_int_equal(calls[128].code, JMP_RESOURCE_EXHAUSTED);
+    assert_string_equal(calls[128].text, "alice has 128 calls that wait for an exporter already");
+    for (size_t i = 0; i < ELEMENTSOF(calls); i++)
+        refused += calls[i].closed;
+    assert_int_equal(refused, 1);
+    bench_free(bench);
+}
+
+JMP_TEST(one_exporter_cannot_take_all_streams)
+{
+    struct bench *bench = bench_new();
+    struct caller greedy, other;
+    struct call streams[64], one;
+
+    bench_exporter(bench, "greedy", "", &greedy);
+    bench_exporter(bench, "other", "", &other);
+    for (size_t i = 0; i < ELEMENTSOF(streams); i++) {
+        bench_start(bench, &greedy, &jmp_controller_status, &status_request.base, &streams[i]);
+        bench_wait_count(&streams[i], 1);
+    }
+    bench_refused(bench, &greedy, &jmp_controller_status, &status_request.base, JMP_RESOURCE_EXHAUSTED,
+                  "greedy has 64 open streams already");
+    bench_start(bench, &other, &jmp_controller_status, &status_request.base, &one);
+    bench_wait_count(&one, 1);
+    for (size_t i = 0; i < ELEMENTSOF(streams); i++)
+        bench_cancel(&streams[i]);
+    bench_free(bench);
+}

@@ -15,7 +15,9 @@ def sections(text):
     for part in re.split(r"^== ", text, flags=re.M)[1:]:
         name, _, rest = part.partition("\n")
         body, _, status = rest.rpartition("\n= ")
-        found[name] = (body.splitlines() if body else [], int(status if status else rest.removeprefix("= ")))
+        # the shell around the command logs onto the same terminal, with a time or indented below one
+        lines = [line for line in body.splitlines() if not re.match(r"\[\d\d/\d\d/\d\d | {20}", line)]
+        found[name] = (lines, int(status if status else rest.removeprefix("= ")))
     return found
 
 

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <systemd/sd-daemon.h>
 
+#include "base/process.h"
 #include "labd/ca.h"
 #include "labd/service.h"
 #include "rpc/methods.h"
@@ -220,6 +221,9 @@ int jmp_serve(const struct jmp_serve_options *options, struct jmp_error *reterr)
     int r;
 
     signal(SIGPIPE, SIG_IGN);
+    r = jmp_process_raise_descriptors();
+    if (r < 0)
+        jmp_log(JMP_LOG_WARNING, FIELDS(.error = r), "the limit of open files stays as it is");
     r = jmp_loop_new(&service.loop);
     if (r == 0)
         r = jmp_loop_signal(service.loop, SIGTERM, on_signal, &service);

@@ -120,6 +120,7 @@ def test_client_killed_in_the_middle_of_everything(nothing_stays, exporter, boar
     wait_until(lambda: board.tcp.open == 0 and board.unix.open == 0, 20, "connections to the board stay open")
 
 
+@pytest.mark.direct(reason="it is about the exporter's own port")
 def test_connections_that_say_nothing(nothing_stays, exporter):
     host, port = exporter.endpoint.split(":")
     idle = [socket.create_connection((host, int(port)), 10) for _ in range(50)]
@@ -161,6 +162,7 @@ class TestStop:
         if exporter.native:
             assert status == 0, exporter.program.tail()
 
+    @pytest.mark.direct(reason="the client's shell has sockets there too")
     def test_sockets_are_removed(self, serve, place):
         before = set(place.run.rglob("*"))
         exporter = serve({"power": {"type": "jumpstarter_driver_power.driver.MockPower"}})

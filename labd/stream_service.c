@@ -12,7 +12,7 @@
 
 #define HOLD_AVAILABLE (30 * JMP_USEC_PER_SEC)   /* the exporter has not begun with the lease yet */
 #define HOLD_LISTENER (2 * JMP_USEC_PER_SEC)     /* it has, but its Listen is still on the way */
-#define TOKENS_MAX 8u                            /* that wait for one listener */
+#define TOKENS_MAX 256u                          /* that wait for one listener: whoever opens many at once gets them */
 
 /*
  * What stays open is charged to whoever opened it: there is a limit for all, and one for each, so that one who opens and opens does not

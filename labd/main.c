@@ -28,7 +28,7 @@ static const char *const list_formats[] = { "table", "json", "yaml", NULL };
     .help = "where the lab is kept; " SYSTEM_DIRECTORY ", or the user's state directory" }
 #define HELP_ROW { JMP_FIELD(struct flags, help), .letter = 'h', .help = "show this and exit" }
 #define LIST(f) .key = #f, .type = JMP_STRINGS, .offset = offsetof(struct flags, f)
-#define LABEL_ROW { LIST(label), .letter = 'l', .value_name = "KEY=VALUE", .help = "label of it; may be repeated" }
+#define LABEL_ROW { LIST(label), .letter = 'l', .value_name = "KEY=VALUE", .help = "label of it" }
 #define ENDPOINT_ROW { JMP_FIELD(struct flags, endpoint), .value_name = "HOST:PORT", \
     .help = "address that goes into the file; the one the service uses" }
 #define FILE_ROWS \
@@ -46,11 +46,11 @@ static const struct jmp_option serve_options[] = {
     { JMP_FIELD(struct flags, endpoint), .value_name = "HOST:PORT",
       .help = "address that everybody is told; by default each is told the one he used" },
     { LIST(name), .letter = 'n', .value_name = "NAME",
-      .help = "another name or address of this machine, for its certificate; may be repeated" },
+      .help = "another name or address of this machine, for its certificate" },
     { .key = "namespace", JMP_FIELD_AS(struct flags, namespace_), .value_name = "NAME",
       .help = "of a new lab; \"default\" unless given, and fixed afterwards" },
     { JMP_FIELD(struct flags, log_level), .value_name = "LEVEL", .preset = "info", .help = "debug, info, warning, error or critical" },
-    { JMP_FIELD(struct flags, log_format), .words = log_formats, .preset = "auto", .value_name = "FORMAT", .help = "auto, json or text" },
+    { JMP_FIELD(struct flags, log_format), .words = log_formats, .preset = "auto", .value_name = "FORMAT", .help = "of the log" },
     HELP_ROW,
     {}
 };
@@ -61,7 +61,7 @@ static const struct jmp_option rotate_client_options[] = { FILE_ROWS, CLIENT_ROW
 static const struct jmp_option rotate_exporter_options[] = { FILE_ROWS, ENDPOINT_ROW, DATA_ROW, HELP_ROW, {} };
 static const struct jmp_option update_exporter_options[] = {
     LABEL_ROW,
-    { LIST(remove_label), .value_name = "KEY", .help = "take a label away; may be repeated" },
+    { LIST(remove_label), .value_name = "KEY", .help = "take a label away" },
     { JMP_FIELD(struct flags, enable), .help = "new leases may get it" },
     { JMP_FIELD(struct flags, disable), .help = "new leases do not get it any more" },
     DATA_ROW, HELP_ROW, {}
@@ -72,7 +72,7 @@ static const struct jmp_option delete_options[] = {
 static const struct jmp_option plain_options[] = { DATA_ROW, HELP_ROW, {} };
 
 #define FORMAT_ROW { JMP_FIELD(struct flags, output), .letter = 'o', .words = list_formats, .preset = "table", \
-    .value_name = "FORMAT", .help = "table, json or yaml" }
+    .value_name = "FORMAT", .help = "how to show them" }
 static const struct jmp_option list_options[] = { FORMAT_ROW, DATA_ROW, HELP_ROW, {} };
 static const struct jmp_option list_leases_options[] = {
     FORMAT_ROW, { JMP_FIELD(struct flags, all), .help = "also those that have ended" }, DATA_ROW, HELP_ROW, {}

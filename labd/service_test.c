@@ -505,7 +505,7 @@ JMP_TEST(one_client_cannot_take_all_calls_that_wait)
 {
     struct bench *bench = bench_new();
     struct caller alice, board;
-    struct call status, calls[129];
+    struct call status, calls[257];
     unsigned refused = 0;
 
     bench_client(bench, "alice", &alice);
@@ -513,9 +513,9 @@ JMP_TEST(one_client_cannot_take_all_calls_that_wait)
     bench_lease(bench, &alice, "one", "x=1", 60);
     for (size_t i = 0; i < ELEMENTSOF(calls); i++)
         dial(bench, &alice, "one", &calls[i]);
-    bench_wait(&calls[128]);
-    assert_int_equal(calls[128].code, JMP_RESOURCE_EXHAUSTED);
-    assert_string_equal(calls[128].text, "alice has 128 calls that wait for an exporter already");
+    bench_wait(&calls[256]);
+    assert_int_equal(calls[256].code, JMP_RESOURCE_EXHAUSTED);
+    assert_string_equal(calls[256].text, "alice has 256 calls that wait for an exporter already");
     for (size_t i = 0; i < ELEMENTSOF(calls); i++)
         refused += calls[i].closed;
     assert_int_equal(refused, 1);

@@ -27,7 +27,7 @@ struct jmp_charge {
 #define STREAMS_MAX 4096u                        /* Status and Listen streams */
 #define STREAMS_OF_ONE 64u
 #define DIALS_MAX 1024u
-#define DIALS_OF_ONE 128u
+#define DIALS_OF_ONE 256u
 
 /* Return: false: the call was refused. */
 static bool charge_check(const struct jmp_charge *list, struct jmp_rpc *rpc, const char *who, unsigned max, unsigned max_of_one,

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "jumpstarter/client/v1/client.pb-c.h"
+#include "jumpstarter/v1/jumpstarter.pb-c.h"
 #include "rpc/codec.h"
 
 #define PATIENCE (10 * JMP_USEC_PER_SEC)

@@ -3,8 +3,6 @@
 #pragma once
 
 #include "base/test.h"
-#include "jumpstarter/client/v1/client.pb-c.h"
-#include "jumpstarter/v1/jumpstarter.pb-c.h"
 #include "labd/service.h"
 #include "rpc/channel.h"
 #include "rpc/methods.h"
@@ -79,11 +77,12 @@ void assert_text(const char *text, const char *wanted);
 void bench_settle(struct bench *bench, const struct caller *client);
 
 /* What exporters and clients do all the time. */
+struct Jumpstarter__Client__V1__Lease;
 void bench_report(struct bench *bench, const struct caller *exporter, unsigned status);
 /** bench_board() - a new exporter that registered, opened @status, which sees that it is free, and says that it is available */
 void bench_board(struct bench *bench, const char *name, const char *labels, struct caller *exporter, struct call *status);
-const Jumpstarter__Client__V1__Lease *bench_lease(struct bench *bench, const struct caller *client, const char *id, const char *selector,
-                                                  int64_t seconds);
-const Jumpstarter__Client__V1__Lease *bench_get_lease(struct bench *bench, const struct caller *client, const char *id);
+const struct Jumpstarter__Client__V1__Lease *bench_lease(struct bench *bench, const struct caller *client, const char *id,
+                                                         const char *selector, int64_t seconds);
+const struct Jumpstarter__Client__V1__Lease *bench_get_lease(struct bench *bench, const struct caller *client, const char *id);
 /** bench_state() - "Pending NotAvailable", "Ready Ready", "!Ready Expired": the last condition */
-const char *bench_state(const Jumpstarter__Client__V1__Lease *lease);
+const char *bench_state(const struct Jumpstarter__Client__V1__Lease *lease);

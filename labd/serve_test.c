@@ -9,6 +9,8 @@
 #include <sys/wait.h>
 
 #include "base/text.h"
+#include "jumpstarter/client/v1/client.pb-c.h"
+#include "jumpstarter/v1/jumpstarter.pb-c.h"
 #include "labd/bench_test.h"
 
 struct program {

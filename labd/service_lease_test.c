@@ -4,6 +4,9 @@
 
 #include <string.h>
 
+#include "jumpstarter/client/v1/client.pb-c.h"
+#include "jumpstarter/v1/jumpstarter.pb-c.h"
+
 typedef Jumpstarter__Client__V1__CreateLeaseRequest CreateRequest;
 typedef Jumpstarter__Client__V1__Lease Lease;
 

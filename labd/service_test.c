@@ -4,6 +4,9 @@
 
 #include <string.h>
 
+#include "jumpstarter/client/v1/client.pb-c.h"
+#include "jumpstarter/v1/jumpstarter.pb-c.h"
+
 static const Jumpstarter__V1__StatusRequest status_request = JUMPSTARTER__V1__STATUS_REQUEST__INIT;
 static const Jumpstarter__V1__GetServiceEndpointsRequest endpoints_request = JUMPSTARTER__V1__GET_SERVICE_ENDPOINTS_REQUEST__INIT;
 static const Jumpstarter__V1__ListLeasesRequest own_request = JUMPSTARTER__V1__LIST_LEASES_REQUEST__INIT;

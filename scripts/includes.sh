@@ -49,7 +49,7 @@ find "${rooms[@]}" -name '*.[ch]' -print0 | sort -z |
         n = split(file, dir, "/")
         room = dir[1]
         m = split(header, target, "/")
-        test = file ~ /_(test|fuzz)\.c$/
+        test = file ~ /_(test|fuzz)\.[ch]$/
 
         if (header ~ /(^|\/)\.\.\//)
             wrong("\"" header "\" climbs out of its directory; write the path from the top")

@@ -135,7 +135,9 @@ static int write_struct(const struct jmp_node *map, struct jmp_tree *tree, unsig
         if (!entry)
             return -ENOMEM;
         google__protobuf__struct__fields_entry__init(entry);
-        entry->key = (char *)child->key;
+        entry->key = (char *)jmp_tree_strdup(tree, child->key, strlen(child->key));
+        if (!entry->key)
+            return -ENOMEM;
         r = write_value(child, tree, depth + 1, &entry->value);
         if (r < 0)
             return r;
@@ -195,7 +197,9 @@ static int write_value(const struct jmp_node *node, struct jmp_tree *tree, unsig
         break;
     case JMP_NODE_STRING:
         value->kind_case = GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE;
-        value->string_value = (char *)node->string;
+        value->string_value = (char *)jmp_tree_strdup(tree, node->string, strlen(node->string));
+        if (!value->string_value)
+            return -ENOMEM;
         break;
     case JMP_NODE_LIST:
         value->kind_case = GOOGLE__PROTOBUF__VALUE__KIND_LIST_VALUE;

@@ -86,3 +86,22 @@ JMP_TEST(an_unset_value_is_null)
     assert_int_equal(jmp_value_to_node(&value, tree, &node), 0);
     assert_true(jmp_node_is_null(node));
 }
+
+JMP_TEST(a_value_outlives_the_nodes_it_was_made_of)
+{
+    static const char text[] = "{\"key\":[\"text\",{\"deeper\":\"more\"}]}";
+    _cleanup_(jmp_tree_freep) struct jmp_tree *nodes = NULL, *values = NULL;
+    _cleanup_free_ char *back = NULL;
+    const struct jmp_node *node;
+    Google__Protobuf__Value *value;
+    struct jmp_node *read;
+
+    assert_int_equal(jmp_tree_new(0, &nodes), 0);
+    assert_int_equal(jmp_tree_new(0, &values), 0);
+    assert_int_equal(jmp_json_parse(text, strlen(text), nodes, &node, NULL), 0);
+    assert_int_equal(jmp_value_from_node(node, values, &value), 0);
+    nodes = jmp_tree_free(nodes);
+    assert_int_equal(jmp_value_to_node(value, values, &read), 0);
+    assert_int_equal(jmp_json_print(read, 0, &back), 0);
+    assert_string_equal(back, text);
+}

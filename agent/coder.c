@@ -151,7 +151,7 @@ int jmp_coder_push(struct jmp_coder *coder, const void *data, size_t size, jmp_c
 
 int jmp_coder_finish(struct jmp_coder *coder, jmp_coder_sink *sink, void *user, struct jmp_error *reterr)
 {
-    struct coder_io io = { 0 };
+    struct coder_io io = { .in = (const uint8_t *)"" };   /* arithmetic on a null pointer is undefined, also with 0 */
     bool ended;
     int r;
 

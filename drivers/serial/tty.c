@@ -198,9 +198,13 @@ struct jmp_tty *jmp_tty_close(struct jmp_tty *tty)
     if (!tty)
         return NULL;
 
-    /* Closing would wait for the last byte to be sent, which takes minutes at low speeds. */
-    if (tty->fd >= 0)
+    if (tty->fd >= 0) {
+        /* Closing would wait for the last byte to be sent, which takes minutes at low speeds. */
         tcflush(tty->fd, TCOFLUSH);
+        /* The mark stays with a tty that somebody else holds open, the other side of a pseudo-terminal for one, and then
+         * nobody but root could open it again, not even we. */
+        ioctl(tty->fd, TIOCNXCL);
+    }
     if (tty->port) {
         sp_close(tty->port);
         sp_free_port(tty->port);

@@ -388,7 +388,7 @@ static void feed(struct agent *agent, enum jmp_lease_event event)
 }
 
 /* The controller has spoken: the word is kept, and is news unless it says what we do already. */
-static void on_status(bool leased, const char *lease, const char *client, bool anew, void *user)
+static void on_status(bool leased, const char *lease, const char *client, void *user)
 {
     struct agent *agent = user;
 
@@ -412,10 +412,6 @@ static void on_status(bool leased, const char *lease, const char *client, bool a
         tell(agent, JMP_LOG_INFO, "lease %s now belongs to %s", agent->lease, agent->client);
         note_state(agent);
     }
-    if (anew && agent->state == JMP_LEASE_READY)
-        jmp_controller_report(agent->controller, JMP_EXPORTER_LEASE_READY, "Ready for commands");
-    else if (anew && agent->state == JMP_LEASE_FAILED)
-        jmp_controller_report(agent->controller, agent->failed, agent->failed_text);
 }
 
 static void on_listening(void *user)
@@ -516,7 +512,8 @@ static int set_up_controller(struct agent *agent, struct jmp_error *reterr)
     const struct jmp_controller_options options = {
         .channel = { .endpoint = config->endpoint, .ca = config->ca, .insecure = config->insecure,
                      .grpc_options = config->grpc_options },
-        .name = config->name, .namespace_ = config->namespace_, .token = config->token, .devices = agent->devices,
+        .name = config->name, .namespace_ = config->namespace_, .token = config->token, .token_file = config->file,
+        .patience = agent->options->patience, .devices = agent->devices,
     };
 
     if (!config->endpoint || !config->token) {

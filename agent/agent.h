@@ -11,6 +11,7 @@ struct jmp_agent_options {
     const struct jmp_plugins *plugins;
     const struct jmp_listener *listener;         /* direct mode; NULL: serve the controller of the config */
     bool exit_on_lease_end;
+    unsigned patience;                           /* waits for peers, in percent of the usual ones; 0: 100 */
 };
 
 /**

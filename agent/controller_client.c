@@ -5,6 +5,8 @@
 
 #include "agent/redact.h"
 #include "agent/report_service.h"
+#include "agent/reports.h"
+#include "agent/token.h"
 #include "base/backoff.h"
 #include "base/log.h"
 #include "jumpstarter/v1/jumpstarter.pb-c.h"
@@ -21,17 +23,13 @@
 #define LISTEN_SETTLES (10 * JMP_USEC_PER_MSEC)
 #define LISTEN_ANSWERED (1 * JMP_USEC_PER_MSEC)
 #define REMIND_EACH (600 * JMP_USEC_PER_SEC)
-/* Different statuses that may wait: more than one lease's worth would be old news. */
-#define REPORTS_MAX 8
+/* A fresh Status stream says something at once: one that does not is as good as broken. */
+#define STATUS_SPEAKS (30 * JMP_USEC_PER_SEC)
+/* A controller that has agreed to a release, and still says that the lease is ours, is asked again. */
+#define RELEASE_SHOWS (30 * JMP_USEC_PER_SEC)
 
 /* Unary calls, at most one of each at a time. */
 enum { CALL_REGISTER, CALL_ENDPOINTS, CALL_REPORT, CALL_RELEASE, CALL_UNREGISTER, CALLS };
-
-struct report {
-    enum jmp_exporter_status status;
-    bool failed;                     /* was not taken once: gives way to a newer one */
-    char message[512];
-};
 
 struct jmp_controller {
     struct jmp_queue *queue;
@@ -40,7 +38,7 @@ struct jmp_controller {
     struct jmp_controller_options options;
     const struct jmp_controller_events *events;
     void *user;
-    char *bearer;
+    struct jmp_token *token;
     struct jmp_metadata metadata[5];
     struct jmp_rpc *calls[CALLS];    /* unary calls whose answers will come back to this object */
     bool freed;
@@ -55,11 +53,9 @@ struct jmp_controller {
     bool heard;                      /* this Status stream has said something */
     bool rebuilt;                    /* registered anew since the last message */
     struct jmp_backoff backoff;
-    struct jmp_timer retry;
+    struct jmp_timer retry, silence;
 
-    struct report reports[REPORTS_MAX];
-    enum jmp_exporter_status last_status;
-    unsigned report_count;
+    struct jmp_reports reports;
     bool no_reports;
     struct jmp_backoff report_backoff;
     struct jmp_timer report_retry;
@@ -72,6 +68,7 @@ struct jmp_controller {
     struct jmp_timer listen_retry, listen_up;
 
     char *release;                   /* a lease to be released, or NULL */
+    bool release_old_news;           /* the call under way is for another one */
     bool old_release;
     struct jmp_backoff release_backoff;
     struct jmp_timer release_retry;
@@ -95,6 +92,19 @@ static const struct jmp_log_fields *fields(struct jmp_controller *c)
     return &answer;
 }
 
+/* How long @usec are to somebody of this patience. */
+static uint64_t scaled(const struct jmp_controller *c, uint64_t usec)
+{
+    return usec * (c->options.patience ?: 100) / 100;
+}
+
+/* Who we are, with the token of this moment. */
+static const struct jmp_metadata *identity(struct jmp_controller *c)
+{
+    c->metadata[0].value = jmp_token_bearer(c->token);
+    return c->metadata;
+}
+
 static void maybe_destroy(struct jmp_controller *c)
 {
     if (!c->freed)
@@ -102,9 +112,7 @@ static void maybe_destroy(struct jmp_controller *c)
     for (unsigned i = 0; i < CALLS; i++)
         if (c->calls[i])
             return;
-    if (c->bearer)
-        explicit_bzero(c->bearer, strlen(c->bearer));
-    free(c->bearer);
+    jmp_token_free(c->token);
     free(c->lease);
     free(c->release);
     free(c);
@@ -126,7 +134,7 @@ static int unary(struct jmp_controller *c, unsigned call, const struct jmp_metho
 {
     if (c->calls[call])
         return -EBUSY;
-    return jmp_channel_unary(c->channel, method, c->metadata, timeout, request, done, c, &c->calls[call]);
+    return jmp_channel_unary(c->channel, method, identity(c), timeout, request, done, c, &c->calls[call]);
 }
 
 /*
@@ -177,6 +185,7 @@ static void on_registered(const struct jmp_status *status, const ProtobufCMessag
 {
     Jumpstarter__V1__GetServiceEndpointsRequest request = JUMPSTARTER__V1__GET_SERVICE_ENDPOINTS_REQUEST__INIT;
     struct jmp_controller *c = user;
+    int r;
 
     if (!landed(c, CALL_REGISTER) || c->leaving)
         return;
@@ -186,8 +195,12 @@ static void on_registered(const struct jmp_status *status, const ProtobufCMessag
     }
     c->registered = true;
     c->rebuilt = true;
+    c->old_release = false;   /* this may be another controller */
     open_status(c);
-    unary(c, CALL_ENDPOINTS, &jmp_controller_get_service_endpoints, UNARY_TIMEOUT, &request.base, on_endpoints);
+    r = unary(c, CALL_ENDPOINTS, &jmp_controller_get_service_endpoints, scaled(c, UNARY_TIMEOUT), &request.base,
+              on_endpoints);
+    if (r < 0 && r != -EBUSY)
+        jmp_log(JMP_LOG_WARNING, FIELDS(.error = r), "the controller is not asked for telemetry: %m");
 }
 
 static void open_register(struct jmp_controller *c)
@@ -206,7 +219,7 @@ static void open_register(struct jmp_controller *c)
     if (r == 0)
         r = jmp_report_build(c->options.devices, tree, &request.reports, &request.n_reports);
     if (r == 0)
-        r = unary(c, CALL_REGISTER, &jmp_controller_register, UNARY_TIMEOUT, &request.base, on_registered);
+        r = unary(c, CALL_REGISTER, &jmp_controller_register, scaled(c, UNARY_TIMEOUT), &request.base, on_registered);
     if (r < 0) {
         jmp_log(JMP_LOG_ERROR, FIELDS(.error = r), "cannot register: %m");
         retry_later(c);
@@ -240,6 +253,7 @@ static void on_status_message(struct jmp_rpc *rpc, const ProtobufCMessage *messa
 
     c->heard = true;
     if (first) {
+        jmp_timer_stop(&c->silence);
         if (c->told_of_failure || c->rebuilt)
             jmp_log(JMP_LOG_INFO, fields(c), "registered with %s", c->options.channel.endpoint);
         c->told_of_failure = false;
@@ -253,7 +267,11 @@ static void on_status_message(struct jmp_rpc *rpc, const ProtobufCMessage *messa
         free(TAKE_PTR(c->release));
     }
 
-    c->events->status(leased, leased ? lease : NULL, leased ? client : NULL, c->rebuilt, c->user);
+    c->events->status(leased, leased ? lease : NULL, leased ? client : NULL, c->user);
+    /* One that knows us anew may have forgotten; but it has just handed us out, and would not like to hear that we are
+     * free. */
+    if (c->rebuilt && !(leased && c->reports.last.status == JMP_EXPORTER_AVAILABLE))
+        jmp_reports_repeat(&c->reports);
     c->rebuilt = false;
     if (first) {
         send_reports(c);
@@ -267,9 +285,10 @@ static void on_status_closed(struct jmp_rpc *rpc, const struct jmp_status *statu
     struct jmp_controller *c = user;
 
     c->status_rpc = NULL;
-    /* A watch that broke in the controller is routine. A connection that broke may have been to one that now has
-     * forgotten us, and a stream that said nothing is no better. */
-    if (status->code == JMP_UNAVAILABLE || !c->heard)
+    jmp_timer_stop(&c->silence);
+    /* A watch that broke in the controller is routine, and so is an orderly end. A connection that broke may have been
+     * to one that now has forgotten us, and a stream that said nothing is no better. */
+    if ((status->code != JMP_OK && status->code != JMP_UNKNOWN) || !c->heard)
         c->registered = false;
     if (c->heard)
         jmp_backoff_lasted(&c->backoff, jmp_now() - c->status_opened);
@@ -283,6 +302,13 @@ static void on_status_closed(struct jmp_rpc *rpc, const struct jmp_status *statu
     }
 }
 
+static void on_silence(struct jmp_timer *timer)
+{
+    struct jmp_controller *c = CONTAINER_OF(timer, struct jmp_controller, silence);
+
+    jmp_rpc_cancel(c->status_rpc);   /* its end is dealt with as any other */
+}
+
 static void open_status(struct jmp_controller *c)
 {
     static const struct jmp_rpc_events events = { .message = on_status_message, .closed = on_status_closed };
@@ -291,7 +317,7 @@ static void open_status(struct jmp_controller *c)
 
     c->heard = false;
     c->status_opened = jmp_now();
-    r = jmp_channel_call(c->channel, &jmp_controller_status, c->metadata, JMP_USEC_INFINITY, &request.base, &events, c,
+    r = jmp_channel_call(c->channel, &jmp_controller_status, identity(c), JMP_USEC_INFINITY, &request.base, &events, c,
                          &c->status_rpc);
     if (r < 0) {
         jmp_log(JMP_LOG_ERROR, FIELDS(.error = r), "no status stream: %m");
@@ -299,6 +325,8 @@ static void open_status(struct jmp_controller *c)
         return;
     }
     jmp_rpc_receive(c->status_rpc);
+    if (jmp_timer_start(c->loop, &c->silence, scaled(c, STATUS_SPEAKS), on_silence) < 0)
+        jmp_log(JMP_LOG_CRITICAL, fields(c), "no timer: should the controller say nothing, it is waited for for ever");
 }
 
 /*
@@ -310,10 +338,10 @@ static void on_report_retry(struct jmp_timer *timer)
     send_reports(CONTAINER_OF(timer, struct jmp_controller, report_retry));
 }
 
-static void drop_report(struct jmp_controller *c, unsigned index)
+static void reports_later(struct jmp_controller *c)
 {
-    memmove(&c->reports[index], &c->reports[index + 1], (c->report_count - index - 1) * sizeof(*c->reports));
-    c->report_count--;
+    if (jmp_timer_start(c->loop, &c->report_retry, jmp_backoff_next(&c->report_backoff), on_report_retry) < 0)
+        jmp_log(JMP_LOG_CRITICAL, fields(c), "no timer: the status is not reported again");
 }
 
 static void on_reported(const struct jmp_status *status, const ProtobufCMessage *message, void *user)
@@ -327,27 +355,29 @@ static void on_reported(const struct jmp_status *status, const ProtobufCMessage 
         return;
     }
 
-    if (status->code == JMP_OK || status->code == JMP_UNIMPLEMENTED) {
-        if (status->code == JMP_UNIMPLEMENTED && !c->no_reports)
-            jmp_log(JMP_LOG_WARNING, fields(c), "the controller is too old to be told our status");
-        c->no_reports = status->code == JMP_UNIMPLEMENTED;
+    if (status->code == JMP_OK) {
+        c->no_reports = false;
         c->report_backoff.failures = 0;
-        drop_report(c, 0);
+        jmp_reports_taken(&c->reports);
         send_reports(c);
         return;
     }
 
-    /* Whatever the code: a lost AVAILABLE would leave this exporter without leases for ever. */
-    jmp_log(JMP_LOG_WARNING, fields(c), "status %s was not taken: %s: %s",
-            jmp_exporter_status_name(c->reports[0].status), jmp_code_name(status->code), JMP_REDACT(status->text));
-    c->reports[0].failed = true;
-    if (c->report_count > 1)
-        drop_report(c, 0);   /* a newer one replaces it */
-    if (jmp_timer_start(c->loop, &c->report_retry, jmp_backoff_next(&c->report_backoff), on_report_retry) < 0)
-        jmp_log(JMP_LOG_CRITICAL, fields(c), "no timer: the status is not reported again");
+    /* Whatever the code: a lost AVAILABLE would leave this exporter without leases for ever. Old controllers, which
+     * know no reports, are asked every now and then whether they have become newer. */
+    if (status->code == JMP_UNIMPLEMENTED)
+        jmp_log(c->no_reports ? JMP_LOG_DEBUG : JMP_LOG_WARNING, fields(c),
+                "the controller is too old to be told our status");
+    else
+        jmp_log(JMP_LOG_WARNING, fields(c), "status %s was not taken: %s: %s",
+                jmp_exporter_status_name(c->reports.list[0].status), jmp_code_name(status->code),
+                JMP_REDACT(status->text));
+    c->no_reports = status->code == JMP_UNIMPLEMENTED;
+    jmp_reports_failed(&c->reports);
+    reports_later(c);
 }
 
-static int send_report(struct jmp_controller *c, unsigned call, const struct report *report, bool release,
+static int send_report(struct jmp_controller *c, unsigned call, const struct jmp_report *report, bool release,
                        uint64_t timeout, void (*done)(const struct jmp_status *, const ProtobufCMessage *, void *))
 {
     Jumpstarter__V1__ReportStatusRequest request = JUMPSTARTER__V1__REPORT_STATUS_REQUEST__INIT;
@@ -364,36 +394,25 @@ static int send_report(struct jmp_controller *c, unsigned call, const struct rep
 
 static void send_reports(struct jmp_controller *c)
 {
-    if (c->calls[CALL_REPORT] || c->report_count == 0 || !c->heard || c->leaving)
-        return;
+    const struct jmp_report *report;
 
+    if (!c->heard || c->leaving)
+        return;
+    report = jmp_reports_send(&c->reports);
+    if (!report)
+        return;
     jmp_timer_stop(&c->report_retry);
-    if (send_report(c, CALL_REPORT, &c->reports[0], false, UNARY_TIMEOUT, on_reported) < 0 &&
-        jmp_timer_start(c->loop, &c->report_retry, jmp_backoff_next(&c->report_backoff), on_report_retry) < 0)
-        jmp_log(JMP_LOG_CRITICAL, fields(c), "no timer: the status is not reported again");
+    if (send_report(c, CALL_REPORT, report, false, scaled(c, UNARY_TIMEOUT), on_reported) < 0) {
+        jmp_reports_failed(&c->reports);
+        reports_later(c);
+    }
 }
 
 void jmp_controller_report(struct jmp_controller *c, enum jmp_exporter_status status, const char *message)
 {
-    unsigned first = c->calls[CALL_REPORT] ? 1 : 0;
-    struct report *report;
-
     if (c->leaving)
         return;
-    /* At most one of a kind waits; with it out of the way the new one is last, as it is the newest. */
-    for (unsigned i = first; i < c->report_count; i++) {
-        if (c->reports[i].status == status) {
-            drop_report(c, i);
-            break;
-        }
-    }
-    if (c->report_count > first && (c->reports[first].failed || c->report_count == REPORTS_MAX))
-        drop_report(c, first);
-
-    report = &c->reports[c->report_count++];
-    *report = (struct report){ .status = status };
-    snprintf(report->message, sizeof(report->message), "%s", message);
-    c->last_status = status;
+    jmp_reports_add(&c->reports, status, message);
     /* News does not wait for the back-off of what it replaces. */
     c->report_backoff.failures = 0;
     send_reports(c);
@@ -481,7 +500,7 @@ static void open_listen(struct jmp_controller *c)
     jmp_timer_stop(&c->listen_retry);
     request.lease_name = c->lease;
     c->listen_opened = jmp_now();
-    r = jmp_channel_call(c->channel, &jmp_controller_listen, c->metadata, JMP_USEC_INFINITY, &request.base, &events,
+    r = jmp_channel_call(c->channel, &jmp_controller_listen, identity(c), JMP_USEC_INFINITY, &request.base, &events,
                          c, &c->listen_rpc);
     if (r < 0) {
         jmp_log(JMP_LOG_ERROR, FIELDS(.lease = c->lease, .error = r), "cannot listen for clients: %m");
@@ -525,18 +544,39 @@ static void on_release_retry(struct jmp_timer *timer)
     send_release(CONTAINER_OF(timer, struct jmp_controller, release_retry));
 }
 
+static void release_in(struct jmp_controller *c, uint64_t wait)
+{
+    if (jmp_timer_start(c->loop, &c->release_retry, wait, on_release_retry) < 0)
+        jmp_log(JMP_LOG_CRITICAL, fields(c), "no timer: the lease is not released");
+}
+
 static void on_released(const struct jmp_status *status, const ProtobufCMessage *message, void *user)
 {
     struct jmp_controller *c = user;
+    bool old_news = c->release_old_news;
 
+    c->release_old_news = false;
     if (!landed(c, CALL_RELEASE))
         return;
+    if (c->leaving) {
+        if (!old_news)
+            free(TAKE_PTR(c->release));
+        leave(c);
+        return;
+    }
+    if (old_news) {
+        send_release(c);
+        return;
+    }
+    if (!c->release)
+        return;
+
     switch (status->code) {
     case JMP_OK:
     case JMP_NOT_FOUND:              /* there is no such lease, or it is not ours: as good as released */
     case JMP_FAILED_PRECONDITION:
-        free(TAKE_PTR(c->release));
-        break;
+        release_in(c, scaled(c, RELEASE_SHOWS));
+        return;
     case JMP_PERMISSION_DENIED:      /* controllers that do not let exporters release take a flag instead */
     case JMP_INVALID_ARGUMENT:
     case JMP_UNAUTHENTICATED:
@@ -550,26 +590,19 @@ static void on_released(const struct jmp_status *status, const ProtobufCMessage 
         }
         /* fall through */
     default:
-        if (!c->release)
-            break;
         jmp_log(JMP_LOG_WARNING, FIELDS(.lease = c->release), "the lease was not released: %s: %s",
                 jmp_code_name(status->code), JMP_REDACT(status->text));
-        if (!c->leaving &&
-            jmp_timer_start(c->loop, &c->release_retry, jmp_backoff_next(&c->release_backoff), on_release_retry) < 0)
-            jmp_log(JMP_LOG_CRITICAL, fields(c), "no timer: the lease is not released");
-        break;
-    }
-    if (c->leaving) {
-        free(TAKE_PTR(c->release));
-        leave(c);
+        c->old_release = false;      /* the refusal may have been of the moment */
+        release_in(c, jmp_backoff_next(&c->release_backoff));
+        return;
     }
 }
 
 static void send_release(struct jmp_controller *c)
 {
     Jumpstarter__V1__ReleaseLeaseRequest request = JUMPSTARTER__V1__RELEASE_LEASE_REQUEST__INIT;
-    struct report flag = { .status = c->last_status, .message = "Lease released" };
-    uint64_t timeout = c->leaving ? GOODBYE_TIMEOUT : UNARY_TIMEOUT;
+    struct jmp_report flag = { .status = c->reports.last.status, .message = "Lease released" };
+    uint64_t timeout = c->leaving ? GOODBYE_TIMEOUT : scaled(c, UNARY_TIMEOUT);
     int r;
 
     if (!c->release || c->calls[CALL_RELEASE] || (!c->heard && !c->leaving))
@@ -584,9 +617,8 @@ static void send_release(struct jmp_controller *c)
         request.name = c->release;
         r = unary(c, CALL_RELEASE, &jmp_controller_release_lease, timeout, &request.base, on_released);
     }
-    if (r < 0 &&
-        jmp_timer_start(c->loop, &c->release_retry, jmp_backoff_next(&c->release_backoff), on_release_retry) < 0)
-        jmp_log(JMP_LOG_CRITICAL, fields(c), "no timer: the lease is not released");
+    if (r < 0)
+        release_in(c, jmp_backoff_next(&c->release_backoff));
 }
 
 int jmp_controller_release(struct jmp_controller *c, const char *lease)
@@ -595,6 +627,8 @@ int jmp_controller_release(struct jmp_controller *c, const char *lease)
 
     if (!copy)
         return -ENOMEM;
+    if (c->calls[CALL_RELEASE] && (!c->release || strcmp(c->release, lease) != 0))
+        c->release_old_news = true;
     free(c->release);
     c->release = copy;
     c->release_backoff.failures = 0;
@@ -628,7 +662,7 @@ static void on_unregistered(const struct jmp_status *status, const ProtobufCMess
 static void leave(struct jmp_controller *c)
 {
     Jumpstarter__V1__UnregisterRequest request = JUMPSTARTER__V1__UNREGISTER_REQUEST__INIT;
-    static const struct report offline = { .status = JMP_EXPORTER_OFFLINE, .message = "Exporter shutting down" };
+    static const struct jmp_report offline = { .status = JMP_EXPORTER_OFFLINE, .message = "Exporter shutting down" };
 
     /* What is under way comes back here. */
     if (c->calls[CALL_RELEASE] || c->calls[CALL_REPORT])
@@ -657,6 +691,7 @@ static void end_status(struct jmp_controller *c)
         jmp_rpc_cancel(rpc);
     }
     jmp_timer_stop(&c->retry);
+    jmp_timer_stop(&c->silence);
 }
 
 void jmp_controller_goodbye(struct jmp_controller *c, void (*done)(void *user), void *user)
@@ -693,11 +728,12 @@ int jmp_controller_new(struct jmp_queue *queue, const struct jmp_controller_opti
     c->options = *options;
     c->events = events;
     c->user = user;
-    if (asprintf(&c->bearer, "Bearer %s", options->token) < 0) {
-        c->bearer = NULL;
-        return jmp_error_set(reterr, -ENOMEM, "%m");
-    }
-    c->metadata[0] = (struct jmp_metadata){ "authorization", c->bearer };
+    c->backoff = c->report_backoff = c->listen_backoff = c->release_backoff =
+        (struct jmp_backoff){ .base = scaled(c, JMP_USEC_PER_SEC), .cap = scaled(c, 30 * JMP_USEC_PER_SEC) };
+    r = jmp_token_new(options->token, options->token_file, &c->token);
+    if (r < 0)
+        return jmp_error_set(reterr, r, "%m");
+    c->metadata[0].key = "authorization";
     c->metadata[1] = (struct jmp_metadata){ "jumpstarter-kind", "Exporter" };
     c->metadata[2] = (struct jmp_metadata){ "jumpstarter-namespace", options->namespace_ ?: "" };
     c->metadata[3] = (struct jmp_metadata){ "jumpstarter-name", options->name };
@@ -717,6 +753,7 @@ struct jmp_controller *jmp_controller_free(struct jmp_controller *c)
     end_status(c);
     jmp_controller_close_listen(c);
     jmp_timer_close(&c->retry);
+    jmp_timer_close(&c->silence);
     jmp_timer_close(&c->report_retry);
     jmp_timer_close(&c->listen_retry);
     jmp_timer_close(&c->listen_up);

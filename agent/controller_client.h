@@ -15,13 +15,14 @@ struct jmp_controller_options {
     struct jmp_channel_options channel;    /* borrowed with all it points to, as are the rest */
     const char *name, *namespace_;         /* namespace_: NULL is sent as an empty value */
     const char *token;                     /* secret */
+    const char *token_file;                /* where it may be renewed (agent/token.h), or NULL */
+    unsigned patience;                     /* all waits, in percent of the usual ones; 0: 100 */
     const struct jmp_devices *devices;     /* what is registered */
 };
 
 struct jmp_controller_events {
-    /* A message of the Status stream; @lease and @client are borrowed, NULL unless @leased. @anew: we have
-     * registered since the last one, so that the controller may not know our status. */
-    void (*status)(bool leased, const char *lease, const char *client, bool anew, void *user);
+    /* A message of the Status stream; @lease and @client are borrowed, NULL unless @leased. */
+    void (*status)(bool leased, const char *lease, const char *client, void *user);
     /* Listen is up: clients of the lease may dial. Once for each jmp_controller_open_listen(). */
     void (*listening)(void *user);
     /* A client has dialled; @token is secret. */
@@ -42,7 +43,7 @@ void jmp_controller_start(struct jmp_controller *controller);
 
 /**
  * jmp_controller_report() - tell the controller our status, in order, again and again until it was heard or a newer one
- * has come. Nothing is sent before the first Status message, which may say that a lease is running.
+ * has come, and once more to a controller that had to be registered with anew. Nothing is sent before the first Status message, which may say that a lease is running.
  * @message:  copied, cut at 511 bytes
  */
 void jmp_controller_report(struct jmp_controller *controller, enum jmp_exporter_status status, const char *message);

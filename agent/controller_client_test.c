@@ -23,12 +23,14 @@ struct fake {
     bool quiet;                      /* the Status stream says nothing by itself */
     const char *lease;               /* what it says at first, NULL: unleased */
     bool listen_headers, listen_fails;
+    bool hold_release;               /* ReleaseLease waits for finish_release() */
+    struct jmp_rpc *release;
     unsigned fail_reports, fail_registers;
     enum jmp_code report_code, release_code;
 
     /* What the client's user heard. */
     unsigned statuses, listening, dialled;
-    bool leased, anew, left;
+    bool leased, left;
     char heard_lease[64], heard_client[64], token[64];
     const char *report_at_status;    /* reported from within the event, as the agent does */
     const char *awaited;             /* set by expect() */
@@ -194,6 +196,10 @@ static void do_release(struct jmp_rpc *rpc, const ProtobufCMessage *message, voi
     struct fake *fake = fake_of(user);
 
     note(fake, "release", request->name);
+    if (fake->hold_release) {
+        fake->release = rpc;
+        return;
+    }
     if (fake->release_code != JMP_OK)
         jmp_rpc_finish(rpc, fake->release_code, "not so");
     else
@@ -236,13 +242,12 @@ static void serve(struct fake *fake, const char *address)
  * The user of the client.
  */
 
-static void heard_status(bool leased, const char *lease, const char *client, bool anew, void *user)
+static void heard_status(bool leased, const char *lease, const char *client, void *user)
 {
     struct fake *fake = fake_of(user);
 
     fake->statuses++;
     fake->leased = leased;
-    fake->anew = anew;
     snprintf(fake->heard_lease, sizeof(fake->heard_lease), "%s", lease ?: "");
     snprintf(fake->heard_client, sizeof(fake->heard_client), "%s", client ?: "");
     note(fake, "heard", lease ?: "nothing");
@@ -280,7 +285,7 @@ static const struct jmp_controller_events events = {
 static void fake_open(struct fake *fake)
 {
     struct jmp_controller_options options = {
-        .channel = { .plaintext = true }, .name = "bench", .namespace_ = "lab", .token = "secret",
+        .channel = { .plaintext = true }, .name = "bench", .namespace_ = "lab", .token = "secret", .patience = 10,
     };
 
     *fake = (struct fake){ .listen_headers = true };
@@ -481,6 +486,22 @@ JMP_TEST(a_refused_registration_is_tried_again)
     fake_close(&fake);
 }
 
+JMP_TEST(a_status_that_an_old_controller_does_not_know_is_kept_for_a_newer_one)
+{
+    struct fake fake;
+
+    fake_open(&fake);
+    fake.fail_reports = 3;
+    fake.report_code = JMP_UNIMPLEMENTED;
+    jmp_controller_start(fake.controller);
+    jmp_controller_report(fake.controller, JMP_EXPORTER_AVAILABLE, "here");
+    for (unsigned i = 0; i < 4; i++) {
+        expect(&fake, "report:AVAILABLE");
+        forget(&fake);
+    }
+    fake_close(&fake);
+}
+
 JMP_TEST(a_watch_that_breaks_is_opened_again_without_registering)
 {
     struct fake fake;
@@ -492,7 +513,6 @@ JMP_TEST(a_watch_that_breaks_is_opened_again_without_registering)
     jmp_rpc_finish(fake.status, JMP_UNKNOWN, "watch channel closed");
     expect(&fake, "heard:nothing");
     assert_calls(&fake, (const char *const[]){ "status", "heard:nothing", NULL });
-    assert_false(fake.anew);
     fake_close(&fake);
 }
 
@@ -515,8 +535,8 @@ JMP_TEST(a_controller_that_was_away_is_registered_with_again)
     fake.lease = "lease-1";
     serve(&fake, endpoint);
     expect(&fake, "heard:lease-1");
-    assert_true(fake.anew);
     expect(&fake, "listen:lease-1");
+    expect(&fake, "report:LEASE_READY");   /* it may have forgotten */
     assert_true(has_call(&fake, "register"));
     assert_int_equal(fake.listening, 1);
     fake_close(&fake);
@@ -545,6 +565,57 @@ JMP_TEST(a_release_is_repeated_until_the_lease_is_over)
     forget(&fake);
     expect(&fake, "heard:lease-2");
     assert_calls(&fake, (const char *const[]){ "status", "heard:lease-2", NULL });
+    fake_close(&fake);
+}
+
+JMP_TEST(the_answer_to_an_old_release_does_not_count_for_a_new_one)
+{
+    Jumpstarter__V1__ReleaseLeaseResponse response = JUMPSTARTER__V1__RELEASE_LEASE_RESPONSE__INIT;
+    struct fake fake;
+
+    fake_open(&fake);
+    fake.lease = "lease-1";
+    fake.hold_release = true;
+    jmp_controller_start(fake.controller);
+    expect(&fake, "heard:lease-1");
+    assert_int_equal(jmp_controller_release(fake.controller, "lease-1"), 0);
+    expect(&fake, "release:lease-1");
+    say_status(&fake, "lease-2", "bob");
+    expect(&fake, "heard:lease-2");
+    assert_int_equal(jmp_controller_release(fake.controller, "lease-2"), 0);
+
+    fake.hold_release = false;
+    jmp_rpc_reply(fake.release, &response.base);
+    expect(&fake, "release:lease-2");
+    fake_close(&fake);
+}
+
+JMP_TEST(a_release_that_was_promised_and_does_not_show_is_asked_for_again)
+{
+    struct fake fake;
+
+    fake_open(&fake);
+    fake.lease = "lease-1";
+    jmp_controller_start(fake.controller);
+    expect(&fake, "heard:lease-1");
+    assert_int_equal(jmp_controller_release(fake.controller, "lease-1"), 0);
+    expect(&fake, "release:lease-1");
+    forget(&fake);
+    expect(&fake, "release:lease-1");
+    fake_close(&fake);
+}
+
+JMP_TEST(a_status_stream_that_says_nothing_is_given_up)
+{
+    struct fake fake;
+
+    fake_open(&fake);
+    fake.quiet = true;
+    jmp_controller_start(fake.controller);
+    expect(&fake, "status");
+    fake.quiet = false;
+    expect(&fake, "heard:nothing");
+    assert_calls(&fake, (const char *const[]){ "register", "status", "register", "status", "heard:nothing", NULL });
     fake_close(&fake);
 }
 

@@ -21,6 +21,7 @@ struct flags {
     bool tls_grpc_insecure;
     const char *passphrase, *passphrase_file;
     bool exit_on_lease_end;
+    unsigned patience;
     const char *log_level, *log_format;
     bool help;
 };
@@ -42,6 +43,8 @@ static const struct jmp_option run_options[] = {
       .help = "what clients of the listener have to know; visible to other users of this machine" },
     { JMP_FIELD(struct flags, passphrase_file), .value_name = "FILE", .help = "the same, read from a file" },
     { JMP_FIELD(struct flags, exit_on_lease_end), .help = "end after the first lease" },
+    { JMP_FIELD(struct flags, patience), .preset = "100", .value_name = "PERCENT",
+      .help = "how long to wait for peers and before another try, in percent of the usual; for tests" },
     { JMP_FIELD(struct flags, log_level), .value_name = "LEVEL", .preset = "info",
       .help = "debug, info, warning, error or critical" },
     { JMP_FIELD(struct flags, log_format), .words = formats, .preset = "auto", .value_name = "FORMAT",
@@ -140,6 +143,7 @@ static int run_with(const struct flags *flags, const struct jmp_listener *listen
     print_problems(problems);
     options.config = config;
     options.plugins = plugins;
+    options.patience = flags->patience;
     options.exit_on_lease_end = flags->exit_on_lease_end || config->exit_on_lease_end;
     r = jmp_agent_run(&options, problems);
     return r < 0 ? EXIT_FAILED : r;
@@ -160,6 +164,8 @@ static int command_run(const struct flags *flags, char **words, const struct com
 
     if (!flags->exporter == !flags->exporter_config)
         return usage(command, "give either --exporter NAME or --exporter-config FILE");
+    if (flags->patience < 1 || flags->patience > 1000)
+        return usage(command, "--patience is a number from 1 to 1000");
     if (jmp_listener_check(&listen, &error) < 0)
         return complain(&error, EXIT_USAGE);
     status = set_up_log(flags, command);

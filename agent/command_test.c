@@ -6,8 +6,8 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "base/file.h"
 #include "base/test.h"
-#include "config/paths.h"
 
 static void compare(const char *path, const char *text)
 {

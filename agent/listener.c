@@ -5,10 +5,10 @@
 #include <string.h>
 
 #include "agent/session.h"
+#include "base/file.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/loop.h"
-#include "config/paths.h"
 
 #define PASSPHRASE_HEADER "x-jumpstarter-passphrase"
 #define PASSPHRASE_MAX 1024u

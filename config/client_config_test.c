@@ -4,8 +4,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/file.h"
 #include "base/test.h"
-#include "config/paths.h"
 
 static const char *const variables[] = {
     "JMP_NAME", "JMP_NAMESPACE", "JMP_ENDPOINT", "JMP_TOKEN", "JMP_DRIVERS_ALLOW", "JMP_GRPC_INSECURE",

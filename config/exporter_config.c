@@ -4,9 +4,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/file.h"
 #include "base/limits.h"
 #include "config/device_config.h"
-#include "config/paths.h"
 #include "config/section.h"
 #include "config/yaml.h"
 

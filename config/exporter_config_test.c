@@ -6,9 +6,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/file.h"
 #include "base/limits.h"
 #include "base/test.h"
-#include "config/paths.h"
 
 static const char full[] =
     "apiVersion: jumpstarter.dev/v1alpha1\n"

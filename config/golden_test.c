@@ -8,11 +8,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/file.h"
 #include "base/limits.h"
 #include "base/test.h"
 #include "config/client_config.h"
 #include "config/exporter_config.h"
-#include "config/paths.h"
 
 static void put_device(FILE *stream, const struct jmp_device_config *device)
 {

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "config/paths.h"
+#include "base/file.h"
 #include "ctl/ctl.h"
 
 #define REPORT_TIMEOUT (60 * JMP_USEC_PER_SEC)

@@ -5,8 +5,8 @@
  */
 #include <string.h>
 
+#include "base/file.h"
 #include "base/test.h"
-#include "config/paths.h"
 #include "ctl/ctl.h"
 #include "ctl/output.h"
 #include "ctl/verbs.h"

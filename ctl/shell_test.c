@@ -4,9 +4,9 @@
 #include <signal.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/test.h"
 #include "client/lab_double_test.h"
-#include "config/paths.h"
 #include "ctl/child.h"
 
 static void lab_freep(struct lab **lab) { lab_free(*lab); }

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "base/file.h"
 #include "base/json.h"
 #include "base/text.h"
 #include "base/writer.h"

@@ -3,6 +3,7 @@
 #include <openssl/evp.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/writer.h"
 #include "config/paths.h"
 #include "config/yaml.h"

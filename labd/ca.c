@@ -15,8 +15,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/file.h"
 #include "base/limits.h"
-#include "config/paths.h"
 
 #define AUTHORITY_DAYS (20 * 365)
 #define SERVER_DAYS (2 * 365)

@@ -143,7 +143,8 @@ static void call_free(struct jmp_call *call)
     jmp_close(call->serve_fd);
     jmp_writer_free(call->writer);
     jmp_tree_free(call->tree);
-    jmp_tree_free(call->item_tree);
+    for (; call->item_count > 0; call->item_count--)
+        jmp_tree_free(call->items[call->item_first++ % JMP_ITEMS_AHEAD].tree);
     jmp_tree_free(call->args_tree);
     jmp_turn_destroy(&call->turn);
     free(call);
@@ -200,22 +201,37 @@ static void call_answer(struct jmp_call *call, int error, const char *text, cons
     call_drop(call);
 }
 
+/* The next item, if its time has come; with the lock. */
+static struct jmp_item take_item(struct jmp_call *call)
+{
+    struct jmp_item item;
+
+    if (call->cancelled || call->item_out || call->item_count == 0)
+        return (struct jmp_item){ 0 };
+    item = call->items[call->item_first];
+    call->item_first = (call->item_first + 1) % JMP_ITEMS_AHEAD;
+    call->item_count--;
+    call->item_out = true;
+    /* A driver that waits for room gets half of it at once: waking it for each item would cost more than the items. */
+    if (call->item_count == JMP_ITEMS_AHEAD / 2)
+        pthread_cond_signal(&call->turn.wake);
+    return item;
+}
+
 static void call_posted(struct jmp_post *post)
 {
     struct jmp_call *call = CONTAINER_OF(post, struct jmp_call, post);
-    _cleanup_(jmp_tree_freep) struct jmp_tree *item_tree = NULL;
-    const struct jmp_node *item;
+    struct jmp_item item;
     bool hangup, cancelled, finished;
     int fd;
 
     pthread_mutex_lock(&call->core->lock);
-    item_tree = TAKE_PTR(call->item_tree);
-    item = call->item;
+    item = take_item(call);
     fd = TAKE_FD(call->stream_fd);
     hangup = call->hangup;
     call->hangup = false;
     cancelled = call->cancelled;
-    finished = call->finished && (cancelled || (!item_tree && !call->outstanding));
+    finished = call->finished && (cancelled || !call->item_out);
     pthread_mutex_unlock(&call->core->lock);
 
     if (hangup)
@@ -228,8 +244,10 @@ static void call_posted(struct jmp_post *post)
         else
             call->events.stream(call, fd, call->user);
     }
-    if (item_tree && !cancelled)
-        call->events.item(call, item, call->user);
+    if (item.tree) {
+        call->events.item(call, item.value, call->user);
+        jmp_tree_free(item.tree);
+    }
     if (!finished)
         return;
 
@@ -381,7 +399,7 @@ static void call_run_quick(struct jmp_call *call)
 /* Starts a linked call; on failure it is as if it had never been. */
 static int call_launch(struct jmp_call *call)
 {
-    bool quick = call->method && call->method->quick && call->method->call && !call->resources;
+    bool quick = call->method && call->method->quick && !call->resources;
     int r;
 
     call->instance = jmp_instance_ref(call->device->instance);
@@ -596,9 +614,8 @@ void jmp_call_lose(struct jmp_call *call)
 void jmp_call_more(struct jmp_call *call)
 {
     pthread_mutex_lock(&call->core->lock);
-    call->outstanding = false;
-    pthread_cond_signal(&call->turn.wake);
-    if (call->finished)
+    call->item_out = false;
+    if (call->item_count > 0 || call->finished)
         post_locked(call);
     pthread_mutex_unlock(&call->core->lock);
 }

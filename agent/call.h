@@ -14,7 +14,8 @@ enum jmp_call_kind {
 };
 
 struct jmp_call_events {
-    /* ITEMS: one item; the driver's next emit waits until jmp_call_more(). Borrowed for the time of the callback. */
+    /* ITEMS: one item; the next comes after jmp_call_more(), meanwhile the driver may emit a few more. Borrowed for the time of the
+     * callback. */
     void (*item)(struct jmp_call *call, const struct jmp_node *value, void *user);
     /* STREAM: a descriptor, now the callee's: SOCK_STREAM or SOCK_DGRAM socket, tty, pipe; O_NONBLOCK. Comes at most once, before done(). */
     void (*stream)(struct jmp_call *call, int fd, void *user);
@@ -39,5 +40,5 @@ int jmp_call_start(struct jmp_device *device, const char *method, enum jmp_call_
 /** jmp_call_cancel() - the client has gone: waits end with -ECANCELED. done() still comes, within the limit at which a driver that does
  * not return is abandoned (then with -ETIMEDOUT). */
 void jmp_call_cancel(struct jmp_call *call);
-/** jmp_call_more() - the last item was taken; the driver may emit the next */
+/** jmp_call_more() - the last item was taken: the next one, or the end, may come; later, on the loop */
 void jmp_call_more(struct jmp_call *call);

@@ -107,23 +107,25 @@ int jmp_call_emit(struct jmp_call *call)
         return r;
 
     pthread_mutex_lock(&core->lock);
-    if (call->outstanding && !call->cancelled) {
+    if (call->item_count == JMP_ITEMS_AHEAD && !call->cancelled && !call->quick) {
         turn_give(call);
-        while (call->outstanding && !call->cancelled)
+        while (call->item_count == JMP_ITEMS_AHEAD && !call->cancelled)
             pthread_cond_wait(&call->turn.wake, &core->lock);
         turn_take(call);
     }
     if (call->cancelled) {
         r = -ECANCELED;
+    } else if (call->item_count == JMP_ITEMS_AHEAD) {
+        r = jmp_call_fail(call, -EDEADLK, "%s() is declared quick and cannot have more than %u items", call->doing,
+                          JMP_ITEMS_AHEAD);
     } else {
-        call->outstanding = true;
-        call->item = item;
-        call->item_tree = call->tree;
+        call->items[(call->item_first + call->item_count++) % JMP_ITEMS_AHEAD] = (struct jmp_item){ call->tree, item };
         call->tree = TAKE_PTR(tree);
         /* The writer goes before the tree that it wrote into does. */
         jmp_writer_free(call->writer);
         call->writer = TAKE_PTR(writer);
-        if (!call->orphan && core->loop)
+        /* The end of a quick one is posted as well. */
+        if (!call->quick && !call->orphan && core->loop)
             jmp_loop_post(core->loop, &call->post);
     }
     pthread_mutex_unlock(&core->lock);

@@ -186,9 +186,10 @@ JMP_TEST(items_come_one_by_one)
     assert_string_equal(outcome.result, "999");
     outcome_clear(&outcome);
 
+    /* More than a driver may be ahead: it waits in the middle of its work. */
     outcome.more_by_hand = true;
-    bench_call(bench, "part", "count", JMP_CALL_ITEMS, "[3]", &outcome);
-    for (unsigned i = 1; i <= 3; i++) {
+    bench_call(bench, "part", "count", JMP_CALL_ITEMS, "[30]", &outcome);
+    for (unsigned i = 1; i <= 30; i++) {
         outcome.item = false;
         bench_until(bench, &outcome.item);
         /* Nobody has taken it: no second one comes, the end does not come, and others may use the device. */
@@ -200,6 +201,26 @@ JMP_TEST(items_come_one_by_one)
     }
     bench_until(bench, &outcome.done);
     assert_int_equal(outcome.error, 0);
+}
+
+JMP_TEST(quick_items_come_from_the_loop_up_to_a_limit)
+{
+    _cleanup_(bench_freep) struct bench *bench = bench_new(ONE_PART);
+    _cleanup_outcome_ struct outcome outcome = OUTCOME;
+
+    bench_start(bench);
+    bench_call(bench, "part", "some", JMP_CALL_ITEMS, "[8]", &outcome);
+    bench_until(bench, &outcome.done);
+    assert_int_equal(outcome.error, 0);
+    assert_int_equal(outcome.items, 8);
+    assert_string_equal(outcome.result, "[7,true]");
+    outcome_clear(&outcome);
+
+    bench_call(bench, "part", "some", JMP_CALL_ITEMS, "[9]", &outcome);
+    bench_until(bench, &outcome.done);
+    assert_int_equal(outcome.error, -EDEADLK);
+    assert_int_equal(outcome.items, 8);
+    assert_string_equal(outcome.text, "some() is declared quick and cannot have more than 8 items");
 }
 
 JMP_TEST(endless_items_end_when_the_client_leaves)

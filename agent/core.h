@@ -16,6 +16,7 @@
 
 #define JMP_CALLS_MAX 256u        /* calls of one device at a time: a forward to a device that serves has a hundred */
 #define JMP_CALLS_TOTAL 512u      /* of all together: each may take a thread */
+#define JMP_ITEMS_AHEAD 8u        /* items that a driver may be ahead of its client: enough to keep both busy, too few to matter */
 #define JMP_REPORT_LINES_MAX 10000u   /* lines of one report */
 
 struct jmp_limits {               /* microseconds; tests shorten them */
@@ -102,6 +103,11 @@ void jmp_devices_call_ended(struct jmp_devices *devices, struct jmp_call *call);
 void jmp_devices_set_limits(struct jmp_devices *devices, const struct jmp_limits *limits);
 
 /* call.c */
+struct jmp_item {
+    struct jmp_tree *tree;                 /* owns the value */
+    const struct jmp_node *value;
+};
+
 struct jmp_call {
     struct jmp_call *next, **link;         /* in devices->calls */
     struct jmp_device *device;
@@ -121,6 +127,7 @@ struct jmp_call {
     bool lost;                             /* ended because the device has gone */
     bool ending;                           /* cancelled by the end of the lease, which waits for it */
     bool late;                             /* cancelled by its own limit */
+    bool item_out;                         /* item() was called and jmp_call_more() was not */
     unsigned shared;                       /* which .shared method is being opened, for jmp_call_pace() */
     struct jmp_viewer *viewer;
     struct jmp_tree *args_tree;
@@ -144,9 +151,8 @@ struct jmp_call {
     bool cancelled, finished;
     bool orphan;                           /* the loop listens no more */
     int cancel_fd;                         /* eventfd, made when first asked for */
-    struct jmp_tree *item_tree;            /* on its way to the loop */
-    const struct jmp_node *item;
-    bool outstanding;                      /* an item has been handed over and not been taken */
+    struct jmp_item items[JMP_ITEMS_AHEAD];    /* on their way to the loop, a circle */
+    unsigned item_first, item_count;
     int stream_fd;                         /* the client's end, on its way to the loop */
     int serve_fd;                          /* the driver's end */
     bool hangup;

@@ -197,6 +197,23 @@ static int part_quick(void *self, struct jmp_call *call)
     return 0;
 }
 
+static int part_some(void *self, struct jmp_call *call)
+{
+    int r = jmp_call_wait(call, -1, 0, jmp_now());
+
+    for (unsigned i = 0, n = (unsigned)jmp_call_number(call, "to"); i < n; i++) {
+        struct jmp_writer *reply = jmp_call_reply(call);
+
+        jmp_writer_begin_list(reply);
+        jmp_writer_integer(reply, i);
+        jmp_writer_bool(reply, r == -EDEADLK);
+        jmp_writer_end_list(reply);
+        if (jmp_call_emit(call) < 0)
+            return -EDEADLK;   /* with the words of emit */
+    }
+    return 0;
+}
+
 static int part_pair(void *self, struct jmp_call *call, int *ret)
 {
     _cleanup_close_pair_ int pair[2] = { -EBADF, -EBADF };
@@ -235,6 +252,7 @@ static const struct jmp_method part_methods[] = {
     { .name = "stuck", .call = part_stuck },
     { .name = "count", .items = part_count, .args = { { "to", JMP_UINT } } },
     { .name = "quick", .call = part_quick, .quick = true },
+    { .name = "some", .items = part_some, .args = { { "to", JMP_UINT } }, .quick = true },
     { .name = "pair", .open = part_pair },
     { .name = "mirror", .serve = part_mirror },
     {}

@@ -98,14 +98,6 @@ void jmp_service_log_operation(struct jmp_logstream *logs, const struct jmp_devi
  * DriverCall and StreamingDriverCall.
  */
 
-/* Items that a driver may be ahead of its client: enough to keep both busy, too few to matter. */
-#define AHEAD_MAX 8
-
-struct item {
-    struct jmp_tree *tree;           /* owns the value */
-    Google__Protobuf__Value *value;
-};
-
 struct driver_call {
     struct jmp_rpc *rpc;             /* NULL once closed */
     struct jmp_call *call;           /* NULL before it is started and once it is done */
@@ -117,12 +109,6 @@ struct driver_call {
     const struct jmp_node *args;
     bool items;
     bool ended;                      /* the answer is on its way */
-    bool sending;                    /* an item is in flight */
-    struct item ahead[AHEAD_MAX];    /* those that wait for it, oldest first */
-    unsigned ahead_count;
-    bool finish_due;                 /* and the end behind them */
-    int error;
-    char *text;
     char method[];
 };
 
@@ -130,10 +116,7 @@ static void drop(struct driver_call *c)
 {
     if (c->rpc || c->call)
         return;
-    for (unsigned i = 0; i < c->ahead_count; i++)
-        jmp_tree_free(c->ahead[i].tree);
     jmp_tree_free(c->tree);
-    free(c->text);
     free(c);
 }
 
@@ -156,52 +139,39 @@ static void answer(struct driver_call *c, const struct jmp_node *result)
     jmp_rpc_reply(c->rpc, &response.base);
 }
 
-static int send_item(struct driver_call *c, Google__Protobuf__Value *value)
+static int send_item(struct driver_call *c, const struct jmp_node *value)
 {
+    _cleanup_(jmp_tree_freep) struct jmp_tree *tree = NULL;
     Jumpstarter__V1__StreamingDriverCallResponse response = JUMPSTARTER__V1__STREAMING_DRIVER_CALL_RESPONSE__INIT;
     char uuid[JMP_UUID_SIZE];
     int r;
 
+    r = jmp_tree_new(0, &tree);
+    if (r < 0)
+        return r;
+    r = jmp_value_from_node(value, tree, &response.result);
+    if (r < 0)
+        return r;
     jmp_uuid_random(uuid);
     response.uuid = uuid;
-    response.result = value;
-    r = jmp_rpc_send(c->rpc, &response.base);
-    c->sending = r == 0;
-    return r;
+    return jmp_rpc_send(c->rpc, &response.base);
 }
 
-/* No more items: neither those that wait nor those to come. */
-static void give_up_items(struct driver_call *c, int error)
-{
-    if (error != -EPIPE && c->rpc)
-        jmp_rpc_finish(c->rpc, JMP_RESOURCE_EXHAUSTED, "an item of %s is too large", c->method);
-    c->ended = true;
-    if (c->call)
-        jmp_call_cancel(c->call);
-}
-
+/* The next one is asked for once this one is on its way, in on_sent(). */
 static void on_item(struct jmp_call *call, const struct jmp_node *value, void *user)
 {
     struct driver_call *c = user;
-    struct item item = { 0 };
     int r;
 
     if (!c->rpc || c->ended)
         return;   /* cancelled already */
-    r = jmp_tree_new(0, &item.tree);
+    r = send_item(c, value);
     if (r == 0)
-        r = jmp_value_from_node(value, item.tree, &item.value);
-    if (r == 0 && c->sending) {
-        c->ahead[c->ahead_count++] = item;
-    } else {
-        if (r == 0)
-            r = send_item(c, item.value);
-        jmp_tree_free(item.tree);
-    }
-    if (r < 0)
-        give_up_items(c, r);
-    else if (c->ahead_count < AHEAD_MAX)
-        jmp_call_more(call);
+        return;
+    if (r != -EPIPE)
+        jmp_rpc_finish(c->rpc, JMP_RESOURCE_EXHAUSTED, "an item of %s is too large", c->method);
+    c->ended = true;
+    jmp_call_cancel(call);
 }
 
 static void finish(struct driver_call *c, int error, const char *text)
@@ -222,11 +192,6 @@ static void on_done(struct jmp_call *call, int error, const char *text, const st
                               error, text);
     if (!c->rpc || c->ended) {
         drop(c);
-    } else if (c->ahead_count > 0) {
-        /* What the driver said before it ended arrives before the end. */
-        c->finish_due = true;
-        c->error = error;
-        c->text = strdup(text);
     } else if (error || c->items) {
         finish(c, error, text);
     } else {
@@ -240,26 +205,8 @@ static const struct jmp_call_events call_events = { .item = on_item, .done = on_
 static void on_sent(struct jmp_rpc *rpc, bool ok, void *user)
 {
     struct driver_call *c = user;
-    bool was_full = c->ahead_count == AHEAD_MAX;
-    int r;
 
-    c->sending = false;
-    if (!ok || c->ended)
-        return;
-    if (c->ahead_count > 0) {
-        struct item item = c->ahead[0];
-
-        memmove(c->ahead, c->ahead + 1, --c->ahead_count * sizeof(*c->ahead));
-        r = send_item(c, item.value);
-        jmp_tree_free(item.tree);
-        if (r < 0) {
-            give_up_items(c, r);
-            return;
-        }
-    }
-    if (c->finish_due && c->ahead_count == 0)
-        finish(c, c->error, c->text);
-    else if (was_full && c->call)
+    if (ok && c->call)
         jmp_call_more(c->call);
 }
 

@@ -105,8 +105,8 @@ static int check_methods(struct copier *c, const struct jmp_driver_class *driver
         if (functions != 1)
             return jmp_error_set(c->error, -EPROTO, "method %s of %s has %u functions instead of one", method->name,
                                  driver->name, functions);
-        if ((method->shared && !method->open) || (method->quick && !method->call))
-            return jmp_error_set(c->error, -EPROTO, "method %s of %s: shared is for open, quick for call", method->name,
+        if ((method->shared && !method->open) || (method->quick && !method->call && !method->items))
+            return jmp_error_set(c->error, -EPROTO, "method %s of %s: shared is for open, quick for call and items", method->name,
                                  driver->name);
     }
     return 0;

@@ -113,7 +113,7 @@ JMP_TEST(every_bad_class_is_left_out_with_a_warning)
         "driver huge wants 1073741824 bytes for itself",
         "method both of two_functions has 2 functions instead of one",
         "method neither of no_function has 0 functions instead of one",
-        "method shared of shared_call: shared is for open, quick for call",
+        "method shared of shared_call: shared is for open, quick for call and items",
         "option far of far_option lies outside of its struct",
         "option wide of wide_option lies outside of its struct",
         "child ghost of no_child has no class, or too many levels of them",

@@ -47,7 +47,7 @@ struct jmp_method {                  /* exactly one function is set; it decides 
     int (*open)(void *self, struct jmp_call *call, int *ret);   /* bytes: return a descriptor */
     int (*serve)(void *self, struct jmp_call *call, int fd);    /* bytes: be the server on fd (blocking, not owned) */
     bool shared;                     /* of open: open once; record, fan out, reopen when lost */
-    bool quick;                      /* of call: never blocks, run it on the loop */
+    bool quick;                      /* of call and items: never blocks, run it on the loop; at most 8 items */
 };
 
 /*

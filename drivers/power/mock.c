@@ -44,7 +44,7 @@ static int mock_read(void *self, struct jmp_call *call)
 static const struct jmp_method mock_methods[] = {
     { .name = "on", .call = mock_on, .quick = true },
     { .name = "off", .call = mock_off, .quick = true },
-    { .name = "read", .items = mock_read },
+    { .name = "read", .items = mock_read, .quick = true },
     {}
 };
 

@@ -390,7 +390,7 @@ static int sim_set_line(void *self, struct jmp_call *call)
 static const struct jmp_method power_methods[] = {
     { .name = "on", .call = sim_power_on, .quick = true },
     { .name = "off", .call = sim_power_off, .quick = true },
-    { .name = "read", .items = sim_power_read },
+    { .name = "read", .items = sim_power_read, .quick = true },
     {}
 };
 

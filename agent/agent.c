@@ -8,6 +8,7 @@
 
 #include "agent/controller_client.h"
 #include "agent/device.h"
+#include "agent/keep.h"
 #include "agent/lease.h"
 #include "agent/logstream.h"
 #include "agent/runtime.h"
@@ -530,11 +531,14 @@ static int set_up_controller(struct agent *agent, struct jmp_error *reterr)
 static int set_up(struct agent *agent, const struct jmp_channel_options *router, struct jmp_problems *problems)
 {
     static const int stops[] = { SIGTERM, SIGINT, SIGQUIT };
+    _cleanup_(jmp_keep_freep) struct jmp_keep *keep = NULL;
     struct jmp_error error = JMP_ERROR_INIT;
     uint64_t usec;
     int r;
 
-    r = jmp_loop_new(&agent->loop);
+    r = jmp_keep_new(&keep);
+    if (r == 0)
+        r = jmp_loop_new(&agent->loop);
     for (unsigned i = 0; r == 0 && i < ELEMENTSOF(stops); i++)
         r = jmp_loop_signal(agent->loop, stops[i], on_stop_signal, agent);
     if (r == 0)
@@ -550,6 +554,7 @@ static int set_up(struct agent *agent, const struct jmp_channel_options *router,
     r = jmp_devices_new(agent->loop, agent->config, agent->options->plugins, &agent->devices, problems);
     if (r < 0)
         return r;
+    jmp_devices_keep(agent->devices, TAKE_PTR(keep));
     r = jmp_runtime_open(agent->config->name, &agent->runtime, &error);
     if (r < 0)
         return add_problem(problems, r, &error);

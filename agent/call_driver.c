@@ -69,6 +69,41 @@ void jmp_call_hangup(struct jmp_call *call, unsigned newest)
     pthread_mutex_unlock(&call->core->lock);
 }
 
+/* A driver that was given up and comes back late must not park things behind its successor's back. */
+static struct jmp_keep *keep_of(struct jmp_call *call)
+{
+    bool dead;
+
+    pthread_mutex_lock(&call->core->lock);
+    dead = call->instance->dead;
+    pthread_mutex_unlock(&call->core->lock);
+    return dead ? NULL : call->core->keep;
+}
+
+int jmp_call_keep(struct jmp_call *call, const char *name, int fd)
+{
+    struct jmp_keep *keep = keep_of(call);
+
+    if (!keep)
+        return call->core->keep ? -ENODEV : 0;
+    return jmp_keep_put(keep, call->instance->path, name, fd);
+}
+
+int jmp_call_kept(struct jmp_call *call, const char *name)
+{
+    struct jmp_keep *keep = keep_of(call);
+
+    return keep ? jmp_keep_take(keep, call->instance->path, name) : -ENOENT;
+}
+
+void jmp_call_unkeep(struct jmp_call *call, const char *name)
+{
+    struct jmp_keep *keep = keep_of(call);
+
+    if (keep)
+        jmp_keep_drop(keep, call->instance->path, name);
+}
+
 struct jmp_writer *jmp_call_reply(struct jmp_call *call) { return call->writer; }
 
 static void turn_give(struct jmp_call *call)

@@ -55,6 +55,19 @@ static bool waits_for_parent(const struct jmp_device *device)
     return device->own_child && device->parent->state != DEVICE_OPEN;
 }
 
+/* What is still unclaimed when every device was tried belongs to nothing that this file describes. */
+static void check_started(struct jmp_devices *devices)
+{
+    unsigned left = 0;
+
+    if (devices->starting.done && devices->starting.pending == 0 && devices->core->keep)
+        left = jmp_keep_settle(devices->core->keep);
+    if (left > 0)
+        jmp_log(JMP_LOG_INFO, NULL, "%u descriptor%s of an earlier process let go: no device asked for %s", left,
+                left == 1 ? " was" : "s were", left == 1 ? "it" : "them");
+    waiting_check(devices, &devices->starting);
+}
+
 /* The first try of a device has an outcome, and so have those of the children that could not even be tried. */
 static void device_tried(struct jmp_device *device)
 {
@@ -69,7 +82,7 @@ static void device_tried(struct jmp_device *device)
         for (struct jmp_device *child = device->children; child; child = child->next)
             if (child->own_child)
                 device_tried(child);
-    waiting_check(devices, &devices->starting);
+    check_started(devices);
 }
 
 static void device_set_missing(struct jmp_device *device, const char *reason)
@@ -143,6 +156,8 @@ static void device_close(struct jmp_device *device)
     jmp_resources_drop(device);
 
     jmp_instance_kill(instance);
+    if (devices->core->keep)
+        jmp_keep_drop(devices->core->keep, device->path, NULL);
     device->closing = instance;
     r = jmp_timer_start(devices->loop, &device->timer, devices->limits.give_up + JMP_DEVICE_CLOSE_LIMIT, on_close_limit);
     if (r < 0)
@@ -321,6 +336,8 @@ int jmp_devices_new(struct jmp_loop *loop, const struct jmp_exporter_config *con
     return 0;
 }
 
+void jmp_devices_keep(struct jmp_devices *devices, struct jmp_keep *keep) { devices->core->keep = keep; }
+
 void jmp_devices_set_limits(struct jmp_devices *devices, const struct jmp_limits *limits)
 {
     devices->limits = *limits;
@@ -415,7 +432,7 @@ int jmp_devices_start(struct jmp_devices *devices, void (*done)(void *user), voi
         devices->starting.pending++;
     EACH_DEVICE(device, devices)
         device_open(device);
-    waiting_check(devices, &devices->starting);
+    check_started(devices);
     return 0;
 }
 

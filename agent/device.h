@@ -14,6 +14,7 @@
 
 struct jmp_devices;
 struct jmp_device;
+struct jmp_keep;
 struct jmp_plugins;
 
 /**
@@ -30,6 +31,10 @@ int jmp_devices_new(struct jmp_loop *loop, const struct jmp_exporter_config *con
  * an error after @JMP_DEVICE_CLOSE_LIMIT. */
 struct jmp_devices *jmp_devices_free(struct jmp_devices *devices);
 JMP_DEFINE_CLEANUP(struct jmp_devices *, jmp_devices_free)
+
+/** jmp_devices_keep() - what drivers park goes to @keep, which is taken; before jmp_devices_start(), which lets go of what
+ * an earlier process parked and no device has asked for */
+void jmp_devices_keep(struct jmp_devices *devices, struct jmp_keep *keep);
 
 /** jmp_devices_start() - begin opening all devices, each on its own thread; @done is called on the loop once every one was
  * tried (opened or greyed out) */

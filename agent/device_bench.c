@@ -52,6 +52,17 @@ static void spin_until(const atomic_bool *flag)
         poll(NULL, 0, 1);
 }
 
+static int part_claim(struct jmp_call *call)
+{
+    int fd = jmp_call_kept(call, "thing"), r = 0;
+
+    if (fd >= 0)
+        atomic_store(&bench_world.inherited, fd);
+    else if (atomic_load(&bench_world.park))
+        r = jmp_call_keep(call, "thing", atomic_load(&bench_world.park));
+    return r < 0 ? r : 0;
+}
+
 static int part_open(void *self, struct jmp_call *call)
 {
     struct part *part = self;
@@ -62,7 +73,7 @@ static int part_open(void *self, struct jmp_call *call)
         spin_until(&bench_world.released);
     if (!atomic_load(&bench_world.present))
         return jmp_call_fail(call, -ENODEV, "nothing is plugged in");
-    return 0;
+    return part_claim(call);
 }
 
 static void part_close(void *self) { atomic_fetch_add(&bench_world.close_count, 1); }

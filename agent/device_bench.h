@@ -21,6 +21,8 @@ struct bench_world {
     atomic_bool released;         /* lets part.stuck go on */
     atomic_bool stuck_open;       /* part's open does not return */
     atomic_int reset_error;
+    atomic_int park;              /* what part's open parks as "thing", or 0 */
+    atomic_int inherited;         /* what it was handed as "thing", or 0 */
     atomic_int board;             /* the far end of the newest console port, or -1 */
     atomic_uint pace;
     char image[1 << 20];          /* what flasher wrote last, or what it reads out */

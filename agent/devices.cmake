@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The device core: drivers, their threads, consoles, files, plug-ins. jmp_builtin_drivers comes from the program.
 add_library(jmp-devices STATIC
-    worker.c instance.c tree.c device.c hotplug.c call.c call_driver.c fanout.c resource.c plugin.c
+    worker.c keep.c instance.c tree.c device.c hotplug.c call.c call_driver.c fanout.c resource.c plugin.c
     coder.c coder_gzip.c coder_xz.c coder_bz2.c coder_zstd.c)
 target_link_libraries(jmp-devices PUBLIC jmp-base PkgConfig::SYSTEMD Threads::Threads ${CMAKE_DL_LIBS}
     PRIVATE PkgConfig::ZLIB PkgConfig::LZMA PkgConfig::ZSTD ${BZ2_LIBRARY} m)
@@ -9,7 +9,7 @@ target_link_libraries(jmp-devices PUBLIC jmp-base PkgConfig::SYSTEMD Threads::Th
 if(JMP_BUILD_TESTS)
     add_library(jmp-device-bench STATIC device_bench.c)
     target_link_libraries(jmp-device-bench PUBLIC jmp-devices jmp-test util)
-    foreach(part call churn device fanout hold resource worker)
+    foreach(part call churn device fanout hold keep resource worker)
         jmp_test(agent-${part}-test ${part}_test.c LIBS jmp-device-bench)
     endforeach()
     jmp_test(agent-coder-test coder_test.c LIBS jmp-device-bench)

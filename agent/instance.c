@@ -40,6 +40,7 @@ struct jmp_core *jmp_core_unref(struct jmp_core *core)
     last = --core->refs == 0;
     pthread_mutex_unlock(&core->lock);
     if (last) {
+        jmp_keep_free(core->keep);
         pthread_cond_destroy(&core->idle);
         pthread_mutex_destroy(&core->lock);
         free(core);

@@ -10,6 +10,7 @@
 
 #include <pthread.h>
 
+#include "agent/keep.h"
 #include "agent/worker.h"
 #include "base/loop.h"
 #include "drivers/driver.h"
@@ -25,6 +26,7 @@ struct jmp_core {
     unsigned busy;                /* jobs on their way or at work */
     struct jmp_loop *loop;        /* NULL once the tree is gone: nothing is posted any more */
     struct jmp_workers *workers;  /* the tree's, loop only */
+    struct jmp_keep *keep;        /* NULL: descriptors are not kept; set before any device opens */
 };
 
 int jmp_core_new(struct jmp_loop *loop, struct jmp_core **ret);

@@ -38,6 +38,7 @@ struct device {
     pthread_mutex_t lock;  /* of the log */
     char log[LOG_SIZE];
     struct server *servers;
+    struct kept { char name[64]; int fd; } kept[8];   /* an unused one has no name */
 };
 
 struct jmp_call {
@@ -137,7 +138,14 @@ void device_cancel(struct device *device)
     assert_int_equal(write(device->cancel, &one, sizeof(one)), sizeof(one));
 }
 
-void device_close(struct device *device)
+static void let_go(struct kept *kept)
+{
+    if (kept->name[0])
+        jmp_close(kept->fd);
+    *kept = (struct kept){ 0 };
+}
+
+void device_restart(struct device *device)
 {
     if (device->servers)
         device_cancel(device);
@@ -151,6 +159,13 @@ void device_close(struct device *device)
     if (device->open && device->driver->close)
         device->driver->close(device->self);
     device->open = false;
+}
+
+void device_close(struct device *device)
+{
+    device_restart(device);
+    for (size_t i = 0; i < ELEMENTSOF(device->kept); i++)
+        let_go(&device->kept[i]);
 }
 
 struct device *device_free(struct device *device)
@@ -262,7 +277,47 @@ unsigned device_hangups(const struct device *device, unsigned *retnewest)
     return device->hangups;
 }
 
+int device_kept(const struct device *device, const char *name)
+{
+    for (size_t i = 0; i < ELEMENTSOF(device->kept); i++)
+        if (strcmp(device->kept[i].name, name) == 0)
+            return device->kept[i].fd;
+    return -ENOENT;
+}
+
 /* The core's side of driver.h */
+
+void jmp_call_unkeep(struct jmp_call *call, const char *name)
+{
+    for (size_t i = 0; i < ELEMENTSOF(call->device->kept); i++)
+        if (strcmp(call->device->kept[i].name, name) == 0)
+            let_go(&call->device->kept[i]);
+}
+
+int jmp_call_keep(struct jmp_call *call, const char *name, int fd)
+{
+    jmp_call_unkeep(call, name);
+    for (size_t i = 0; i < ELEMENTSOF(call->device->kept); i++) {
+        struct kept *kept = &call->device->kept[i];
+
+        if (kept->name[0])
+            continue;
+        assert_true(name[0] && strlen(name) < sizeof(kept->name));
+        strcpy(kept->name, name);
+        kept->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+        assert_true(kept->fd >= 0);
+        return 1;
+    }
+    fail_msg("%s keeps too much", name);
+    return -ENOSPC;
+}
+
+int jmp_call_kept(struct jmp_call *call, const char *name)
+{
+    int fd = device_kept(call->device, name);
+
+    return fd < 0 ? fd : fcntl(fd, F_DUPFD_CLOEXEC, 3);
+}
 
 static const struct jmp_node *argument(struct jmp_call *call, const char *name)
 {

@@ -25,6 +25,7 @@ const char *device_problem(const struct jmp_driver_class *driver, const char *co
 
 int device_open(struct device *device);
 void device_close(struct device *device);
+void device_restart(struct device *device);   /* closed, but what is parked is there for the next device_open() */
 
 /** device_call() - a .call or .items method; @args is a JSON list, or NULL. A list of items is the result of .items. */
 int device_call(struct device *device, const char *method, const char *args);
@@ -37,6 +38,8 @@ const char *device_log(const struct device *device);                 /* all line
 double device_pace(const struct device *device);                     /* of the last open */
 bool device_is_private(const struct device *device);                 /* jmp_call_private() was called */
 unsigned device_hangups(const struct device *device, unsigned *retnewest);   /* number of jmp_call_hangup(), and the last one's argument */
+/** device_kept() - what is parked under @name, borrowed, or -ENOENT; device_close() lets go of it */
+int device_kept(const struct device *device, const char *name);
 /** device_lend() - the descriptor that jmp_call_fd() gives to the next call; stays the test's */
 void device_lend(struct device *device, int fd);
 /** device_cancel() - all waits of this device end with -ECANCELED from now on; may come from any thread */

@@ -109,6 +109,24 @@ void jmp_call_private(struct jmp_call *call);
  * @newest:  how many, the most recently opened first; 0: all */
 void jmp_call_hangup(struct jmp_call *call, unsigned newest);
 
+/**
+ * jmp_call_keep() - in open: park a duplicate of @fd across restarts of the agent
+ * @name:  the driver's own word for it; what was parked under it before is let go
+ *
+ * The service manager holds the duplicate: while the agent is started anew, nothing that the descriptor stands for is let
+ * go (a GPIO line, an open port). It is let go when the device closes while the agent goes on, when the service is stopped,
+ * and when the next agent does not ask for it in the first open.
+ *
+ * Return: 1 parked, 0 there is no manager that keeps descriptors: all works but a restart lets go; -ENOMEM, -ENODEV (this
+ * device has been given up) or what sending says.
+ */
+int jmp_call_keep(struct jmp_call *call, const char *name, int fd);
+/** jmp_call_kept() - in open: take what an earlier agent parked for this device under @name; it stays parked. The file may have
+ * been edited meanwhile: look whether it is still what the options ask for. Return: a descriptor, the driver's, or -ENOENT,
+ * -ENOMEM. */
+int jmp_call_kept(struct jmp_call *call, const char *name);
+void jmp_call_unkeep(struct jmp_call *call, const char *name);   /* let go of what is parked under @name, if anything */
+
 /** jmp_call_reply() - where the answer is written; keeps its first error */
 struct jmp_writer *jmp_call_reply(struct jmp_call *call);
 /** jmp_call_emit() - in items: send what was written to jmp_call_reply() as one item; waits, without the turn, while

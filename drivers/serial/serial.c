@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The console of a board. The port is opened once and stays open: the core reads it for all viewers, and DTR and RTS
- * are set on the open port, so that nothing but their setting changes them.
+ * The console of a board. The port is opened once and stays open, across a restart of the agent too: the core reads it
+ * for all viewers, and DTR and RTS are set on the open port, so that nothing but their setting changes them.
  */
 #include <fcntl.h>
 #include <string.h>
@@ -11,6 +11,7 @@
 #include "drivers/serial/tty.h"
 
 #define LOOP "loop://"
+#define KEPT "port"
 
 struct serial {
     const char *url;
@@ -56,6 +57,25 @@ static int serial_check(const void *self, struct jmp_error *reterr)
     return -EINVAL;
 }
 
+/* The port that an earlier agent left open, with all that has come in meanwhile. */
+static bool serial_inherit(struct serial *serial, struct jmp_call *call)
+{
+    struct jmp_error error = JMP_ERROR_INIT;
+    int fd, r;
+
+    fd = jmp_call_kept(call, KEPT);
+    if (fd < 0)
+        return false;
+    r = jmp_tty_adopt(fd, serial->url, serial->baudrate, !serial->disable_hupcl, &serial->tty, &error);
+    if (r < 0) {
+        jmp_call_log(call, JMP_LOG_INFO, "opened anew: %s", error.text);
+        jmp_call_unkeep(call, KEPT);
+        return false;
+    }
+    serial->read = true;
+    return true;
+}
+
 static int serial_claim(struct serial *serial, struct jmp_call *call)
 {
     struct jmp_error error = JMP_ERROR_INIT;
@@ -63,12 +83,18 @@ static int serial_claim(struct serial *serial, struct jmp_call *call)
 
     serial->tty = jmp_tty_close(serial->tty);
     serial->read = false;
+    if (serial_inherit(serial, call))
+        return 0;
+
     r = jmp_tty_open(serial->url, serial->baudrate, !serial->disable_hupcl, &serial->tty, &error);
     if (r < 0 && error.error == 0)
         return r;
     if (r < 0)
         return jmp_call_fail(call, r, "%s%s%s", error.text, error.hint[0] ? "; " : "", error.hint);
 
+    r = jmp_call_keep(call, KEPT, jmp_tty_fd(serial->tty));
+    if (r < 0)
+        jmp_call_log(call, JMP_LOG_WARNING, "a restart of the agent will close %s: %s", serial->url, strerror(-r));
     return 0;
 }
 

@@ -440,3 +440,82 @@ JMP_TEST(serial_options_are_checked)
             fail_msg("%s: \"%s\"", cases[i].config, problem ? problem : "no problem");
     }
 }
+
+static bool is_hung_up(int board)
+{
+    struct pollfd pollfd = { .fd = board };
+
+    assert_true(poll(&pollfd, 1, 0) >= 0);
+    return pollfd.revents & POLLHUP;
+}
+
+JMP_TEST(a_restart_neither_hangs_up_nor_loses_a_byte)
+{
+    struct cable cable = cable_new();
+    _cleanup_(device_freep) struct device *device = NULL;
+    _cleanup_close_ int fd = -EBADF;
+    char text[64];
+
+    cable_plug(&cable);
+    device = serial_new(&cable, "");
+    assert_int_equal(device_open(device), 0);
+    assert_int_equal(device_stream(device, "connect", &fd), 0);
+    fd_write_all(cable.board, "one ", 4);
+    fd_read_until(fd, "one ", text, sizeof(text));
+
+    /* What nobody has read is there for whoever comes next. */
+    fd_write_all(cable.board, "two ", 4);
+    fd = jmp_close(fd);
+    device_restart(device);
+    assert_false(is_hung_up(cable.board));
+    fd_write_all(cable.board, "three.", 6);
+    assert_int_equal(device_open(device), 0);
+    assert_int_equal(device_stream(device, "connect", &fd), 0);
+    fd_read_until(fd, ".", text, sizeof(text));
+    assert_string_equal(text, "two three.");
+    fd_write_all(fd, "back", 4);
+    fd_read_until(cable.board, "back", text, sizeof(text));
+    assert_false(is_hung_up(cable.board));
+    cable_done(&cable);
+}
+
+JMP_TEST(another_port_in_its_place_is_opened_anew)
+{
+    struct cable cable = cable_new(), other = cable_new();
+    _cleanup_(device_freep) struct device *device = NULL;
+    _cleanup_close_ int fd = -EBADF;
+    char text[64];
+
+    cable_plug(&cable);
+    cable_plug(&other);
+    device = serial_new(&cable, "");
+    assert_int_equal(device_open(device), 0);
+    device_restart(device);
+
+    unlink(cable.link);
+    assert_int_equal(symlink(ptsname(other.board), cable.link), 0);
+    assert_int_equal(device_open(device), 0);
+    assert_int_equal(device_stream(device, "connect", &fd), 0);
+    fd_write_all(other.board, "here.", 5);
+    fd_read_until(fd, ".", text, sizeof(text));
+    assert_string_equal(text, "here.");
+    assert_non_null(strstr(device_log(device), "opened anew"));
+    cable_done(&other);
+    cable_done(&cable);
+}
+
+JMP_TEST(a_port_that_was_unplugged_meanwhile_is_waited_for)
+{
+    struct cable cable = cable_new();
+    _cleanup_(device_freep) struct device *device = NULL;
+
+    cable_plug(&cable);
+    device = serial_new(&cable, "");
+    assert_int_equal(device_open(device), 0);
+    device_restart(device);
+    cable_unplug(&cable);
+    assert_int_equal(device_open(device), -ENODEV);
+    assert_int_equal(device_kept(device, "port"), -ENOENT);
+    device_close(device);
+    cable_done(&cable);
+}

@@ -150,20 +150,46 @@ static int set_speed(struct jmp_tty *tty, unsigned baudrate, struct jmp_error *r
     return 0;
 }
 
-int jmp_tty_open(const char *path, unsigned baudrate, bool hupcl, struct jmp_tty **ret, struct jmp_error *reterr)
+static int tty_new(const char *path, struct jmp_tty **ret)
 {
     _cleanup_(jmp_tty_closep) struct jmp_tty *tty = calloc(1, sizeof(*tty));
-    _cleanup_free_ char *target = NULL;
-    struct stat status;
-    int r;
 
     if (!tty)
         return -ENOMEM;
-
     tty->fd = -EBADF;
     tty->path = strdup(path);
     if (!tty->path)
         return -ENOMEM;
+
+    *ret = TAKE_PTR(tty);
+    return 0;
+}
+
+static int set_up(struct jmp_tty *tty, unsigned baudrate, bool hupcl, struct jmp_error *reterr)
+{
+    int r;
+
+    r = claim(tty);
+    if (r < 0)
+        return open_error(tty->path, r, reterr);
+
+    r = set_modes(tty, hupcl);
+    if (r < 0)
+        return jmp_error_set(reterr, r, "%s cannot be set up: %m", tty->path);
+
+    return set_speed(tty, baudrate, reterr);
+}
+
+int jmp_tty_open(const char *path, unsigned baudrate, bool hupcl, struct jmp_tty **ret, struct jmp_error *reterr)
+{
+    _cleanup_(jmp_tty_closep) struct jmp_tty *tty = NULL;
+    _cleanup_free_ char *target = NULL;
+    struct stat status;
+    int r;
+
+    r = tty_new(path, &tty);
+    if (r < 0)
+        return r;
 
     target = realpath(path, NULL);
     if (!target || stat(target, &status) < 0)
@@ -177,15 +203,30 @@ int jmp_tty_open(const char *path, unsigned baudrate, bool hupcl, struct jmp_tty
     if (!isatty(tty->fd))
         return jmp_error_set(reterr, -ENOTTY, "%s is not a serial port", path);
 
-    r = claim(tty);
+    r = set_up(tty, baudrate, hupcl, reterr);
     if (r < 0)
-        return open_error(path, r, reterr);
+        return r;
 
-    r = set_modes(tty, hupcl);
-    if (r < 0)
-        return jmp_error_set(reterr, r, "%s cannot be set up: %m", path);
+    *ret = TAKE_PTR(tty);
+    return 0;
+}
 
-    r = set_speed(tty, baudrate, reterr);
+int jmp_tty_adopt(int fd, const char *path, unsigned baudrate, bool hupcl, struct jmp_tty **ret, struct jmp_error *reterr)
+{
+    _cleanup_(jmp_tty_closep) struct jmp_tty *tty = NULL;
+    int r;
+
+    r = tty_new(path, &tty);
+    if (r < 0) {
+        jmp_close(fd);
+        return r;
+    }
+    /* Set up by hand from here on: libserialport takes no open ports, and to reopen this one would raise its lines. */
+    tty->fd = fd;
+    if (!isatty(fd) || !jmp_tty_is_alive(tty))
+        return jmp_error_set(reterr, -ENODEV, "%s is not the port that was kept open", path);
+
+    r = set_up(tty, baudrate, hupcl, reterr);
     if (r < 0)
         return r;
 

@@ -23,6 +23,15 @@ struct jmp_tty;
  * -EINVAL (not at this speed), -ENOMEM, or what open() says.
  */
 int jmp_tty_open(const char *path, unsigned baudrate, bool hupcl, struct jmp_tty **ret, struct jmp_error *reterr);
+/**
+ * jmp_tty_adopt() - go on with a port that stayed open while the agent was started anew
+ * @fd:  taken, also on failure
+ *
+ * The modem lines stay as they are, and so do bytes that came in meanwhile.
+ *
+ * Return: as jmp_tty_open(); -ENODEV also when @fd is not what @path leads to now, or was hung up.
+ */
+int jmp_tty_adopt(int fd, const char *path, unsigned baudrate, bool hupcl, struct jmp_tty **ret, struct jmp_error *reterr);
 struct jmp_tty *jmp_tty_close(struct jmp_tty *tty);   /* drops what was not sent yet; always NULL; accepts NULL */
 JMP_DEFINE_CLEANUP(struct jmp_tty *, jmp_tty_close)
 

@@ -131,25 +131,10 @@ static void print_summary(const struct jmp_driver_class *class, void *user)
 /* Tables of a plug-in may be of another version: walked by the size of a row as it was compiled. */
 #define ROW(table, size, index) ((const void *)((const char *)(table) + (index) * (size)))
 
-static const char *type_name(enum jmp_type type)
-{
-    static const char *const names[] = {
-        [JMP_BOOL] = "true or false", [JMP_UINT] = "whole number", [JMP_NUMBER] = "number", [JMP_STRING] = "string",
-        [JMP_NODE] = "any value", [JMP_STRINGS] = "list of strings",
-    };
-
-    return (unsigned)type < ELEMENTSOF(names) ? names[type] : "?";
-}
-
 static void print_option(const struct jmp_option *option, FILE *out)
 {
-    fprintf(out, "  %-18s %s", option->key, type_name(option->type));
-    if (option->words) {
-        fputs(" (", out);
-        for (const char *const *word = option->words; *word; word++)
-            fprintf(out, "%s%s", word == option->words ? "" : ", ", *word);
-        fputc(')', out);
-    }
+    fprintf(out, "  %-18s ", option->key);
+    jmp_option_put_kind(out, option);
     if (option->required)
         fputs(", required", out);
     else if (option->preset)

@@ -85,12 +85,11 @@ static int parse_whole(const char *text, double *ret)
 }
 
 /* What is wanted, for "expected ...". */
-static void put_expected(FILE *stream, const struct jmp_option *row)
+void jmp_option_put_kind(FILE *stream, const struct jmp_option *row)
 {
     bool limited = row->min != 0 || row->max != 0;
 
     if (row->words && (row->type == JMP_STRING || row->type == JMP_STRINGS)) {
-        fputs("expected ", stream);
         for (const char *const *word = row->words; *word; word++)
             fprintf(stream, "%s\"%s\"", word == row->words ? "" : word[1] ? ", " : " or ", *word);
         return;
@@ -98,26 +97,32 @@ static void put_expected(FILE *stream, const struct jmp_option *row)
 
     switch (row->type) {
     case JMP_BOOL:
-        fputs("expected true or false", stream);
+        fputs("true or false", stream);
         return;
     case JMP_UINT:
     case JMP_NUMBER:
-        fprintf(stream, "expected a %snumber", row->type == JMP_UINT ? "whole " : "");
+        fprintf(stream, "a %snumber", row->type == JMP_UINT ? "whole " : "");
         if (limited && isinf(row->max))
             fprintf(stream, " of at least %.15g", row->min);
         else if (limited)
             fprintf(stream, " from %.15g to %.15g", row->min, row->max);
         return;
     case JMP_STRING:
-        fputs("expected a string", stream);
+        fputs("a string", stream);
         return;
     case JMP_STRINGS:
-        fputs("expected a list of strings", stream);
+        fputs("a list of strings", stream);
         return;
     case JMP_NODE:
-        fputs("expected a value", stream);
+        fputs("a value", stream);
         return;
     }
+}
+
+static void put_expected(FILE *stream, const struct jmp_option *row)
+{
+    fputs("expected ", stream);
+    jmp_option_put_kind(stream, row);
 }
 
 /* What is there instead. Of a secret only its kind, even if it is the wrong one: 12345 may be somebody's password. */

@@ -87,6 +87,9 @@ void jmp_options_help(FILE *stream, const struct jmp_option *rows, unsigned widt
 int jmp_option_set(const struct jmp_option *row, void *object, const char *text, struct jmp_tree *tree,
                    struct jmp_error *reterr);
 
+/** jmp_option_put_kind() - what a row takes, for people: "true or false", "a whole number from 1 to 9" */
+void jmp_option_put_kind(FILE *stream, const struct jmp_option *row);
+
 /** jmp_option_row() - copy row @index into today's form; false behind the last one. @row_size as above. */
 bool jmp_option_row(const struct jmp_option *rows, size_t row_size, size_t index, struct jmp_option *ret);
 

@@ -13,14 +13,14 @@ struct entry {
     const struct jmp_node *config, *methods_description, *children;
 };
 
-static const struct jmp_option entry_options[] = {
+const struct jmp_option jmp_device_config_options[] = {
     { JMP_FIELD(struct entry, type), .convert = true,
       .help = "the driver: a class of the stock exporter or a short name" },
     { JMP_FIELD(struct entry, ref), .convert = true, .help = "the path of another entry, such as board.power" },
     { JMP_FIELD(struct entry, description), .convert = true, .nullable = true, .help = "what it is, for people" },
-    { JMP_FIELD(struct entry, methods_description) },
-    { JMP_FIELD(struct entry, config) },
-    { JMP_FIELD(struct entry, children) },
+    { JMP_FIELD(struct entry, methods_description), .help = "a map from methods to what they do, for the help of j" },
+    { JMP_FIELD(struct entry, config), .help = "a map of the driver's own options, see jmp-drivers(7)" },
+    { JMP_FIELD(struct entry, children), .help = "a map of entries below this one" },
     {}
 };
 
@@ -154,7 +154,7 @@ static struct jmp_device_config *read_entry(struct reading *reading, const struc
                         "expected a map, found %s", jmp_node_kind_name(node));
         return device;
     }
-    jmp_section_read(section, entry_options, &entry, node, path);
+    jmp_section_read(section, jmp_device_config_options, &entry, node, path);
     read_shape(section, node, &entry, path, device);
 
     if (entry.type) {

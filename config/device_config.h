@@ -5,6 +5,9 @@
 #include "config/exporter_config.h"
 #include "config/section.h"
 
+/* The keys of one entry, which the manual is made from, too. */
+extern const struct jmp_option jmp_device_config_options[];
+
 /**
  * jmp_device_config_read() - read all entries and check that each "ref" leads somewhere and none in a circle
  * @export:  value of the top-level key, or NULL

@@ -23,18 +23,20 @@ static const char *const kinds[] = { "ExporterConfig", NULL };
 static const struct jmp_option top_options[] = {
     { .key = "apiVersion", JMP_FIELD_AS(struct top, api_version), .convert = true, .words = api_versions },
     { JMP_FIELD(struct top, kind), .convert = true, .words = kinds },
-    { JMP_FIELD(struct top, metadata) },
+    { JMP_FIELD(struct top, metadata), .help = "who the exporter is, see below" },
     { JMP_FIELD(struct top, endpoint), .convert = true, .nullable = true, .help = "HOST:PORT of the controller" },
-    { JMP_FIELD(struct top, tls) },
+    { JMP_FIELD(struct top, tls), .help = "whom to trust, see below" },
     { JMP_FIELD(struct top, token), .convert = true, .nullable = true, .secret = true,
       .help = "what the controller gave, in quotes" },
-    { .key = "grpcOptions", JMP_FIELD_AS(struct top, grpc_options) },
+    { .key = "grpcOptions", JMP_FIELD_AS(struct top, grpc_options),
+      .help = "arguments of gRPC channels: a map of strings and whole numbers" },
     { JMP_FIELD(struct top, description), .convert = true, .nullable = true,
       .help = "what the exporter is, for people" },
     { JMP_FIELD(struct top, motd), .convert = true, .nullable = true, .help = "what a user is greeted with" },
-    { JMP_FIELD(struct top, export) },
-    { JMP_FIELD(struct top, hooks) },
-    { .key = "failureDetection", JMP_FIELD_AS(struct top, failure_detection) },
+    { JMP_FIELD(struct top, export), .help = "the devices: a map from their names to entries, see below" },
+    { JMP_FIELD(struct top, hooks), .help = "what runs before and after a lease, see below" },
+    { .key = "failureDetection", JMP_FIELD_AS(struct top, failure_detection),
+      .help = "taken over from the stock exporter, see below" },
     { .key = "exitOnLeaseEnd", JMP_FIELD_AS(struct top, exit_on_lease_end), .convert = true,
       .help = "true: the exporter ends after one lease" },
     /* Stock accepts its own bookkeeping when it finds it in a file. */
@@ -61,7 +63,8 @@ static const struct jmp_option hook_options[] = {
       .help = "interpreter of the script, one path or word" },
     { JMP_FIELD(struct hook, timeout), .convert = true, .preset = "120", .help = "seconds" },
     { .key = "onFailure", JMP_FIELD_AS(struct hook, on_failure), .convert = true, .preset = "warn",
-      .words = failure_words },
+      .words = failure_words,
+      .help = "what follows when the script fails or is not done in time" },
     {}
 };
 
@@ -72,8 +75,10 @@ struct hooks {
 };
 
 static const struct jmp_option hooks_options[] = {
-    { .key = "beforeLease", JMP_FIELD_AS(struct hooks, before_lease), .nullable = true },
-    { .key = "afterLease", JMP_FIELD_AS(struct hooks, after_lease), .nullable = true },
+    { .key = "beforeLease", JMP_FIELD_AS(struct hooks, before_lease), .nullable = true,
+      .help = "before a user gets the exporter" },
+    { .key = "afterLease", JMP_FIELD_AS(struct hooks, after_lease), .nullable = true,
+      .help = "when the user has gone" },
     {}
 };
 
@@ -89,6 +94,17 @@ static const struct jmp_option failure_detection_options[] = {
 
 static const char *const failure_detection_spellings[] = {
     "max_rapid_failures", "maxRapidFailures", "rapid_failure_window", "rapidFailureWindow", NULL };
+
+const struct jmp_config_section jmp_exporter_config_sections[] = {
+    { "", "The top level", top_options },
+    { "metadata", "Who it is", jmp_section_metadata_options },
+    { "tls", "Whom it trusts", jmp_section_tls_options },
+    { "export.NAME", "Its devices", jmp_device_config_options },
+    { "hooks", "Before and after a lease", hooks_options },
+    { "hooks.beforeLease, hooks.afterLease", "One hook", hook_options },
+    { "failureDetection", "Failures in a row", failure_detection_options },
+    {}
+};
 
 struct jmp_exporter_config *jmp_exporter_config_free(struct jmp_exporter_config *config)
 {

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/node.h"
+#include "base/option.h"
 
 enum jmp_hook_failure { JMP_HOOK_WARN, JMP_HOOK_END_LEASE, JMP_HOOK_EXIT };
 
@@ -49,6 +50,14 @@ struct jmp_exporter_config {
     unsigned max_rapid_failures, rapid_failure_window;   /* accepted for compatibility */
     bool exit_on_lease_end;
 };
+
+/* The keys of a file by place, for its manual; ends with a NULL path. A row with neither help nor words is not for people. */
+struct jmp_config_section {
+    const char *path, *title;            /* "export.NAME", "" for the top level */
+    const struct jmp_option *options;
+};
+
+extern const struct jmp_config_section jmp_exporter_config_sections[];
 
 /**
  * jmp_exporter_config_parse() - read and check a file's text

@@ -186,7 +186,7 @@ struct metadata {
     const char *name, *namespace_;
 };
 
-static const struct jmp_option metadata_options[] = {
+const struct jmp_option jmp_section_metadata_options[] = {
     { JMP_FIELD(struct metadata, name), .convert = true, .help = "the name it was created with" },
     { .key = "namespace", JMP_FIELD_AS(struct metadata, namespace_), .convert = true, .nullable = true,
       .help = "where it was created; null if there are no namespaces" },
@@ -235,7 +235,7 @@ void jmp_section_metadata(struct jmp_section *section, const struct jmp_node *no
         return;
     }
     map = jmp_section_map(section, node, "metadata");
-    if (!map || !jmp_section_read(section, metadata_options, &metadata, map, "metadata"))
+    if (!map || !jmp_section_read(section, jmp_section_metadata_options, &metadata, map, "metadata"))
         return;
 
     /* Stock wants the key even where its value may be null: a file without it is a client's mistake in the making. */
@@ -270,7 +270,7 @@ struct tls {
     bool insecure;
 };
 
-static const struct jmp_option tls_options[] = {
+const struct jmp_option jmp_section_tls_options[] = {
     { JMP_FIELD(struct tls, ca), .convert = true, .preset = "", .help = "base64 of PEM certificates to trust" },
     { JMP_FIELD(struct tls, insecure), .convert = true, .help = "true: trust whoever answers" },
     {}
@@ -289,7 +289,7 @@ void jmp_section_tls(struct jmp_section *section, const struct jmp_node *node, c
     struct tls tls = { 0 };
 
     node = jmp_section_map(section, node, "tls");
-    if (node && jmp_section_read(section, tls_options, &tls, node, "tls") && tls.ca && tls.ca[0] &&
+    if (node && jmp_section_read(section, jmp_section_tls_options, &tls, node, "tls") && tls.ca && tls.ca[0] &&
         jmp_ca_decode(tls.ca, section->tree, ca, &error) < 0)
         jmp_section_problem(section, false, jmp_node_get(node, "ca"), false, "tls.ca", &error);
 

@@ -54,6 +54,9 @@ const struct jmp_node *jmp_section_strings(struct jmp_section *section, const st
  * The common sections. Each takes the value of its top-level key, or NULL, and sets what is there.
  */
 
+/* Their rows, which the manual is made from, too. */
+extern const struct jmp_option jmp_section_metadata_options[], jmp_section_tls_options[];
+
 /** jmp_section_metadata() - name and namespace; JMP_NAME and JMP_NAMESPACE fill in what is missing */
 void jmp_section_metadata(struct jmp_section *section, const struct jmp_node *node, const char **name,
                           const char **namespace_);

@@ -2,9 +2,9 @@
 # The device core: drivers, their threads, consoles, files, plug-ins. jmp_builtin_drivers comes from the program.
 add_library(jmp-devices STATIC
     worker.c keep.c instance.c tree.c device.c hotplug.c call.c call_driver.c fanout.c resource.c plugin.c
-    coder.c coder_gzip.c coder_xz.c coder_bz2.c coder_zstd.c)
+    fetch.c coder.c coder_gzip.c coder_xz.c coder_bz2.c coder_zstd.c)
 target_link_libraries(jmp-devices PUBLIC jmp-base PkgConfig::SYSTEMD Threads::Threads ${CMAKE_DL_LIBS}
-    PRIVATE PkgConfig::ZLIB PkgConfig::LZMA PkgConfig::ZSTD ${BZ2_LIBRARY} m)
+    PRIVATE PkgConfig::CURL PkgConfig::ZLIB PkgConfig::LZMA PkgConfig::ZSTD ${BZ2_LIBRARY} m)
 
 if(JMP_BUILD_TESTS)
     add_library(jmp-device-bench STATIC device_bench.c)
@@ -13,6 +13,7 @@ if(JMP_BUILD_TESTS)
         jmp_test(agent-${part}-test ${part}_test.c LIBS jmp-device-bench)
     endforeach()
     jmp_test(agent-coder-test coder_test.c LIBS jmp-device-bench)
+    jmp_test(agent-fetch-test fetch_test.c LIBS jmp-device-bench)
     jmp_fuzz(agent-coder-fuzz coder_fuzz.c LIBS jmp-devices CORPUS ${CMAKE_SOURCE_DIR}/tests/corpus/coder)
 endif()
 

@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A client's file in a socketpair. Plain bytes go to the driver as they are: it reads or writes the core's end. Compressed
- * ones pass a thread with a coder, and the driver has one end of a second socketpair. Once the call is over the core closes
- * its end, which is what the client waits for.
+ * ones pass a thread with a coder, and the driver has one end of a second socketpair. A file behind a URL is fetched or left
+ * by such a thread, too, and has no stream. Once the call is over the core closes its end, which is what the client waits for.
  */
 #include "agent/resource.h"
 
 #include <fcntl.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 
 #include "agent/coder.h"
 #include "agent/core.h"
+#include "agent/fetch.h"
 
 #define RESOURCES_MAX 64u            /* of one device, waiting for their calls */
 #define RESOURCE_READ (64u * 1024)   /* bytes */
@@ -23,18 +25,22 @@ struct jmp_resource {
     struct jmp_call *call;           /* once claimed */
     char uuid[JMP_UUID_SIZE];
     const char *encoding;            /* static, NULL: plain */
+    const struct jmp_node *url;      /* the call's handle of a presigned request, NULL: a stream */
     struct jmp_io io;                /* loop, until claimed: has the client left? */
 
     bool used, write;                /* the call's thread */
-    struct jmp_coder *coder;         /* the coder's thread while it runs */
+    bool piped;                      /* there is a thread between the file and the driver */
+    struct jmp_coder *coder;         /* the thread's while it runs */
     struct jmp_job job;
 
     /* lock */
-    int fd;                          /* the core's end of the client's stream */
-    int inner, outer;                /* with a coder: its own end and the driver's */
-    bool running, stopped, commit;   /* the coder; nobody wants the rest; the driver has written everything */
+    int fd;                          /* the core's end of the client's stream; none for a URL */
+    int inner, outer;                /* piped: the thread's own end and the driver's */
+    int wake;                        /* of a URL: an eventfd, nobody waits for the rest */
+    bool running, stopped, commit;   /* the thread; nobody wants the rest; the driver has written everything */
     int error;
     char text[512];
+    struct jmp_error coder_error;    /* the thread's */
 };
 
 static struct jmp_resource *resource_free(struct jmp_resource *resource)
@@ -45,6 +51,7 @@ static struct jmp_resource *resource_free(struct jmp_resource *resource)
     jmp_socket_end(resource->fd);
     jmp_socket_end(resource->inner);
     jmp_socket_end(resource->outer);
+    jmp_close(resource->wake);
     jmp_coder_free(resource->coder);
     free(resource);
     return NULL;
@@ -103,7 +110,7 @@ int jmp_resource_open(struct jmp_device *device, const char *encoding, char retu
         return -ENOMEM;
     }
     resource->fd = pair[0];
-    resource->inner = resource->outer = -EBADF;
+    resource->inner = resource->outer = resource->wake = -EBADF;
     resource->encoding = encoding ? static_name(encoding) : NULL;
     jmp_uuid_random(resource->uuid);
 
@@ -146,7 +153,7 @@ static struct jmp_resource *find_resource(struct jmp_resource *first, const stru
     if (!kind || strcmp(kind, "client_stream") != 0 || !text || !jmp_uuid_parse(text, uuid))
         return NULL;
     for (struct jmp_resource *resource = first; resource; resource = resource->next)
-        if (strcmp(resource->uuid, uuid) == 0)
+        if (!resource->url && strcmp(resource->uuid, uuid) == 0)
             return resource;
     return NULL;
 }
@@ -166,9 +173,18 @@ void jmp_resources_claim(struct jmp_call *call)
     }
 }
 
+static void wake_locked(struct jmp_resource *resource)
+{
+    const uint64_t one = 1;
+
+    if (resource->wake >= 0 && write(resource->wake, &one, sizeof(one)) < 0)
+        jmp_log(JMP_LOG_ERROR, FIELDS(.operation = resource->call->doing, .error = -errno), "a transfer cannot be told its end: %m");
+}
+
 void jmp_resources_cancel(struct jmp_call *call)
 {
     for (struct jmp_resource *resource = call->resources; resource; resource = resource->next) {
+        wake_locked(resource);
         if (resource->fd >= 0)
             shutdown(resource->fd, SHUT_RDWR);
         if (resource->outer >= 0)
@@ -276,16 +292,85 @@ static int download(struct jmp_resource *resource, char *buffer, struct jmp_erro
     }
 }
 
-static void coder_job(struct jmp_job *job)
+/* GET: bytes of the web for the driver. */
+static int url_sink(const void *data, size_t size, void *user)
+{
+    struct jmp_resource *resource = user;
+
+    if (!resource->coder)
+        return sink_to_driver(data, size, resource);
+    return jmp_coder_push(resource->coder, data, size, sink_to_driver, resource, &resource->coder_error);
+}
+
+/* PUT: bytes of the driver for the web. */
+static ssize_t url_source(void *data, size_t size, void *user)
+{
+    struct jmp_resource *resource = user;
+    ssize_t n;
+
+    do
+        n = recv(resource->inner, data, size, 0);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return -errno;
+    /* Half a file must not look like a whole one to the server. */
+    return n == 0 && !resource_flag(resource, &resource->commit) ? -ECANCELED : n;
+}
+
+static void url_progress(uint64_t done, uint64_t total, void *user)
+{
+    struct jmp_resource *resource = user;
+    double mib = (double)done / (1024 * 1024);
+
+    if (total > 0)
+        jmp_call_log(resource->call, JMP_LOG_INFO, "%.1f of %.1f MiB %s", mib, (double)total / (1024 * 1024),
+                     resource->write ? "sent" : "fetched");
+    else
+        jmp_call_log(resource->call, JMP_LOG_INFO, "%.1f MiB %s", mib, resource->write ? "sent" : "fetched");
+}
+
+static int transfer_url(struct jmp_resource *resource, struct jmp_error *reterr)
+{
+    const char *url = jmp_node_string(jmp_node_get(resource->url, "url"));
+    const struct jmp_fetch fetch = { .handle = resource->url, .cancel_fd = resource->wake, .sink = url_sink,
+                                     .source = url_source, .progress = url_progress, .user = resource };
+    char shown[256];
+    int r;
+
+    jmp_call_log(resource->call, JMP_LOG_INFO, "%s %s%s%s", resource->write ? "PUT" : "GET",
+                 jmp_fetch_show(url, shown, sizeof(shown)), resource->encoding ? ", unpacked as " : "",
+                 resource->encoding ? resource->encoding : "");
+    r = jmp_fetch_run(&fetch, reterr);
+    if (r >= 0 && resource->coder)
+        r = jmp_coder_finish(resource->coder, sink_to_driver, resource, &resource->coder_error);
+    if (r < 0 && resource->coder_error.text[0] && reterr)
+        *reterr = resource->coder_error;
+    if (r >= 0 || !resource_flag(resource, &resource->stopped))
+        return r;
+    /* The driver has what it wanted, or has failed, which is the error then. */
+    return !resource->write || r == -ECANCELED ? 0 : r;
+}
+
+static int transfer(struct jmp_resource *resource, struct jmp_error *reterr)
+{
+    _cleanup_free_ char *buffer = NULL;
+
+    if (resource->url)
+        return transfer_url(resource, reterr);
+    buffer = malloc(RESOURCE_READ);
+    if (!buffer)
+        return -ENOMEM;
+    return resource->write ? download(resource, buffer, reterr) : upload(resource, buffer, reterr);
+}
+
+static void resource_job(struct jmp_job *job)
 {
     struct jmp_resource *resource = CONTAINER_OF(job, struct jmp_resource, job);
     struct jmp_core *core = resource->call->core;
-    _cleanup_free_ char *buffer = malloc(RESOURCE_READ);
     struct jmp_error error = JMP_ERROR_INIT;
-    int r = -ENOMEM;
+    int r;
 
-    if (buffer)
-        r = resource->write ? download(resource, buffer, &error) : upload(resource, buffer, &error);
+    r = transfer(resource, &error);
 
     pthread_mutex_lock(&core->lock);
     resource->error = r < 0 ? r : 0;
@@ -298,13 +383,16 @@ static void coder_job(struct jmp_job *job)
     jmp_core_job_done(core);
 }
 
-static int start_coder(struct jmp_call *call, struct jmp_resource *resource)
+static int start_thread(struct jmp_call *call, struct jmp_resource *resource)
 {
     int pair[2], r;
 
-    r = jmp_coder_new(resource->encoding, resource->write, &resource->coder);
-    if (r < 0)
-        return jmp_call_fail(call, r, "%s: %m", resource->encoding);
+    resource->piped = true;
+    if (resource->encoding) {
+        r = jmp_coder_new(resource->encoding, resource->write, &resource->coder);
+        if (r < 0)
+            return jmp_call_fail(call, r, "%s: %m", resource->encoding);
+    }
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
         return jmp_call_fail(call, -errno, "no socket for a file: %m");
 
@@ -315,7 +403,7 @@ static int start_coder(struct jmp_call *call, struct jmp_resource *resource)
     r = call->cancelled ? -ECANCELED : 0;
     pthread_mutex_unlock(&call->core->lock);
     if (r == 0) {
-        resource->job.run = coder_job;
+        resource->job.run = resource_job;
         r = jmp_core_run(call->core, &resource->job);
         if (r < 0)
             jmp_call_fail(call, r, "no thread for a file: %m");
@@ -328,33 +416,73 @@ static int start_coder(struct jmp_call *call, struct jmp_resource *resource)
     return r;
 }
 
+static int use(struct jmp_call *call, struct jmp_resource *resource, bool write)
+{
+    int r = 0;
+
+    if (!resource->used) {
+        resource->used = true;
+        resource->write = write;
+        r = resource->url || resource->encoding ? start_thread(call, resource) : 0;
+    }
+    if (r < 0)
+        return r;
+    return resource->piped ? resource->outer : resource->fd;
+}
+
+static int use_url(struct jmp_call *call, const struct jmp_node *handle, bool write)
+{
+    struct jmp_error error = JMP_ERROR_INIT;
+    struct jmp_resource *resource = call->resources;
+    const char *url;
+    int r;
+
+    while (resource && resource->url != handle)
+        resource = resource->next;
+    if (resource)
+        return use(call, resource, write);
+
+    r = jmp_fetch_check(handle, &error);
+    if (r < 0)
+        return jmp_call_fail(call, r, "%s", error.text);
+    if ((strcmp(jmp_node_string(jmp_node_get(handle, "method")), "PUT") == 0) != write)
+        return jmp_call_fail(call, -EINVAL, "%s is the wrong method here: this file is to be %s", write ? "GET" : "PUT",
+                             write ? "written" : "read");
+    resource = calloc(1, sizeof(*resource));
+    if (!resource)
+        return -ENOMEM;
+    url = jmp_node_string(jmp_node_get(handle, "url"));
+    resource->fd = resource->inner = resource->outer = -EBADF;
+    resource->url = handle;
+    resource->call = call;
+    resource->encoding = write ? NULL : jmp_fetch_encoding(url);
+    resource->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (resource->wake < 0) {
+        r = -errno;
+        resource_free(resource);
+        return jmp_call_fail(call, r, "no descriptor for a file: %m");
+    }
+    pthread_mutex_lock(&call->core->lock);   /* jmp_resources_cancel() may look */
+    resource->next = call->resources;
+    call->resources = resource;
+    pthread_mutex_unlock(&call->core->lock);
+    return use(call, resource, write);
+}
+
 int jmp_resource_use(struct jmp_call *call, const struct jmp_node *handle, bool write)
 {
     const char *kind = jmp_node_string(jmp_node_get(handle, "kind"));
     const char *uuid = jmp_node_string(jmp_node_get(handle, "uuid"));
     struct jmp_resource *resource = find_resource(call->resources, handle);
     char canonical[JMP_UUID_SIZE];
-    int r;
 
-    if (kind && strcmp(kind, "presigned_request") == 0) {
-        const char *method = jmp_node_string(jmp_node_get(handle, "method"));
-
-        if (!method || (strcmp(method, "GET") != 0 && strcmp(method, "PUT") != 0))
-            return jmp_call_fail(call, -EINVAL, "a file behind a URL is fetched by GET or left by PUT");
-        return jmp_call_fail(call, -EOPNOTSUPP, "this exporter does not fetch files from URLs; send the file itself");
-    }
+    if (kind && strcmp(kind, "presigned_request") == 0)
+        return use_url(call, handle, write);
     if (!kind || strcmp(kind, "client_stream") != 0 || !uuid || !jmp_uuid_parse(uuid, canonical))
         return jmp_call_fail(call, -EINVAL, "the handle of a file must be a map with kind \"client_stream\" and a uuid");
     if (!resource || (resource->used && resource->write != write))
         return jmp_call_fail(call, -ENOKEY, "'%.64s'", uuid);
-    if (!resource->used) {
-        resource->used = true;
-        resource->write = write;
-        r = resource->encoding ? start_coder(call, resource) : 0;
-        if (r < 0)
-            return r;
-    }
-    return resource->encoding ? resource->outer : resource->fd;
+    return use(call, resource, write);
 }
 
 /* Ends one transfer. Return: 0, or what was wrong with it, in words. */
@@ -363,7 +491,7 @@ static int settle(struct jmp_call *call, struct jmp_resource *resource, int erro
     struct jmp_core *core = call->core;
     int r = 0;
 
-    if (resource->encoding) {
+    if (resource->piped) {
         pthread_mutex_lock(&core->lock);
         resource->commit = error >= 0 && !call->cancelled;
         resource->stopped = true;
@@ -372,7 +500,10 @@ static int settle(struct jmp_call *call, struct jmp_resource *resource, int erro
         } else {
             shutdown(resource->outer, SHUT_RDWR);
             shutdown(resource->fd, SHUT_RD);
+            wake_locked(resource);
         }
+        if (!resource->commit)
+            wake_locked(resource);
         while (resource->running)
             pthread_cond_wait(&call->turn.wake, &core->lock);
         r = resource->error;

@@ -269,7 +269,9 @@ JMP_TEST(wrong_handles_are_refused)
         { "[{\"kind\":\"client_stream\",\"uuid\":\"x\"}]", -EINVAL },
         { "[{\"kind\":\"client_stream\",\"uuid\":\"01234567-89ab-cdef-0123-456789abcdef\"}]", -ENOKEY },
         { "[{\"kind\":\"presigned_request\",\"url\":\"http://x/\",\"method\":\"POST\",\"headers\":{}}]", -EINVAL },
-        { "[{\"kind\":\"presigned_request\",\"url\":\"http://x/\",\"method\":\"GET\",\"headers\":{}}]", -EOPNOTSUPP },
+        { "[{\"kind\":\"presigned_request\",\"url\":\"http://x/\",\"method\":\"GET\",\"headers\":[]}]", -EINVAL },
+        { "[{\"kind\":\"presigned_request\",\"url\":\"http://x/\",\"method\":\"PUT\",\"headers\":{}}]", -EINVAL },
+        { "[{\"kind\":\"presigned_request\",\"url\":\"file:///x\",\"method\":\"GET\",\"headers\":{}}]", -EINVAL },
     };
     _cleanup_(bench_freep) struct bench *bench = bench_new(FLASHER);
     _cleanup_outcome_ struct outcome outcome = OUTCOME;

@@ -5,44 +5,9 @@
 #include <openssl/pem.h>
 #include <string.h>
 
+#include "base/base64.h"
+
 #define HOW_TO "base64 -w0 ca.crt prints what belongs here"
-
-static int sextet(char c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    if (c == '+')
-        return 62;
-    if (c == '/')
-        return 63;
-    return -1;
-}
-
-/* OpenSSL's decoder refuses characters that stock tools skip. Returns the length, or -EINVAL for a stray last
- * character. */
-static ssize_t decode(const char *base64, char *ret)
-{
-    unsigned bits = 0, have = 0;
-    char *out = ret;
-
-    for (; *base64 && *base64 != '='; base64++) {
-        int value = sextet(*base64);
-
-        if (value < 0)
-            continue;
-        bits = (bits << 6 | (unsigned)value) & 0xffffff;
-        have += 6;
-        if (have >= 8) {
-            have -= 8;
-            *out++ = (char)(bits >> have & 0xff);
-        }
-    }
-    return have == 6 ? -EINVAL : out - ret;
-}
 
 static int check_certificates(const char *pem, size_t length, struct jmp_error *reterr)
 {
@@ -92,7 +57,7 @@ int jmp_ca_decode(const char *base64, struct jmp_tree *tree, const char **ret, s
     if (!pem)
         return jmp_error_set(reterr, -ENOMEM, "%m");
 
-    n = decode(base64, pem);
+    n = jmp_base64_decode(base64, pem);
     if (n < 0 || memchr(pem, 0, (size_t)n)) {
         jmp_error_set(reterr, -EINVAL, "expected base64 of PEM certificates");
         jmp_error_hint(reterr, HOW_TO);

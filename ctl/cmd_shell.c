@@ -5,7 +5,7 @@
 #include <time.h>
 
 #include "base/text.h"
-#include "ctl/child.h"
+#include "ctl/program.h"
 #include "ctl/ctl.h"
 #include "ctl/duration.h"
 #include "ctl/output.h"
@@ -50,7 +50,7 @@ struct shell {
     const struct jmp_shell *options;
     char **command;                      /* empty: an interactive shell */
     struct jmp_acquisition *acquisition; /* NULL without a controller */
-    struct jmp_child *child;
+    struct jmp_program *child;
     int64_t duration, acquisition_timeout, retry_timeout;
     int stopped;                         /* signal that came while the program ran */
     bool over;                           /* the lease has ended under us */
@@ -89,7 +89,7 @@ static bool on_signal(int signal, void *user)
     shell->stopped = signal;
     /* Ctrl-C on a terminal has reached the program as well, by itself. */
     if (signal != SIGINT || !isatty(STDIN_FILENO))
-        jmp_child_signal(shell->child, signal);
+        jmp_program_signal(shell->child, signal);
     return true;
 }
 
@@ -201,8 +201,8 @@ static void check_lease(struct shell *shell)
         return;
     shell->over = true;
     jmp_ctl_note(shell->ctl, "%s", words);
-    jmp_child_signal(shell->child, SIGHUP);
-    jmp_child_signal(shell->child, SIGCONT);
+    jmp_program_signal(shell->child, SIGHUP);
+    jmp_program_signal(shell->child, SIGCONT);
 }
 
 static int run_child(struct shell *shell, const struct jmp_shell_start *start, struct jmp_error *reterr)
@@ -210,7 +210,7 @@ static int run_child(struct shell *shell, const struct jmp_shell_start *start, s
     uint64_t asked = 0;
     int r;
 
-    r = jmp_child_start(shell->ctl->client, shell->command[0] ? shell->command : (char *const *)start->argv,
+    r = jmp_program_start(shell->ctl->client, shell->command[0] ? shell->command : (char *const *)start->argv,
                         (char *const *)start->set, &shell->child, reterr);
     if (r == -ENOENT || r == -EACCES || r == -ENOEXEC) {
         if (!shell->ctl->quiet && reterr)
@@ -220,7 +220,7 @@ static int run_child(struct shell *shell, const struct jmp_shell_start *start, s
     if (r < 0)
         return r;
     for (;;) {
-        r = jmp_child_wait(shell->child, asked ? JMP_USEC_PER_SEC : until_check(shell));
+        r = jmp_program_wait(shell->child, asked ? JMP_USEC_PER_SEC : until_check(shell));
         if (r == 0)
             break;
         if (r != -ETIMEDOUT && r != -EINTR)
@@ -231,10 +231,10 @@ static int run_child(struct shell *shell, const struct jmp_shell_start *start, s
         if (!asked && (shell->stopped == SIGTERM || shell->stopped == SIGHUP || shell->over))
             asked = jmp_now();
         else if (asked && jmp_now() - asked >= KILL_AFTER)
-            jmp_child_signal(shell->child, SIGKILL);
+            jmp_program_signal(shell->child, SIGKILL);
     }
-    r = jmp_child_code(shell->child);
-    shell->child = jmp_child_free(shell->child);
+    r = jmp_program_code(shell->child);
+    shell->child = jmp_program_free(shell->child);
     return r;
 }
 

@@ -7,7 +7,7 @@
 #include "base/file.h"
 #include "base/test.h"
 #include "client/lab_double_test.h"
-#include "ctl/child.h"
+#include "ctl/program.h"
 
 static void lab_freep(struct lab **lab) { lab_free(*lab); }
 #define LAB(name) _cleanup_(lab_freep) struct lab *name = lab_new()
@@ -18,14 +18,14 @@ static void lab_freep(struct lab **lab) { lab_free(*lab); }
 
 struct run {
     struct lab *lab;
-    struct jmp_child *child;
+    struct jmp_program *child;
     char *output;
     int code;
 };
 
 static void run_clear(struct run *run)
 {
-    jmp_child_free(run->child);
+    jmp_program_free(run->child);
     free(run->output);
 }
 #define RUN(name) _cleanup_(run_clear) struct run name = { 0 }
@@ -42,7 +42,7 @@ static void start(struct run *run, struct lab *lab, const char *command)
     assert_true(asprintf(&endpoint, "JMP_ENDPOINT=%s", lab->local_endpoint) > 0);
     assert_true(asprintf(&program, "JMPCTL=%s/ctl/jmpctl", build ? build : "build/dev") > 0);
     assert_true(asprintf(&script, "exec >%s/out 2>&1 </dev/null; %s", lab->directory, command) > 0);
-    if (jmp_child_start(lab->client, (char *[]){ (char *)"sh", (char *)"-c", script, NULL },
+    if (jmp_program_start(lab->client, (char *[]){ (char *)"sh", (char *)"-c", script, NULL },
                         (char *[]){ endpoint, program, (char *)"JMP_NAMESPACE=default", (char *)"JMP_NAME=ann",
                                     (char *)"JMP_TOKEN=secret", (char *)"JMP_DRIVERS_ALLOW=UNSAFE",
                                     (char *)"JMP_LEASE=", (char *)"JUMPSTARTER_HOST=", NULL },
@@ -56,15 +56,15 @@ static void finish(struct run *run)
     size_t length;
     int r;
 
-    r = jmp_child_wait(run->child, TIMEOUT);
+    r = jmp_program_wait(run->child, TIMEOUT);
     while (r == -EINTR)
-        r = jmp_child_wait(run->child, TIMEOUT);
+        r = jmp_program_wait(run->child, TIMEOUT);
     assert_true(asprintf(&path, "%s/out", run->lab->directory) > 0);
     assert_int_equal(jmp_file_read(path, 1024 * 1024, &run->output, &length, NULL), 0);
     unlink(path);
     if (r < 0)
         fail_msg("it still runs; it said: %s", run->output);
-    run->code = jmp_child_code(run->child);
+    run->code = jmp_program_code(run->child);
 }
 
 static void expect(const struct run *run, int code, const char *words)
@@ -226,7 +226,7 @@ JMP_TEST(ctrl_c_while_waiting_for_a_board_leaves_no_lease_behind)
     lab->steps = STEPS(LAB_PENDING);
     start(&run, lab, "exec $JMPCTL shell -l board=x -- true");
     assert_true(waits_for(lab, &lab->gets));
-    jmp_child_signal(run.child, SIGINT);
+    jmp_program_signal(run.child, SIGINT);
     finish(&run);
     expect(&run, 2, "");
     assert_int_equal(lab->deletes, 1);
@@ -243,7 +243,7 @@ JMP_TEST(a_signal_ends_the_program_and_the_lease)
         /* Its call says that the program inside has begun; then it lasts until it is told to end. */
         start(&run, lab, "exec $JMPCTL shell -l board=x -- sh -c '$JMPCTL power call on; exec sleep 60'");
         assert_true(waits_for(lab, &lab->calls));
-        jmp_child_signal(run.child, signals[i]);
+        jmp_program_signal(run.child, signals[i]);
         finish(&run);
         expect(&run, 2, "");
         assert_int_equal(lab->deletes, 1);

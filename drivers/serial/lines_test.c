@@ -20,6 +20,7 @@
 
 static int lines;                   /* TIOCM_ bits */
 static unsigned lines_read;
+static unsigned breaks;             /* begun, and ended */
 
 int ioctl(int fd, unsigned long request, ...)
 {
@@ -43,6 +44,12 @@ int ioctl(int fd, unsigned long request, ...)
         return 0;
     case TIOCMSET:
         lines = *(int *)argument;
+        return 0;
+    case TIOCSBRK:
+        breaks += breaks % 2 == 0;
+        return 0;
+    case TIOCCBRK:
+        breaks += breaks % 2 == 1;
         return 0;
     default:
         return (int)syscall(SYS_ioctl, fd, request, argument);
@@ -149,4 +156,30 @@ static void check_lines(int board)
 JMP_TEST(lines_change_while_the_stream_stays_open)
 {
     with_terminal(check_lines);
+}
+
+static void check_break(int board)
+{
+    struct device *device = device_new(&jmp_serial_class, "{\"url\": \"/dev/tty\"}");
+    char text[16];
+    int fd = -1;
+
+    CHECK(device_open(device) == 0);
+    CHECK(device_stream(device, "connect", &fd) == 0);
+    for (unsigned i = 1; i <= 3; i++) {
+        CHECK(device_call(device, "send_break", i % 2 ? "[0.01]" : "[0.02]") == 0);
+        CHECK(breaks == 2 * i);
+    }
+    /* Whoever asked has gone: the break ends at once, and with the reason. */
+    device_cancel(device);
+    CHECK(device_call(device, "send_break", "[10]") == -ECANCELED);
+    CHECK(breaks == 8);
+    fd_write_all(board, "x", 1);
+    fd_read_until(fd, "x", text, sizeof(text));
+    device_free(device);
+}
+
+JMP_TEST(a_break_begins_and_ends)
+{
+    with_terminal(check_break);
 }

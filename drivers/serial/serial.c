@@ -4,28 +4,41 @@
  * for all viewers, and DTR and RTS are set on the open port, so that nothing but their setting changes them.
  */
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/limits.h"
 #include "base/log.h"
 #include "drivers/families.h"
+#include "drivers/serial/find.h"
 #include "drivers/serial/tty.h"
 
 #define LOOP "loop://"
 #define KEPT "port"
+#define BREAK_PRESET 0.25      /* seconds, as pyserial's */
+#define BREAK_MAX 10.0
 
 struct serial {
-    const char *url;
+    const char *url;           /* NULL: @match says which port */
+    struct jmp_serial_match match;
     unsigned baudrate;
     bool check_present;
     double cps;             /* characters a second, 0: as fast as the port takes them */
-    bool disable_hupcl;
+    bool disable_hupcl, low_latency;
+    char *found;            /* the node that @match had at the last opening */
     struct jmp_tty *tty;    /* NULL while closed, always for loop:// */
     bool read;              /* the core has been given the open port */
 };
 
 static const struct jmp_option serial_options[] = {
-    { JMP_FIELD(struct serial, url), .required = true, .value_name = "PATH",
+    { JMP_FIELD(struct serial, url), .value_name = "PATH",
       .help = "device of the port, best by its place (/dev/serial/by-path/...), or loop:// for a plain echo" },
+    { .key = "usb_port", JMP_FIELD_AS(struct serial, match.usb_port), .value_name = "PLACE",
+      .help = "instead of url: the socket on the hubs, such as 1-1.2, or 1-1.2:1.0 for one interface of an adapter" },
+    { .key = "usb_id", JMP_FIELD_AS(struct serial, match.usb_id), .value_name = "VID:PID[:SERIAL]",
+      .help = "instead of url: the adapter itself, wherever it is plugged in" },
+    { .key = "udev", JMP_FIELD_AS(struct serial, match.udev), .value_name = "PROPERTIES",
+      .help = "instead of url: udev's properties of the port, a map of patterns; all that is given has to fit" },
     { JMP_FIELD(struct serial, baudrate), .preset = "115200", .min = 1, .max = 100000000, .value_name = "BAUD",
       .help = "speed, 8N1 without flow control; any that the port can do" },
     { JMP_FIELD(struct serial, check_present), .preset = "true",
@@ -34,18 +47,36 @@ static const struct jmp_option serial_options[] = {
       .help = "send at most so many characters a second, for boards that drop input; null or 0: no limit" },
     { JMP_FIELD(struct serial, disable_hupcl), .preset = "false",
       .help = "leave DTR alone when the port is closed, for boards that it resets" },
+    { JMP_FIELD(struct serial, low_latency), .preset = "true",
+      .help = "have an FTDI adapter hand on what it receives after 1 ms instead of 16" },
     {}
 };
 
 static bool is_loop(const struct serial *serial)
 {
-    return strcmp(serial->url, LOOP) == 0;
+    return serial->url && strcmp(serial->url, LOOP) == 0;
+}
+
+/* What the port is called now; the last name when it is away. */
+static const char *port_name(const struct serial *serial)
+{
+    return serial->url ? serial->url : serial->found ? serial->found : "the port";
 }
 
 static int serial_check(const void *self, struct jmp_error *reterr)
 {
     const struct serial *serial = self;
+    bool described = jmp_serial_match_is_set(&serial->match);
 
+    if (serial->url && described)
+        return jmp_error_set(reterr, -EINVAL, "url names a port already: usb_port, usb_id and udev come instead");
+    if (!serial->url && !described) {
+        jmp_error_set(reterr, -EINVAL, "url is missing, or one of usb_port, usb_id and udev");
+        jmp_error_hint(reterr, "url: /dev/serial/by-path/... or usb_port: 1-1.2 name a port by its socket");
+        return -EINVAL;
+    }
+    if (described)
+        return jmp_serial_match_check(&serial->match, reterr);
     if (is_loop(serial) || serial->url[0] == '/')
         return 0;
 
@@ -57,6 +88,17 @@ static int serial_check(const void *self, struct jmp_error *reterr)
     return -EINVAL;
 }
 
+/* Where the port is now, for port_name() */
+static int serial_locate(struct serial *serial, struct jmp_error *reterr)
+{
+    if (serial->url)
+        return 0;
+
+    free(serial->found);
+    serial->found = NULL;
+    return jmp_serial_find(&serial->match, &serial->found, reterr);
+}
+
 /* The port that an earlier agent left open, with all that has come in meanwhile. */
 static bool serial_inherit(struct serial *serial, struct jmp_call *call)
 {
@@ -66,7 +108,7 @@ static bool serial_inherit(struct serial *serial, struct jmp_call *call)
     fd = jmp_call_kept(call, KEPT);
     if (fd < 0)
         return false;
-    r = jmp_tty_adopt(fd, serial->url, serial->baudrate, !serial->disable_hupcl, &serial->tty, &error);
+    r = jmp_tty_adopt(fd, port_name(serial), serial->baudrate, !serial->disable_hupcl, &serial->tty, &error);
     if (r < 0) {
         jmp_call_log(call, JMP_LOG_INFO, "opened anew: %s", error.text);
         jmp_call_unkeep(call, KEPT);
@@ -83,18 +125,27 @@ static int serial_claim(struct serial *serial, struct jmp_call *call)
 
     serial->tty = jmp_tty_close(serial->tty);
     serial->read = false;
-    if (serial_inherit(serial, call))
-        return 0;
-
-    r = jmp_tty_open(serial->url, serial->baudrate, !serial->disable_hupcl, &serial->tty, &error);
+    r = serial_locate(serial, &error);
+    if (r >= 0) {
+        if (serial_inherit(serial, call))
+            return 0;
+        r = jmp_tty_open(port_name(serial), serial->baudrate, !serial->disable_hupcl, &serial->tty, &error);
+    }
     if (r < 0 && error.error == 0)
         return r;
     if (r < 0)
         return jmp_call_fail(call, r, "%s%s%s", error.text, error.hint[0] ? "; " : "", error.hint);
 
+    if (!serial->url)
+        jmp_call_log(call, JMP_LOG_INFO, "found as %s", serial->found);
+    if (serial->low_latency) {
+        r = jmp_tty_lower_latency(serial->tty);
+        if (r < 0)   /* it works as well, only later */
+            jmp_call_log(call, JMP_LOG_WARNING, "%s keeps its latency: %s", port_name(serial), strerror(-r));
+    }
     r = jmp_call_keep(call, KEPT, jmp_tty_fd(serial->tty));
     if (r < 0)
-        jmp_call_log(call, JMP_LOG_WARNING, "a restart of the agent will close %s: %s", serial->url, strerror(-r));
+        jmp_call_log(call, JMP_LOG_WARNING, "a restart of the agent will close %s: %s", port_name(serial), strerror(-r));
     return 0;
 }
 
@@ -113,6 +164,8 @@ static void serial_close(void *self)
     struct serial *serial = self;
 
     serial->tty = jmp_tty_close(serial->tty);
+    free(serial->found);
+    serial->found = NULL;
 }
 
 /* The port, opened when it is not, or no longer */
@@ -165,7 +218,7 @@ static int serial_connect(void *self, struct jmp_call *call, int *ret)
 
     fd = fcntl(jmp_tty_fd(serial->tty), F_DUPFD_CLOEXEC, 3);
     if (fd < 0)
-        return jmp_call_fail(call, -errno, "%s cannot be handed on: %m", serial->url);
+        return jmp_call_fail(call, -errno, "%s cannot be handed on: %m", port_name(serial));
 
     serial->read = true;
     *ret = fd;
@@ -194,9 +247,9 @@ static int serial_set_line(struct serial *serial, struct jmp_call *call, const c
 
     r = set(serial->tty, on);
     if (r == -ENOTTY)
-        return jmp_call_fail(call, r, "%s has no %s line", serial->url, name);
+        return jmp_call_fail(call, r, "%s has no %s line", port_name(serial), name);
     if (r < 0)
-        return jmp_call_fail(call, r, "%s of %s cannot be set: %m", name, serial->url);
+        return jmp_call_fail(call, r, "%s of %s cannot be set: %m", name, port_name(serial));
 
     jmp_call_log(call, JMP_LOG_INFO, "%s %s", name, on ? "on" : "off");
     return 0;
@@ -212,11 +265,46 @@ static int serial_set_rts(void *self, struct jmp_call *call)
     return serial_set_line(self, call, "RTS", jmp_tty_set_rts);
 }
 
+/* The turn is away during the break: what is typed meanwhile is not lost, and the port may vanish. */
+static int serial_send_break(void *self, struct jmp_call *call)
+{
+    struct serial *serial = self;
+    double seconds = jmp_call_has(call, "duration") ? jmp_call_number(call, "duration") : BREAK_PRESET;
+    _cleanup_close_ int fd = -EBADF;
+    int r, waited;
+
+    if (!(seconds > 0 && seconds <= BREAK_MAX))
+        return jmp_call_fail(call, -EINVAL, "a break lasts more than 0 and at most %g seconds", BREAK_MAX);
+    if (is_loop(serial))
+        return 0;
+
+    r = serial_ready(serial, call);
+    if (r < 0)
+        return r;
+    fd = fcntl(jmp_tty_fd(serial->tty), F_DUPFD_CLOEXEC, 3);
+    if (fd < 0)
+        return jmp_call_fail(call, -errno, "%s cannot be held: %m", port_name(serial));
+
+    r = jmp_tty_set_break(fd, true);
+    if (r >= 0) {
+        waited = jmp_call_wait(call, -1, 0, jmp_now() + (uint64_t)(seconds * (double)JMP_USEC_PER_SEC));
+        r = jmp_tty_set_break(fd, false);
+        if (r >= 0 && waited < 0)
+            return waited;
+    }
+    if (r < 0)
+        return jmp_call_fail(call, r, "%s cannot send a break: %m", port_name(serial));
+    jmp_call_log(call, JMP_LOG_INFO, "break of %g s", seconds);
+    return 0;
+}
+
 static const struct jmp_method serial_methods[] = {
     { .name = "connect", .open = serial_connect, .shared = true },
     { .name = "close", .call = serial_hang_up },
     { .name = "set_dtr", .args = { { "state", JMP_BOOL } }, .call = serial_set_dtr },
     { .name = "set_rts", .args = { { "state", JMP_BOOL } }, .call = serial_set_rts },
+    { .name = "send_break", .args = { { "duration", JMP_NUMBER, .optional = true } }, .call = serial_send_break,
+      .help = "a break of so many seconds, 0.25 without a number" },
     {}
 };
 

@@ -337,6 +337,34 @@ JMP_TEST(lines_that_do_not_exist_are_an_error_and_the_stream_goes_on)
     cable_done(&cable);
 }
 
+JMP_TEST(a_port_that_is_described_is_missed_by_its_description)
+{
+    _cleanup_(device_freep) struct device *device =
+        device_new(&jmp_serial_class, "{\"usb_port\": \"99-9\", \"udev\": {\"ID_MODEL\": \"*\"}}");
+
+    assert_int_equal(device_open(device), -ENODEV);
+    assert_non_null(strstr(device_error(device), "99-9"));
+    assert_non_null(strstr(device_error(device), "ID_MODEL"));
+}
+
+JMP_TEST(a_break_has_a_length_that_somebody_can_wait_for)
+{
+    static const char *const wrong[] = { "[0]", "[-1]", "[11]" };
+    struct cable cable = cable_new();
+    _cleanup_(device_freep) struct device *device = NULL;
+
+    cable_plug(&cable);
+    device = serial_new(&cable, "");
+    assert_int_equal(device_open(device), 0);
+    for (size_t i = 0; i < ELEMENTSOF(wrong); i++) {
+        assert_int_equal(device_call(device, "send_break", wrong[i]), -EINVAL);
+        assert_non_null(strstr(device_error(device), "at most"));
+    }
+    cable_unplug(&cable);
+    assert_int_equal(device_call(device, "send_break", "[0.1]"), -ENODEV);
+    cable_done(&cable);
+}
+
 JMP_TEST(what_came_before_anybody_listened_is_dropped)
 {
     struct cable cable = cable_new();
@@ -394,6 +422,7 @@ JMP_TEST(loop_returns_every_byte)
     }
     assert_int_equal(device_call(device, "set_dtr", "[true]"), 0);
     assert_int_equal(device_call(device, "set_rts", "[false]"), 0);
+    assert_int_equal(device_call(device, "send_break", NULL), 0);
     assert_true(fd_is_silent(fd, 0));
     assert_true(fd_is_silent(second, 0));
 }
@@ -426,6 +455,11 @@ JMP_TEST(serial_options_are_checked)
         { "{\"url\": \"ttyUSB0\"}", "ttyUSB0" },
         { "{\"url\": \"socket://host:1\"}", "socket://" },
         { "{\"url\": \"rfc2217://host:1\"}", "loop://" },
+        { "{\"url\": \"/dev/x\", \"usb_port\": \"1-1\"}", "usb_port" },
+        { "{\"url\": \"/dev/x\", \"udev\": {\"ID_PATH\": \"x\"}}", "udev" },
+        { "{\"usb_port\": \"ttyUSB0\"}", "ttyUSB0" },
+        { "{\"usb_id\": \"0403\"}", "0403" },
+        { "{\"udev\": [\"ID_PATH\"]}", "udev" },
         { "{\"url\": \"/dev/x\", \"baudrate\": 0}", "baudrate" },
         { "{\"url\": \"/dev/x\", \"baudrate\": \"9600\"}", "baudrate" },
         { "{\"url\": \"/dev/x\", \"baudrate\": 9600.5}", "baudrate" },

@@ -4,12 +4,15 @@
 #include <fcntl.h>
 #include <libserialport.h>
 #include <limits.h>
+#include <linux/serial.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <termios.h>
+#include <unistd.h>
 
 #include "drivers/serial/speed.h"
 
@@ -314,4 +317,29 @@ int jmp_tty_set_rts(struct jmp_tty *tty, bool on)
     if (!tty->port)
         return line_errno(set_line(tty, TIOCM_RTS, on));
     return line_errno(port_errno(sp_set_rts(tty->port, on ? SP_RTS_ON : SP_RTS_OFF)));
+}
+
+int jmp_tty_set_break(int fd, bool on)
+{
+    return line_errno(ioctl(fd, on ? TIOCSBRK : TIOCCBRK) < 0 ? -errno : 0);
+}
+
+int jmp_tty_lower_latency(struct jmp_tty *tty)
+{
+    struct serial_struct settings;
+    char timer[64];
+    struct stat status;
+
+    if (fstat(tty->fd, &status) < 0)
+        return -errno;
+    snprintf(timer, sizeof(timer), "/sys/dev/char/%u:%u/device/latency_timer", major(status.st_rdev),
+             minor(status.st_rdev));
+    if (access(timer, F_OK) < 0)
+        return 0;
+
+    /* The file is root's, this flag anybody's who has the port. */
+    if (ioctl(tty->fd, TIOCGSERIAL, &settings) < 0)
+        return -errno;
+    settings.flags |= ASYNC_LOW_LATENCY;
+    return ioctl(tty->fd, TIOCSSERIAL, &settings) < 0 ? -errno : 0;
 }

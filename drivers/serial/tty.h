@@ -43,3 +43,12 @@ void jmp_tty_drop_input(struct jmp_tty *tty);         /* what came in and was no
 /** jmp_tty_set_dtr() - Return: 0, -ENOTTY (no such line), -ENODEV (gone), -EIO. */
 int jmp_tty_set_dtr(struct jmp_tty *tty, bool on);
 int jmp_tty_set_rts(struct jmp_tty *tty, bool on);    /* the same for RTS */
+/** jmp_tty_set_break() - the break condition of an open port's descriptor. Return: 0, -ENODEV (gone), -errno. */
+int jmp_tty_set_break(int fd, bool on);
+
+/**
+ * jmp_tty_lower_latency() - an adapter that gathers what it receives, up to 16 ms, hands it on at once
+ *
+ * For adapters with a latency timer, which are FTDI's; needs no rights. Return: 0, also when there is no timer; -errno.
+ */
+int jmp_tty_lower_latency(struct jmp_tty *tty);

@@ -592,7 +592,28 @@ static void call_cancel(struct jmp_call *call)
     pthread_mutex_unlock(&call->core->lock);
 }
 
+/* What a call that is to run to its end has left of its time. */
+static uint64_t call_committed(struct jmp_call *call)
+{
+    uint64_t now = jmp_now(), until;
+
+    pthread_mutex_lock(&call->core->lock);
+    until = call->finished ? 0 : call->committed;
+    pthread_mutex_unlock(&call->core->lock);
+    return until > now ? until - now : 0;
+}
+
 void jmp_call_cancel(struct jmp_call *call)
+{
+    uint64_t left = call->cancelled ? 0 : call_committed(call);
+
+    if (left > 0)
+        start_limit(call, left);
+    else
+        jmp_call_stop(call);
+}
+
+void jmp_call_stop(struct jmp_call *call)
 {
     if (call->cancelled)   /* only the loop sets it */
         return;
@@ -608,7 +629,7 @@ void jmp_call_cancel(struct jmp_call *call)
 void jmp_call_lose(struct jmp_call *call)
 {
     call->lost = true;
-    jmp_call_cancel(call);
+    jmp_call_stop(call);
 }
 
 void jmp_call_more(struct jmp_call *call)

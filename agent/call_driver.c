@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a driver may do with its call (drivers/driver.h), on the call's own thread. */
+#include <inttypes.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <string.h>
@@ -7,6 +8,7 @@
 #include <time.h>
 
 #include "agent/core.h"
+#include "base/limits.h"
 #include "base/log.h"
 
 static const struct jmp_node *find_arg(struct jmp_call *call, const char *name)
@@ -210,6 +212,22 @@ static int wait_fds(int fd, short events, int cancel_fd, uint64_t deadline)
             return -ECANCELED;
         return fds[1].revents;
     }
+}
+
+int jmp_call_commit(struct jmp_call *call, uint64_t limit)
+{
+    int r;
+
+    if (limit > JMP_COMMIT_MAX)
+        return jmp_call_fail(call, -EINVAL, "%s() wants to run for longer than %" PRIu64 " s on its own", call->doing,
+                             JMP_COMMIT_MAX / JMP_USEC_PER_SEC);
+
+    pthread_mutex_lock(&call->core->lock);
+    r = call->cancelled ? -ECANCELED : 0;
+    if (r == 0)
+        call->committed = jmp_now() + limit + JMP_COMMIT_SLACK;
+    pthread_mutex_unlock(&call->core->lock);
+    return r;
 }
 
 int jmp_call_wait(struct jmp_call *call, int fd, short events, uint64_t deadline)

@@ -237,6 +237,53 @@ JMP_TEST(endless_items_end_when_the_client_leaves)
     assert_int_equal(outcome.error, -ECANCELED);
 }
 
+static void until_inside(struct bench *bench)
+{
+    while (atomic_load(&bench_world.inside) == 0)
+        sd_event_run(jmp_loop_event(bench->loop), 1000);
+}
+
+JMP_TEST(a_committed_call_runs_to_its_end_without_its_client)
+{
+    _cleanup_(bench_freep) struct bench *bench = bench_new(ONE_PART);
+    _cleanup_outcome_ struct outcome committed = OUTCOME, outcome = OUTCOME;
+    bool done = false;
+
+    bench_start(bench);
+    bench_call(bench, "part", "commit", JMP_CALL_UNARY, "[0.3]", &committed);
+    until_inside(bench);
+    jmp_call_cancel(committed.call);
+    bench_answer(bench, "part", "get", NULL, &outcome);
+    assert_false(committed.done);
+
+    /* The lease is not over before. */
+    assert_int_equal(jmp_devices_end_lease(bench->devices, bench_done, &done), 0);
+    bench_until(bench, &done);
+    assert_true(committed.done);
+    assert_int_equal(committed.error, 0);
+}
+
+JMP_TEST(a_commitment_has_a_limit_and_yields_to_the_end_of_the_agent)
+{
+    struct bench *bench = bench_new(ONE_PART);
+    _cleanup_outcome_ struct outcome committed = OUTCOME, outcome = OUTCOME;
+    uint64_t before;
+
+    bench_start(bench);
+    bench_answer(bench, "part", "commit", "[61]", &outcome);
+    assert_int_equal(outcome.error, -EINVAL);
+    assert_string_equal(outcome.text, "commit() wants to run for longer than 60 s on its own");
+
+    bench_call(bench, "part", "commit", JMP_CALL_UNARY, "[60]", &committed);
+    until_inside(bench);
+    jmp_call_cancel(committed.call);
+    before = jmp_now();
+    bench_free(bench);
+    assert_true(jmp_now() - before < 30 * JMP_USEC_PER_SEC);
+    assert_true(committed.done);
+    assert_int_equal(committed.error, -ECANCELED);
+}
+
 JMP_TEST(a_stream_is_a_descriptor)
 {
     _cleanup_(bench_freep) struct bench *bench = bench_new(ONE_PART);

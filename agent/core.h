@@ -149,6 +149,7 @@ struct jmp_call {
     /* lock */
     unsigned holders;                      /* the loop, the thread */
     bool cancelled, finished;
+    uint64_t committed;                    /* jmp_now() until which only jmp_call_stop() cancels; 0: no such time */
     bool orphan;                           /* the loop listens no more */
     int cancel_fd;                         /* eventfd, made when first asked for */
     struct jmp_item items[JMP_ITEMS_AHEAD];    /* on their way to the loop, a circle */
@@ -165,6 +166,8 @@ int jmp_call_internal(struct jmp_device *device, const char *doing, int (*body)(
                       struct jmp_call **ret);
 /** jmp_call_finish_viewer() - a viewer's stream has ended; done() comes later, on the loop */
 void jmp_call_finish_viewer(struct jmp_call *call, int error, const char *text);
+/** jmp_call_stop() - cancel, even what is committed to run to its end */
+void jmp_call_stop(struct jmp_call *call);
 /** jmp_call_lose() - cancel because the device has gone */
 void jmp_call_lose(struct jmp_call *call);
 /** jmp_call_abandon() - the tree is being freed: what can be said is said now, the rest is left to the thread */

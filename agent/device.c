@@ -398,7 +398,7 @@ struct jmp_devices *jmp_devices_free(struct jmp_devices *devices)
     devices->stopping = true;
     devices->hotplug = jmp_hotplug_free(devices->hotplug);
     for (struct jmp_call *call = devices->calls; call; call = call->next)
-        jmp_call_cancel(call);
+        jmp_call_stop(call);
     for (struct jmp_device *device = devices->root; device; device = device->all_next)
         device_stop(device);
     if (devices->core)

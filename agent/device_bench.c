@@ -159,6 +159,15 @@ static int part_wait(void *self, struct jmp_call *call)
     return r < 0 ? jmp_call_fail(call, r, "the wait ended: %m") : 0;
 }
 
+/* Waits like part_wait(), but to its end. */
+static int part_commit(void *self, struct jmp_call *call)
+{
+    int r;
+
+    r = jmp_call_commit(call, (uint64_t)(jmp_call_number(call, "seconds") * (double)JMP_USEC_PER_SEC));
+    return r < 0 ? r : part_wait(self, call);
+}
+
 static int part_wait_fd(void *self, struct jmp_call *call)
 {
     _cleanup_close_pair_ int pair[2] = { -EBADF, -EBADF };
@@ -259,6 +268,7 @@ static const struct jmp_method part_methods[] = {
     { .name = "garbage", .call = part_garbage },
     { .name = "increment", .call = part_increment },
     { .name = "wait", .call = part_wait, .args = { { "seconds", JMP_NUMBER, true } } },
+    { .name = "commit", .call = part_commit, .args = { { "seconds", JMP_NUMBER } } },
     { .name = "wait_fd", .call = part_wait_fd, .args = { { "ready", JMP_BOOL } } },
     { .name = "stuck", .call = part_stuck },
     { .name = "count", .items = part_count, .args = { { "to", JMP_UINT } } },

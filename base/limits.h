@@ -19,6 +19,8 @@
 #define JMP_CONFIG_TREE_MAX (64u * 1024 * 1024)   /* what reading such a file may take; the worst takes a third of it */
 #define JMP_NODES_MAX 100000u                     /* nodes of one parsed document */
 #define JMP_NAME_MAX 253u                         /* names of objects, DNS-1123 subdomains */
+#define JMP_COMMIT_MAX (60 * JMP_USEC_PER_SEC)    /* a call that goes on without its client, such as a power cycle */
+#define JMP_COMMIT_SLACK (2 * JMP_USEC_PER_SEC)   /* that a busy machine may add to it */
 #define JMP_LOG_RING 1024u                        /* log records kept for LogStream readers */
 #define JMP_CONSOLE_RING (1024u * 1024)           /* bytes of console output kept for slow viewers */
 #define JMP_DESCRIPTORS_MAX 65536u               /* open at once, where the system lets us; some programs walk up to the limit */

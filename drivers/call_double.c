@@ -47,6 +47,7 @@ struct jmp_call {
     const struct jmp_node *args;
     struct jmp_writer *writer;
     struct jmp_node *items;
+    bool committed;
 };
 
 static struct jmp_tree *tree_new(void)
@@ -382,7 +383,8 @@ int jmp_call_emit(struct jmp_call *call)
 
 int jmp_call_wait(struct jmp_call *call, int fd, short events, uint64_t deadline)
 {
-    struct pollfd fds[2] = { { .fd = call->device->cancel, .events = POLLIN }, { .fd = fd, .events = events } };
+    int cancel = call->committed ? -1 : call->device->cancel;   /* poll() passes over -1 */
+    struct pollfd fds[2] = { { .fd = cancel, .events = POLLIN }, { .fd = fd, .events = events } };
 
     for (;;) {
         uint64_t now = jmp_now(), left = deadline > now ? deadline - now : 0;
@@ -401,6 +403,17 @@ int jmp_call_wait(struct jmp_call *call, int fd, short events, uint64_t deadline
         if (r == 0)
             return fd < 0 ? 0 : -ETIMEDOUT;
     }
+}
+
+int jmp_call_commit(struct jmp_call *call, uint64_t limit)
+{
+    struct pollfd cancelled = { .fd = call->device->cancel, .events = POLLIN };
+
+    assert_true(limit <= JMP_COMMIT_MAX);
+    if (poll(&cancelled, 1, 0) != 0)
+        return -ECANCELED;
+    call->committed = true;
+    return 0;
 }
 
 int jmp_call_fail(struct jmp_call *call, int error, const char *fmt, ...)

@@ -143,6 +143,15 @@ int jmp_call_emit(struct jmp_call *call);
  * -ECANCELED when the client has gone or the lease ended; -EMFILE and the like. The turn is back on return.
  */
 int jmp_call_wait(struct jmp_call *call, int fd, short events, uint64_t deadline);
+/**
+ * jmp_call_commit() - from here on this call runs to its end, even when its client goes or the lease ends: for what must not
+ * stop in its middle, such as a power cycle. The next lease begins after it.
+ * @limit:  microseconds that it may still take, at most JMP_COMMIT_MAX; waits end with -ECANCELED again some time after that, and at
+ *          any time when the agent itself ends or the device is lost
+ *
+ * Return: 0; -ECANCELED when it is too late, -EINVAL.
+ */
+int jmp_call_commit(struct jmp_call *call, uint64_t limit);
 /** jmp_call_cancel_fd() - becomes readable (POLLIN) once the client has gone; for code with a poll loop of its own */
 int jmp_call_cancel_fd(struct jmp_call *call);
 /** jmp_call_fail() - set the sentence of an error; %m is the text of @error. Return: @error. */

@@ -201,11 +201,43 @@ const struct jmp_option jmp_verb_cycle_options[] = {
     {}
 };
 
+/* On the exporter, where it does not end with us. Return: 1 done, 0 this exporter does not do that, or not for so long. */
+static int cycle_there(struct jmp_ctl *ctl, const struct jmp_driver_ref *driver, double wait, struct jmp_error *reterr)
+{
+    _cleanup_(jmp_tree_freep) struct jmp_tree *tree = NULL;
+    struct jmp_error error = JMP_ERROR_INIT;
+    struct jmp_node *args, *seconds;
+    int r;
+
+    /* A report does not list methods, but ours describe this one. */
+    if (!jmp_pairs_get(&driver->methods, "cycle"))
+        return 0;
+    r = jmp_tree_new(0, &tree);
+    if (r < 0)
+        return jmp_error_set(reterr, r, "%m");
+    args = jmp_node_new(tree, JMP_NODE_LIST);
+    seconds = jmp_node_new(tree, JMP_NODE_NUMBER);
+    if (!args || !seconds)
+        return jmp_error_set(reterr, -ENOMEM, "%m");
+    seconds->number = wait;
+    jmp_node_append(args, seconds);
+
+    r = jmp_verb_method(ctl, driver, "cycle", args, tree, NULL, &error);
+    if (r == -ENOENT || r == -EINVAL)
+        return 0;
+    if (r < 0 && reterr)
+        *reterr = error;
+    return r < 0 ? r : 1;
+}
+
 JMP_VERB_RUN(jmp_verb_cycle)
 {
     const struct jmp_verb_cycle *options = object;
     int r;
 
+    r = cycle_there(ctl, driver, options->wait, reterr);
+    if (r != 0)
+        return r < 0 ? r : 0;
     r = call(ctl, driver, "off", reterr);
     if (r < 0)
         return r;

@@ -8,6 +8,11 @@ extern const struct jmp_driver_class jmp_composite_class;
 
 extern const struct jmp_driver_class jmp_power_mock_class;
 extern const struct jmp_driver_class jmp_power_mock_sync_class;
+extern const struct jmp_driver_class jmp_power_gpio_class;
+extern const struct jmp_driver_class jmp_power_sequence_class;
+
+extern const struct jmp_driver_class jmp_gpio_output_class;
+extern const struct jmp_driver_class jmp_gpio_input_class;
 
 extern const struct jmp_driver_class jmp_storage_mock_class;
 extern const struct jmp_driver_class jmp_storage_mock_flasher_class;

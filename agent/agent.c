@@ -62,6 +62,12 @@ static void feed(struct agent *agent, enum jmp_lease_event event);
 
 static bool is_direct(const struct agent *agent) { return agent->options->listener != NULL; }
 
+/* How long @usec are under --patience. */
+static uint64_t patient(const struct agent *agent, uint64_t usec)
+{
+    return usec * (agent->options->patience ?: 100) / 100;
+}
+
 static void tell(struct agent *agent, enum jmp_log_level level, const char *fmt, ...) JMP_PRINTF(3, 4);
 
 /* A line with the lease's fields. */
@@ -237,8 +243,8 @@ static void do_start_grace(struct agent *agent)
     /* Without a controller nobody else could ever be served; a failed exporter stays, for people to look at. */
     if (is_direct(agent) && agent->state == JMP_LEASE_FAILED)
         return;
-    if (jmp_timer_start(agent->loop, &agent->grace, agent->state == JMP_LEASE_ENDED ? ENDED_GRACE : FAILED_GRACE,
-                        on_grace) < 0)
+    if (jmp_timer_start(agent->loop, &agent->grace, patient(agent, agent->state == JMP_LEASE_ENDED ? ENDED_GRACE :
+                                                                   FAILED_GRACE), on_grace) < 0)
         feed(agent, JMP_LEASE_GRACE_OVER);
 }
 
@@ -563,7 +569,7 @@ static int set_up(struct agent *agent, const struct jmp_channel_options *router,
     } else {
         r = set_up_controller(agent, &error);
         if (r == 0)
-            r = jmp_tunnels_new(agent->queue, router, &agent->tunnels);
+            r = jmp_tunnels_new(agent->queue, router, agent->options->patience, &agent->tunnels);
     }
     if (r < 0)
         return add_problem(problems, r, &error);

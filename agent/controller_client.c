@@ -230,6 +230,7 @@ static void on_retry(struct jmp_timer *timer)
 {
     struct jmp_controller *c = CONTAINER_OF(timer, struct jmp_controller, retry);
 
+    jmp_channel_wake(c->channel);
     if (c->registered)
         open_status(c);
     else

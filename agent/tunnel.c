@@ -37,6 +37,7 @@ struct tunnel {
 struct jmp_tunnels {
     struct jmp_queue *queue;
     const struct jmp_channel_options *options;
+    unsigned patience;          /* percent */
     struct router routers[ROUTERS_MAX];
     struct tunnel *first;
     unsigned count;
@@ -45,6 +46,8 @@ struct jmp_tunnels {
 };
 
 static void look(struct jmp_timer *timer);
+
+static uint64_t scaled(const struct jmp_tunnels *tunnels, uint64_t usec) { return usec * tunnels->patience / 100; }
 
 /* Sooner than before, never later: leases that follow each other quickly must not put it off for ever. */
 static int look_in(struct jmp_tunnels *tunnels, uint64_t wait)
@@ -90,7 +93,8 @@ static void on_closed(struct jmp_pump *pump, const struct jmp_status *status, vo
 
 static const struct jmp_pump_events events = { .closed = on_closed };
 
-int jmp_tunnels_new(struct jmp_queue *queue, const struct jmp_channel_options *options, struct jmp_tunnels **ret)
+int jmp_tunnels_new(struct jmp_queue *queue, const struct jmp_channel_options *options, unsigned patience,
+                    struct jmp_tunnels **ret)
 {
     struct jmp_tunnels *tunnels = calloc(1, sizeof(*tunnels));
 
@@ -98,6 +102,7 @@ int jmp_tunnels_new(struct jmp_queue *queue, const struct jmp_channel_options *o
         return -ENOMEM;
     tunnels->queue = queue;
     tunnels->options = options;
+    tunnels->patience = patience ?: 100;
     *ret = tunnels;
     return 0;
 }
@@ -159,6 +164,7 @@ static int dial(struct tunnel *tunnel, const char *token, int fd)
         return -ENOMEM;
     }
     metadata[0].value = bearer;
+    jmp_channel_wake(tunnel->router->channel);
     r = jmp_pump_dial(tunnel->router->channel, metadata, fd, &events, tunnel, &tunnel->pump);
     explicit_bzero(bearer, strlen(bearer));
     free(bearer);
@@ -208,7 +214,7 @@ int jmp_tunnels_open(struct jmp_tunnels *tunnels, struct jmp_session *session, c
         tunnel_free(tunnel);
         return jmp_error_set(reterr, r, "the session takes no more clients: %m");
     }
-    if (look_in(tunnels, LOOK_EACH) < 0)
+    if (look_in(tunnels, scaled(tunnels, LOOK_EACH)) < 0)
         jmp_log(JMP_LOG_WARNING, NULL, "no timer: tunnels without a client stay until the lease ends");
     return 0;
 }
@@ -222,15 +228,15 @@ static bool is_over(struct tunnel *tunnel, uint64_t now)
         tunnel->ended = now;
     if (tunnel->cut && now >= tunnel->cut)
         return true;
-    if (tunnel->ended && now - tunnel->ended >= SILENCE)
+    if (tunnel->ended && now - tunnel->ended >= scaled(tunnel->tunnels, SILENCE))
         return true;
-    return !stats.peer_seen && now - tunnel->opened >= ORPHAN_AGE;
+    return !stats.peer_seen && now - tunnel->opened >= scaled(tunnel->tunnels, ORPHAN_AGE);
 }
 
 static void look(struct jmp_timer *timer)
 {
     struct jmp_tunnels *tunnels = CONTAINER_OF(timer, struct jmp_tunnels, look);
-    uint64_t now = jmp_now(), wait = LOOK_EACH;
+    uint64_t now = jmp_now(), wait = scaled(tunnels, LOOK_EACH);
 
     tunnels->look_at = 0;
     for (struct tunnel *tunnel = tunnels->first, *next; tunnel; tunnel = next) {
@@ -238,7 +244,7 @@ static void look(struct jmp_timer *timer)
         if (is_over(tunnel, now))
             tunnel_free(tunnel);
         else if (tunnel->cut || tunnel->ended)
-            wait = LAST_WORDS;
+            wait = scaled(tunnels, LAST_WORDS);
     }
     if (tunnels->first && look_in(tunnels, wait) < 0)
         jmp_log(JMP_LOG_WARNING, NULL, "no timer: tunnels without a client stay until the lease ends");
@@ -246,14 +252,14 @@ static void look(struct jmp_timer *timer)
 
 void jmp_tunnels_end(struct jmp_tunnels *tunnels)
 {
-    uint64_t cut = jmp_now() + LAST_WORDS;
+    uint64_t cut = jmp_now() + scaled(tunnels, LAST_WORDS);
 
     if (!tunnels->first)
         return;
     for (struct tunnel *tunnel = tunnels->first; tunnel; tunnel = tunnel->next)
         if (!tunnel->cut)
             tunnel->cut = cut;
-    if (look_in(tunnels, LAST_WORDS) < 0)
+    if (look_in(tunnels, scaled(tunnels, LAST_WORDS)) < 0)
         while (tunnels->first)
             tunnel_free(tunnels->first);
 }

@@ -13,8 +13,10 @@ struct jmp_tunnels;
 #define JMP_TUNNELS_MAX 256
 
 /** jmp_tunnels_new() - none yet
- * @options:  how routers are reached; the endpoint is each token's own. Borrowed with all it points to. */
-int jmp_tunnels_new(struct jmp_queue *queue, const struct jmp_channel_options *options, struct jmp_tunnels **ret);
+ * @options:  how routers are reached; the endpoint is each token's own. Borrowed with all it points to.
+ * @patience: all waits, in percent of the usual ones; 0: 100 */
+int jmp_tunnels_new(struct jmp_queue *queue, const struct jmp_channel_options *options, unsigned patience,
+                    struct jmp_tunnels **ret);
 struct jmp_tunnels *jmp_tunnels_free(struct jmp_tunnels *tunnels);   /* cuts all */
 JMP_DEFINE_CLEANUP(struct jmp_tunnels *, jmp_tunnels_free)
 

@@ -92,7 +92,7 @@ static void fake_open(struct fake *fake)
     assert_int_equal(jmp_server_listen(fake->router, "127.0.0.1:0", NULL, NULL, &port, NULL), 0);
     assert_int_equal(jmp_server_start(fake->router), 0);
     snprintf(fake->endpoint, sizeof(fake->endpoint), "127.0.0.1:%u", port);
-    assert_int_equal(jmp_tunnels_new(fake->bench.queue, &fake->options, &fake->tunnels), 0);
+    assert_int_equal(jmp_tunnels_new(fake->bench.queue, &fake->options, 100, &fake->tunnels), 0);
 }
 
 static void fake_close(struct fake *fake)

@@ -166,6 +166,8 @@ struct jmp_channel *jmp_channel_free(struct jmp_channel *channel)
     return NULL;
 }
 
+void jmp_channel_wake(struct jmp_channel *channel) { grpc_channel_reset_connect_backoff(channel->channel); }
+
 struct jmp_queue *jmp_channel_queue(const struct jmp_channel *channel) { return channel->queue; }
 const char *jmp_channel_endpoint(const struct jmp_channel *channel) { return channel->endpoint; }
 
@@ -253,13 +255,23 @@ int jmp_channel_call(struct jmp_channel *channel, const struct jmp_method_info *
 struct unary {
     void (*done)(const struct jmp_status *status, const ProtobufCMessage *response, void *user);
     void *user;
+    struct jmp_rpc *rpc;
+    struct jmp_timer late;
 };
+
+static void on_late(struct jmp_timer *timer)
+{
+    struct unary *unary = CONTAINER_OF(timer, struct unary, late);
+
+    grpc_call_cancel_with_status(unary->rpc->call, GRPC_STATUS_DEADLINE_EXCEEDED, "no answer in time", NULL);
+}
 
 static void unary_closed(struct jmp_rpc *rpc, const struct jmp_status *status, void *user)
 {
     _cleanup_free_ struct unary *unary = user;
     struct jmp_status missing = { .code = JMP_INTERNAL, .text = "no answer came" };
 
+    jmp_timer_close(&unary->late);
     if (status->code == JMP_OK && !rpc->kept)
         status = &missing;
     unary->done(status, status->code == JMP_OK ? rpc->kept : NULL, unary->user);
@@ -285,6 +297,11 @@ int jmp_channel_unary(struct jmp_channel *channel, const struct jmp_method_info 
         return r;
     }
     rpc->keep = true;
+    unary->rpc = rpc;
+    /* gRPC's own deadline comes first, unless somebody has set the clock back: its timers sleep by the wall clock. Without
+     * memory for a second one the first has to do. */
+    if (timeout != JMP_USEC_INFINITY)
+        (void)jmp_timer_start(jmp_queue_loop(channel->queue), &unary->late, timeout + timeout / 8, on_late);
     if (ret)
         *ret = rpc;
     return 0;

@@ -25,6 +25,10 @@ int jmp_channel_new(struct jmp_queue *queue, const struct jmp_channel_options *o
 struct jmp_channel *jmp_channel_free(struct jmp_channel *channel);
 JMP_DEFINE_CLEANUP(struct jmp_channel *, jmp_channel_free)
 
+/** jmp_channel_wake() - if there is no connection, try to make one now, whatever gRPC's own pause: for the moment before
+ * another try. Its timers sleep by the wall clock and oversleep when that is set back. */
+void jmp_channel_wake(struct jmp_channel *channel);
+
 /**
  * jmp_channel_call() - start a call
  * @metadata:  sent as given, may be NULL; the values are copied

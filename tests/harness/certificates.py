@@ -22,17 +22,18 @@ class Authority:
         self.path = directory / f"{name}.pem"
         self.path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
-    def _builder(self, subject, key):
+    def _builder(self, subject, key, days=1):
         now = datetime.datetime.now(datetime.timezone.utc)
         return (x509.CertificateBuilder().subject_name(subject).issuer_name(self._name).public_key(key)
-                .serial_number(x509.random_serial_number()).not_valid_before(now - datetime.timedelta(hours=1))
-                .not_valid_after(now + datetime.timedelta(days=1)))
+                .serial_number(x509.random_serial_number()).not_valid_before(now - datetime.timedelta(days=20))
+                .not_valid_after(now + datetime.timedelta(days=days)))
 
-    def issue(self, name="server", addresses=("127.0.0.1",), hosts=("localhost",)):
+    def issue(self, name="server", addresses=("127.0.0.1",), hosts=("localhost",), expired=False):
         """Returns the paths of the certificate and of its key."""
         key = ec.generate_private_key(ec.SECP256R1())
         names = [x509.DNSName(h) for h in hosts] + [x509.IPAddress(ipaddress.ip_address(a)) for a in addresses]
-        certificate = self._builder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]), key.public_key()) \
+        certificate = self._builder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]), key.public_key(),
+                                    -1 if expired else 1) \
             .add_extension(x509.SubjectAlternativeName(names), critical=False).sign(self._key, hashes.SHA256())
         cert_path, key_path = self.directory / f"{name}.pem", self.directory / f"{name}.key"
         cert_path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))

@@ -52,6 +52,12 @@ class _Lease:
         self.listen = asyncio.Queue()
 
 
+def add_services(controller, server):
+    jumpstarter_pb2_grpc.add_ControllerServiceServicer_to_server(controller, server)
+    client_pb2_grpc.add_ClientServiceServicer_to_server(_Client(controller), server)
+    router_pb2_grpc.add_RouterServiceServicer_to_server(controller, server)
+
+
 class ReferenceController(jumpstarter_pb2_grpc.ControllerServiceServicer, client_pb2_grpc.ClientServiceServicer,
                           router_pb2_grpc.RouterServiceServicer):
     def __init__(self, place):
@@ -65,24 +71,22 @@ class ReferenceController(jumpstarter_pb2_grpc.ControllerServiceServicer, client
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self._thread.start()
-        self.endpoint = self._do(self._start())
+        self.endpoint = self.do(self._start())
 
-    def _do(self, coroutine):
-        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(20)
+    def do(self, coroutine, timeout=20):
+        """Runs it on the controller's own loop; returns what it returns."""
+        return asyncio.run_coroutine_threadsafe(asyncio.wait_for(coroutine, timeout), self.loop).result()
 
     async def _start(self):
         self.server = grpc.aio.server()
-        client_servicer = _Client(self)
-        jumpstarter_pb2_grpc.add_ControllerServiceServicer_to_server(self, self.server)
-        client_pb2_grpc.add_ClientServiceServicer_to_server(client_servicer, self.server)
-        router_pb2_grpc.add_RouterServiceServicer_to_server(self, self.server)
+        add_services(self, self.server)
         port = self.server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials(
             [(self.key.read_bytes(), self.cert.read_bytes())]))
         await self.server.start()
         return f"127.0.0.1:{port}"
 
     def stop(self):
-        self._do(self.server.stop(0))
+        self.do(self.server.stop(0))
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(5)
 

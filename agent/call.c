@@ -222,11 +222,12 @@ static void call_posted(struct jmp_post *post)
 {
     struct jmp_call *call = CONTAINER_OF(post, struct jmp_call, post);
     struct jmp_item item;
-    bool hangup, cancelled, finished;
+    bool hangup, cancelled, finished, more;
     int fd;
 
     pthread_mutex_lock(&call->core->lock);
     item = take_item(call);
+    more = call->item_count > 0 || call->finished;
     fd = TAKE_FD(call->stream_fd);
     hangup = call->hangup;
     call->hangup = false;
@@ -245,7 +246,7 @@ static void call_posted(struct jmp_post *post)
             call->events.stream(call, fd, call->user);
     }
     if (item.tree) {
-        call->events.item(call, item.value, call->user);
+        call->events.item(call, item.value, more, call->user);
         jmp_tree_free(item.tree);
     }
     if (!finished)

@@ -15,8 +15,8 @@ enum jmp_call_kind {
 
 struct jmp_call_events {
     /* ITEMS: one item; the next comes after jmp_call_more(), meanwhile the driver may emit a few more. Borrowed for the time of the
-     * callback. */
-    void (*item)(struct jmp_call *call, const struct jmp_node *value, void *user);
+     * callback. @more: the next, or the end, is there already. */
+    void (*item)(struct jmp_call *call, const struct jmp_node *value, bool more, void *user);
     /* STREAM: a descriptor, now the callee's: SOCK_STREAM or SOCK_DGRAM socket, tty, pipe; O_NONBLOCK. Comes at most once, before done(). */
     void (*stream)(struct jmp_call *call, int fd, void *user);
     /* Last, exactly once; the call is gone afterwards. @error 0 or negative errno, @text its sentence (never NULL or empty on an error),

@@ -620,7 +620,7 @@ static void set_result(struct outcome *outcome, const struct jmp_node *value)
         assert_int_equal(jmp_json_print(value, 0, &outcome->result), 0);
 }
 
-static void on_item(struct jmp_call *call, const struct jmp_node *value, void *user)
+static void on_item(struct jmp_call *call, const struct jmp_node *value, bool more, void *user)
 {
     struct outcome *outcome = user;
 

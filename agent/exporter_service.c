@@ -139,7 +139,7 @@ static void answer(struct driver_call *c, const struct jmp_node *result)
     jmp_rpc_reply(c->rpc, &response.base);
 }
 
-static int send_item(struct driver_call *c, const struct jmp_node *value)
+static int send_item(struct driver_call *c, const struct jmp_node *value, bool more)
 {
     _cleanup_(jmp_tree_freep) struct jmp_tree *tree = NULL;
     Jumpstarter__V1__StreamingDriverCallResponse response = JUMPSTARTER__V1__STREAMING_DRIVER_CALL_RESPONSE__INIT;
@@ -154,18 +154,18 @@ static int send_item(struct driver_call *c, const struct jmp_node *value)
         return r;
     jmp_uuid_random(uuid);
     response.uuid = uuid;
-    return jmp_rpc_send(c->rpc, &response.base);
+    return more ? jmp_rpc_send_more(c->rpc, &response.base) : jmp_rpc_send(c->rpc, &response.base);
 }
 
 /* The next one is asked for once this one is on its way, in on_sent(). */
-static void on_item(struct jmp_call *call, const struct jmp_node *value, void *user)
+static void on_item(struct jmp_call *call, const struct jmp_node *value, bool more, void *user)
 {
     struct driver_call *c = user;
     int r;
 
     if (!c->rpc || c->ended)
         return;   /* cancelled already */
-    r = send_item(c, value);
+    r = send_item(c, value, more);
     if (r == 0)
         return;
     if (r != -EPIPE)

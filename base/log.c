@@ -16,6 +16,7 @@
 #define MESSAGE_MAX 4096u
 #define FIELD_MAX 512u        /* of one field's value */
 #define LINE_SIZE (48u * 1024) /* even if each byte of the message has to be escaped */
+#define GATHER_MAX 4096u  /* bytes of gathered lines */
 #define STUCK_MSEC 200        /* how long a full, non-blocking stderr may hold up a thread before the line is dropped */
 
 /* All but the threshold is guarded by the lock. The buffers stand here because logging must work without memory, and on
@@ -30,9 +31,14 @@ static struct {
     void (*tap)(const struct jmp_log_record *record, void *user);
     void *tap_user;
     char message[MESSAGE_MAX + 1];
-    char line[LINE_SIZE];
-    size_t length;
-} state = { .format = JMP_LOG_TEXT };
+    pthread_t gatherer;       /* the thread whose lines may wait, if @gathers */
+    bool gathers;
+    char lines[GATHER_MAX + LINE_SIZE];
+    char *line;               /* the one being made, behind those that wait */
+    size_t length;            /* its own */
+} state = { .format = JMP_LOG_TEXT, .line = state.lines };
+
+static atomic_bool gathered;
 
 static const struct {
     const char *name, *colour;
@@ -295,10 +301,15 @@ static void format_journal(const struct jmp_log_record *record)
     put_fields(record, put_pair);
 }
 
-static void write_line(void)
+/* Writes what has been gathered and the line that was just made. */
+static void write_lines(void)
 {
-    const char *data = state.line;
-    size_t left = state.length;
+    const char *data = state.lines;
+    size_t left = (size_t)(state.line - state.lines) + state.length;
+
+    state.line = state.lines;
+    state.length = 0;
+    atomic_store_explicit(&gathered, false, memory_order_relaxed);
 
     /* Nearly always one write; more only after an interrupted or partial one. */
     while (left > 0) {
@@ -319,6 +330,39 @@ static void write_line(void)
         }
         return;   /* there is nobody left to tell */
     }
+}
+
+static void gather_or_write(enum jmp_log_level level)
+{
+    if (level >= JMP_LOG_WARNING || !state.gathers || !pthread_equal(state.gatherer, pthread_self()) ||
+        state.line + state.length > state.lines + GATHER_MAX) {
+        write_lines();
+        return;
+    }
+    state.line += state.length;
+    state.length = 0;
+    atomic_store_explicit(&gathered, true, memory_order_relaxed);
+}
+
+bool jmp_log_is_gathered(void) { return atomic_load_explicit(&gathered, memory_order_relaxed); }
+
+void jmp_log_flush(void)
+{
+    int saved = errno;
+
+    pthread_mutex_lock(&lock);
+    write_lines();
+    pthread_mutex_unlock(&lock);
+    errno = saved;
+}
+
+void jmp_log_gather(bool gather)
+{
+    pthread_mutex_lock(&lock);
+    state.gatherer = pthread_self();
+    state.gathers = gather;
+    pthread_mutex_unlock(&lock);
+    jmp_log_flush();
 }
 
 void jmp_log(enum jmp_log_level level, const struct jmp_log_fields *fields, const char *fmt, ...)
@@ -385,7 +429,7 @@ void jmp_log(enum jmp_log_level level, const struct jmp_log_fields *fields, cons
         break;
     }
     state.line[state.length++] = '\n';
-    write_line();
+    gather_or_write(level);
 
     if (state.tap)
         state.tap(&record, state.tap_user);

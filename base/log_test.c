@@ -340,3 +340,49 @@ JMP_TEST(logging_needs_no_memory)
     jmp_fault_disarm();
     assert_string_equal(capture_read(&capture), "<6>still here lease_id=l\n");
 }
+
+static void *log_from_a_thread(void *user)
+{
+    jmp_log(JMP_LOG_INFO, NULL, "from a thread");
+    return NULL;
+}
+
+JMP_TEST(gathered_lines_are_written_in_order_and_at_the_latest_when_they_must_be)
+{
+    _cleanup_(capture_close) struct capture capture = { 0 };
+    pthread_t thread;
+    unsigned n = 0;
+
+    capture_open(&capture);
+    jmp_log_open("exporter", JMP_LOG_INFO, JMP_LOG_JOURNAL);
+    jmp_log_gather(true);
+    assert_false(jmp_log_is_gathered());
+    jmp_log(JMP_LOG_INFO, NULL, "one");
+    jmp_log(JMP_LOG_INFO, NULL, "two");
+    assert_true(jmp_log_is_gathered());
+    assert_string_equal(capture_read(&capture), "");
+    jmp_log_flush();
+    assert_false(jmp_log_is_gathered());
+    assert_string_equal(capture_read(&capture), "<6>one\n<6>two\n");
+
+    /* What matters waits for nothing, nor does what another thread says. */
+    jmp_log(JMP_LOG_INFO, NULL, "three");
+    jmp_log(JMP_LOG_WARNING, NULL, "four");
+    assert_string_equal(capture_read(&capture), "<6>three\n<4>four\n");
+    jmp_log(JMP_LOG_INFO, NULL, "five");
+    assert_int_equal(pthread_create(&thread, NULL, log_from_a_thread, NULL), 0);
+    pthread_join(thread, NULL);
+    assert_string_equal(capture_read(&capture), "<6>five\n<6>from a thread\n");
+
+    /* Nor are many of them kept. */
+    for (jmp_log(JMP_LOG_INFO, NULL, "again"); jmp_log_is_gathered() && n < 10000; n++)
+        jmp_log(JMP_LOG_INFO, NULL, "again");
+    assert_in_range(n, 10, 9999);
+    assert_int_equal(strlen(capture_read(&capture)), (n + 1) * strlen("<6>again\n"));
+
+    jmp_log(JMP_LOG_INFO, NULL, "six");
+    jmp_log_gather(false);
+    assert_string_equal(capture_read(&capture), "<6>six\n");
+    jmp_log(JMP_LOG_INFO, NULL, "seven");
+    assert_string_equal(capture_read(&capture), "<6>seven\n");
+}

@@ -28,17 +28,29 @@ static void print(unsigned char bytes[16], unsigned version, char ret[JMP_UUID_S
 
 void jmp_uuid_random(char ret[JMP_UUID_SIZE])
 {
-    unsigned char bytes[16];
-    ssize_t n;
+    /* Sixteen at a time, for each answer of the agent needs one. */
+    static _Thread_local unsigned char pool[256];
+    static _Thread_local size_t left;
+    unsigned char bytes[16], *next;
 
-    do
-        n = getrandom(bytes, sizeof(bytes), 0);
-    while (n < 0 && errno == EINTR);
+    if (left == 0) {
+        ssize_t n;
 
-    /* Up to 256 bytes come whole; without the system call two exporters could share a name, so go no further. */
-    if (n != (ssize_t)sizeof(bytes))
-        abort();
+        do
+            n = getrandom(pool, sizeof(pool), 0);
+        while (n < 0 && errno == EINTR);
 
+        /* Up to 256 bytes come whole; without the system call two exporters could share a name, so go no further. */
+        if (n != (ssize_t)sizeof(pool))
+            abort();
+        left = sizeof(pool);
+    }
+
+    /* Some of them are secrets: no copy stays behind. */
+    left -= sizeof(bytes);
+    next = pool + left;
+    memcpy(bytes, next, sizeof(bytes));
+    explicit_bzero(next, sizeof(bytes));
     print(bytes, 4, ret);
 }
 

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/eventfd.h>
 
+#include "base/log.h"
 #include "rpc/internal.h"
 
 struct jmp_queue {
@@ -139,14 +140,26 @@ static bool next(struct jmp_queue *queue, gpr_timespec deadline)
     return true;
 }
 
+/* How many events may pass before what was logged meanwhile is written, though there is more to do. */
+#define LOG_PATIENCE 64
+
 int jmp_queue_run(struct jmp_queue *queue)
 {
     bool running = jmp_loop_dispatch(queue->loop, true);
+    unsigned patience = LOG_PATIENCE;
 
+    /* Answers go out before log lines do. */
+    jmp_log_gather(true);
     while (running) {
-        next(queue, gpr_inf_future(GPR_CLOCK_MONOTONIC));
+        if (!jmp_log_is_gathered()) {
+            patience = LOG_PATIENCE;
+            next(queue, gpr_inf_future(GPR_CLOCK_MONOTONIC));
+        } else if (!next(queue, gpr_inf_past(GPR_CLOCK_MONOTONIC)) || --patience == 0) {
+            jmp_log_flush();
+        }
         running = jmp_loop_dispatch(queue->loop, false);
     }
+    jmp_log_gather(false);
     return jmp_loop_exit_code(queue->loop);
 }
 

@@ -394,7 +394,7 @@ int jmp_rpc_receive(struct jmp_rpc *rpc)
     return jmp_rpc_start(rpc, OP_RECEIVE, &op, 1);
 }
 
-int jmp_rpc_send_buffer(struct jmp_rpc *rpc, struct jmp_buffer *taken)
+static int send_buffer(struct jmp_rpc *rpc, struct jmp_buffer *taken, uint32_t flags)
 {
     _cleanup_(jmp_buffer_freep) struct jmp_buffer *buffer = taken;
     grpc_op ops[2] = { 0 };
@@ -410,11 +410,14 @@ int jmp_rpc_send_buffer(struct jmp_rpc *rpc, struct jmp_buffer *taken)
         ops[n++].op = GRPC_OP_SEND_INITIAL_METADATA;
     rpc->headers_sent = true;
     ops[n].op = GRPC_OP_SEND_MESSAGE;
+    ops[n].flags = flags;
     ops[n++].data.send_message.send_message = to_grpc(buffer);
     return jmp_rpc_start(rpc, OP_SEND, ops, n);
 }
 
-int jmp_rpc_send(struct jmp_rpc *rpc, const ProtobufCMessage *message)
+int jmp_rpc_send_buffer(struct jmp_rpc *rpc, struct jmp_buffer *buffer) { return send_buffer(rpc, buffer, 0); }
+
+static int send_message(struct jmp_rpc *rpc, const ProtobufCMessage *message, uint32_t flags)
 {
     grpc_byte_buffer *buffer;
 
@@ -423,7 +426,14 @@ int jmp_rpc_send(struct jmp_rpc *rpc, const ProtobufCMessage *message)
     buffer = jmp_buffer_pack(message);
     if (!buffer)
         return -EMSGSIZE;
-    return jmp_rpc_send_buffer(rpc, (struct jmp_buffer *)buffer);
+    return send_buffer(rpc, (struct jmp_buffer *)buffer, flags);
+}
+
+int jmp_rpc_send(struct jmp_rpc *rpc, const ProtobufCMessage *message) { return send_message(rpc, message, 0); }
+
+int jmp_rpc_send_more(struct jmp_rpc *rpc, const ProtobufCMessage *message)
+{
+    return send_message(rpc, message, GRPC_WRITE_BUFFER_HINT);
 }
 
 void jmp_rpc_half_close(struct jmp_rpc *rpc)

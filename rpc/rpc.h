@@ -48,6 +48,8 @@ int jmp_rpc_receive(struct jmp_rpc *rpc);
 /** jmp_rpc_send() - send one message. Return: 0 (sent() follows), -EBUSY while one is in flight, -EPIPE when the call is ending,
  * -EMSGSIZE over JMP_MESSAGE_MAX, -ENOMEM. The message is packed before this returns. */
 int jmp_rpc_send(struct jmp_rpc *rpc, const ProtobufCMessage *message);
+/** jmp_rpc_send_more() - the same, when another message, or the end of the call, follows at once: they may go out together */
+int jmp_rpc_send_more(struct jmp_rpc *rpc, const ProtobufCMessage *message);
 /** jmp_rpc_send_buffer() - the same for raw messages; the buffer is taken, also on failure */
 int jmp_rpc_send_buffer(struct jmp_rpc *rpc, struct jmp_buffer *buffer);
 /** jmp_rpc_half_close() - client: no more messages; after the one in flight */

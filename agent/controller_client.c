@@ -357,6 +357,7 @@ static void on_reported(const struct jmp_status *status, const ProtobufCMessage 
     }
 
     if (status->code == JMP_OK) {
+        jmp_log(JMP_LOG_INFO, fields(c), "status %s reported", jmp_exporter_status_name(c->reports.list[0].status));
         c->no_reports = false;
         c->report_backoff.failures = 0;
         jmp_reports_taken(&c->reports);

@@ -406,8 +406,10 @@ static int send_buffer(struct jmp_rpc *rpc, struct jmp_buffer *taken, uint32_t f
         return -EPIPE;
     if (jmp_buffer_length(buffer) > JMP_MESSAGE_MAX)
         return -EMSGSIZE;
-    if (!rpc->headers_sent)
+    if (!rpc->headers_sent) {
         ops[n++].op = GRPC_OP_SEND_INITIAL_METADATA;
+        flags = 0;   /* headers that are held back with their message never count as sent */
+    }
     rpc->headers_sent = true;
     ops[n].op = GRPC_OP_SEND_MESSAGE;
     ops[n].flags = flags;

@@ -29,6 +29,7 @@ struct bench {
     int echo_fd;
     unsigned pumps_closed;
     unsigned items;
+    bool together;                   /* items may be sent together */
 };
 
 static struct bench *current;
@@ -72,7 +73,7 @@ static void item_sent(struct jmp_rpc *rpc, bool ok, void *user)
     }
     bench->items--;
     item.message = (char *)"line";
-    assert_int_equal(jmp_rpc_send(rpc, &item.base), 0);
+    assert_int_equal(bench->together ? jmp_rpc_send_more(rpc, &item.base) : jmp_rpc_send(rpc, &item.base), 0);
 }
 
 static const struct jmp_rpc_events stream_events = { .sent = item_sent, .closed = server_closed };
@@ -400,13 +401,14 @@ static void client_closed(struct jmp_rpc *rpc, const struct jmp_status *status, 
 
 static const struct jmp_rpc_events reader = { .message = next_item, .closed = client_closed };
 
-JMP_TEST(all_items_come_before_the_status)
+static void read_items(bool together)
 {
     Google__Protobuf__Empty request = GOOGLE__PROTOBUF__EMPTY__INIT;
     struct bench bench;
     struct jmp_rpc *rpc;
 
     bench_start(&bench, NULL);
+    bench.together = together;
     bench.items = 500;
     bench.wanted = 'C';
     assert_int_equal(jmp_channel_call(bench.channel, &jmp_exporter_log_stream, NULL, JMP_USEC_INFINITY, &request.base, &reader, &bench,
@@ -419,6 +421,9 @@ JMP_TEST(all_items_come_before_the_status)
     assert_string_equal(bench.text, "that was all: \xc3\xa9 100%");
     bench_stop(&bench);
 }
+
+JMP_TEST(all_items_come_before_the_status) { read_items(false); }
+JMP_TEST(items_sent_together_come_before_the_status) { read_items(true); }
 
 static void failing(const struct jmp_status *status, const ProtobufCMessage *response, void *user)
 {

@@ -26,3 +26,6 @@ extern const struct jmp_driver_class jmp_network_echo_class;
 extern const struct jmp_driver_class jmp_serial_class;
 
 extern const struct jmp_driver_class jmp_sim_board_class;
+
+extern const struct jmp_driver_class jmp_usb_device_class;
+extern const struct jmp_driver_class jmp_usb_port_class;

@@ -20,5 +20,7 @@ const struct jmp_driver_class *const jmp_builtin_drivers[] = {
     &jmp_network_echo_class,
     &jmp_serial_class,
     &jmp_sim_board_class,
+    &jmp_usb_device_class,
+    &jmp_usb_port_class,
     NULL,
 };

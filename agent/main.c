@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* jmp-agent: the exporter. Exit status: 0 orderly, 1 failed, 2 usage. */
+#include <limits.h>
 #include <signal.h>
 #include <string.h>
 
 #include "agent/agent.h"
 #include "agent/check.h"
+#include "agent/usb.h"
 #include "base/log.h"
 #include "base/option.h"
 #include "base/process.h"
@@ -23,6 +25,7 @@ struct flags {
     bool exit_on_lease_end;
     unsigned patience;
     const char *log_level, *log_format;
+    const char *output;
     bool help;
 };
 
@@ -49,6 +52,15 @@ static const struct jmp_option run_options[] = {
       .help = "debug, info, warning, error or critical" },
     { JMP_FIELD(struct flags, log_format), .words = formats, .preset = "auto", .value_name = "FORMAT",
       .help = "auto, json or text" },
+    HELP_ROW,
+    {}
+};
+
+static const char *const outputs[] = { "table", "json", NULL };
+
+static const struct jmp_option usb_options[] = {
+    { JMP_FIELD(struct flags, output), .letter = 'o', .words = outputs, .preset = "table", .value_name = "FORMAT",
+      .help = "table or json" },
     HELP_ROW,
     {}
 };
@@ -220,11 +232,37 @@ static int command_drivers(const struct flags *flags, char **words, const struct
     return EXIT_ORDERLY;
 }
 
+static int command_usb(const struct flags *flags, char **words, const struct command *command)
+{
+    struct jmp_error error = JMP_ERROR_INIT;
+
+    if (strcmp(words[0], "tree") != 0)
+        return usage(command, "all that can be seen is the tree");
+    if (jmp_usb_tree("", strcmp(flags->output, "json") == 0, stdout, &error) < 0)
+        return complain(&error, EXIT_FAILED);
+    return EXIT_ORDERLY;
+}
+
+static int command_suggest(const struct flags *flags, char **words, const struct command *command)
+{
+    struct jmp_error error = JMP_ERROR_INIT;
+    char name[HOST_NAME_MAX + 1] = "exporter";
+
+    if (!words[0])
+        gethostname(name, sizeof(name) - 1);
+    if (jmp_suggest("", words[0] ?: name, stdout, &error) < 0)
+        return complain(&error, EXIT_FAILED);
+    return EXIT_ORDERLY;
+}
+
 static const struct command commands[] = {
     { "run", "", "export devices until told to stop", run_options, 0, 0, command_run },
     { "check", "NAME|FILE", "show what a file would export, and all its problems", plain_options, 1, 1, command_check },
     { "drivers", "[NAME]", "list the drivers, or one with its options and methods", plain_options, 0, 1,
       command_drivers },
+    { "usb", "tree", "show the USB devices of this machine, who has them, and which ports can be switched", usb_options, 1, 1,
+      command_usb },
+    { "suggest", "[NAME]", "print an exporter's file made from what is plugged in", plain_options, 0, 1, command_suggest },
 };
 
 static void help(FILE *out)

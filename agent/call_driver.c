@@ -285,3 +285,181 @@ void jmp_call_log(struct jmp_call *call, int level, const char *fmt, ...)
                                               .driver_type = call->instance->driver->kind, .operation = call->doing),
             "%s", text);
 }
+
+/*
+ * A method of another device, a child of this one in the configuration: the thread asks the loop to make the call and waits,
+ * without its turn, like anybody else who waits.
+ */
+
+#define TIDY_LIMIT 5000   /* milliseconds */
+
+struct child_call {
+    struct jmp_post post;
+    struct jmp_core *core;         /* a reference */
+    struct jmp_device *device;     /* the caller's; only to be looked at while core->loop is set */
+    struct jmp_call *call;         /* the child's, while it runs; loop */
+    char child[JMP_NAME_MAX + 1], method[64];
+    int wake;                      /* eventfd: done */
+
+    /* lock */
+    unsigned holders;              /* the thread, the loop */
+    bool abandoned, done;
+    int error;
+    char text[512];
+};
+
+static void child_drop(struct child_call *request)
+{
+    struct jmp_core *core = request->core;
+    bool last;
+
+    pthread_mutex_lock(&core->lock);
+    last = --request->holders == 0;
+    pthread_mutex_unlock(&core->lock);
+    if (!last)
+        return;
+    jmp_close(request->wake);
+    free(request);
+    jmp_core_unref(core);
+}
+
+/* On the loop, once. */
+static void child_end(struct child_call *request, int error, const char *text)
+{
+    const uint64_t one = 1;
+
+    pthread_mutex_lock(&request->core->lock);
+    if (request->core->loop)
+        jmp_loop_unpost(request->core->loop, &request->post);
+    request->done = true;
+    request->error = error;
+    snprintf(request->text, sizeof(request->text), "%s", text);
+    if (write(request->wake, &one, sizeof(one)) < 0)
+        jmp_log(JMP_LOG_ERROR, FIELDS(.operation = request->method, .error = -errno), "a driver cannot be told an answer: %m");
+    pthread_mutex_unlock(&request->core->lock);
+    child_drop(request);
+}
+
+static void on_done(struct jmp_call *call, int error, const char *text, const struct jmp_node *result, void *user)
+{
+    struct child_call *request = user;
+
+    request->call = NULL;
+    child_end(request, error, text);
+}
+
+static struct jmp_device *find_child(const struct jmp_device *device, const char *name)
+{
+    for (struct jmp_device *child = device->children; child; child = child->next)
+        if (strcmp(child->name, name) == 0)
+            return child->target ? child->target : child;
+    return NULL;
+}
+
+static void child_posted(struct jmp_post *post)
+{
+    struct child_call *request = CONTAINER_OF(post, struct child_call, post);
+    static const struct jmp_call_events events = { .done = on_done };
+    struct jmp_error error = JMP_ERROR_INIT;
+    struct jmp_device *child;
+    bool ended;
+    int r;
+
+    pthread_mutex_lock(&request->core->lock);
+    ended = request->abandoned || !request->core->loop;
+    pthread_mutex_unlock(&request->core->lock);
+    if (ended && request->call) {
+        jmp_call_cancel(request->call);
+        return;
+    }
+    if (ended) {
+        child_end(request, -ECANCELED, "");
+        return;
+    }
+    child = find_child(request->device, request->child);
+    if (!child) {
+        child_end(request, -ENOENT, "there is no such child");
+        return;
+    }
+    r = jmp_call_start(child, request->method, JMP_CALL_UNARY, NULL, &events, request, &request->call, &error);
+    if (r < 0)
+        child_end(request, r, error.text);
+}
+
+/* A call that is over already still tidies up, but not for long. */
+static int wait_done(struct jmp_call *call, struct child_call *request, bool cancelled)
+{
+    struct pollfd fd = { .fd = request->wake, .events = POLLIN };
+
+    if (!cancelled)
+        return jmp_call_wait(call, request->wake, POLLIN, JMP_USEC_INFINITY);
+    return poll(&fd, 1, TIDY_LIMIT) > 0 ? 0 : -ECANCELED;
+}
+
+int jmp_call_child(struct jmp_call *call, const char *child, const char *method)
+{
+    bool cancelled;
+    struct jmp_core *core = call->core;
+    struct child_call *request = calloc(1, sizeof(*request));
+    char text[sizeof(request->text)];
+    int r;
+
+    if (!request)
+        return -ENOMEM;
+    request->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (request->wake < 0) {
+        free(request);
+        return jmp_call_fail(call, -errno, "%s: no descriptor for a call: %m", child);
+    }
+    request->core = core;
+    request->device = call->device;
+    request->post.run = child_posted;
+    request->holders = 1;
+    snprintf(request->child, sizeof(request->child), "%s", child);
+    snprintf(request->method, sizeof(request->method), "%s", method);
+
+    pthread_mutex_lock(&core->lock);
+    core->refs++;
+    cancelled = call->cancelled;
+    r = call->orphan || !core->loop ? -ECANCELED : 0;
+    if (r == 0) {
+        request->holders = 2;
+        jmp_loop_post(core->loop, &request->post);
+    }
+    pthread_mutex_unlock(&core->lock);
+    if (r == 0)
+        r = wait_done(call, request, cancelled);
+
+    pthread_mutex_lock(&core->lock);
+    if (request->done) {
+        r = request->error;
+        memcpy(text, request->text, sizeof(text));
+    } else if (request->holders > 1 && core->loop) {
+        request->abandoned = true;
+        jmp_loop_post(core->loop, &request->post);
+        text[0] = '\0';
+    }
+    pthread_mutex_unlock(&core->lock);
+    child_drop(request);
+    if (r == -ECANCELED)
+        return r;
+    /* Gone is the child, not who called it. */
+    return r < 0 ? jmp_call_fail(call, r == -ENODEV ? -ECONNABORTED : r, "%s: %s", child, text) : 0;
+}
+
+bool jmp_call_has_child(struct jmp_call *call, const char *child, const char *method)
+{
+    bool found = false;
+
+    pthread_mutex_lock(&call->core->lock);
+    if (!call->orphan && call->core->loop) {
+        const struct jmp_device *device = find_child(call->device, child);
+        const struct jmp_method *row = device ? device->driver->methods : NULL;
+
+        while (row && row->name && strcmp(row->name, method) != 0)
+            row++;
+        found = row && row->name && row->call;
+    }
+    pthread_mutex_unlock(&call->core->lock);
+    return found;
+}

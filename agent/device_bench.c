@@ -466,8 +466,35 @@ static const struct jmp_driver_class family_class = {
     .methods = family_methods, .children = family_children, .open = family_open, .close = family_close,
 };
 
+/* caller: passes a call on to its child "next" */
+static int caller_pass(void *self, struct jmp_call *call) { return jmp_call_child(call, "next", jmp_call_string(call, "method")); }
+
+static int caller_knows(void *self, struct jmp_call *call)
+{
+    jmp_writer_bool(jmp_call_reply(call), jmp_call_has_child(call, "next", jmp_call_string(call, "method")));
+    return 0;
+}
+
+/* Waits until it is cancelled, and calls then. */
+static int caller_tidy(void *self, struct jmp_call *call)
+{
+    int r = jmp_call_wait(call, -1, 0, JMP_USEC_INFINITY);
+
+    return jmp_call_child(call, "next", jmp_call_string(call, "method")) < 0 ? -EIO : r;
+}
+
+static const struct jmp_method caller_methods[] = {
+    { .name = "pass", .call = caller_pass, .args = { { "method", JMP_STRING } } },
+    { .name = "knows", .call = caller_knows, .args = { { "method", JMP_STRING } } },
+    { .name = "tidy", .call = caller_tidy, .args = { { "method", JMP_STRING } } },
+    {}
+};
+static const struct jmp_driver_class caller_class = {
+    JMP_DRIVER_HEAD, .name = "caller", .kind = "other", .client = "test.CallerClient", .methods = caller_methods,
+};
+
 const struct jmp_driver_class *const jmp_builtin_drivers[] = {
-    &composite_class, &part_class, &plain_class, &console_class, &flasher_class, &family_class, NULL,
+    &caller_class, &composite_class, &part_class, &plain_class, &console_class, &flasher_class, &family_class, NULL,
 };
 
 static const char *text_of(const struct jmp_node *map, const char *key) { return jmp_node_string(jmp_node_get(map, key)); }

@@ -20,17 +20,17 @@ struct request {
     const struct jmp_fetch *fetch;
     bool put;
     const char *method;
-    char *url;                          /* asked now */
+    char *url; /* asked now */
     CURL *easy;
     CURLM *multi;
     struct curl_slist *headers;
-    uint64_t begun, moved, told;        /* jmp_now(); moved: when a byte last came or went */
+    uint64_t begun, moved, told; /* jmp_now(); moved: when a byte last came or went */
     uint64_t done, total;
 
     /* of one answer */
-    char *location;                     /* value of its header, as received */
-    bool body;                          /* the answer is the file */
-    int error;                          /* of sink or source */
+    char *location; /* value of its header, as received */
+    bool body;      /* the answer is the file */
+    int error;      /* of sink or source */
     char text[CURL_ERROR_SIZE];
 };
 
@@ -45,7 +45,10 @@ static void request_close(struct request *request)
     free(request->url);
 }
 
-static void library_init(void) { curl_global_init(CURL_GLOBAL_DEFAULT); }
+static void library_init(void)
+{
+    curl_global_init(CURL_GLOBAL_DEFAULT);
+}
 
 const char *jmp_fetch_show(const char *url, char *buffer, size_t size)
 {
@@ -81,7 +84,10 @@ const char *jmp_fetch_encoding(const char *url)
     return NULL;
 }
 
-static bool is_http(const char *url) { return strncasecmp(url, "http://", 7) == 0 || strncasecmp(url, "https://", 8) == 0; }
+static bool is_http(const char *url)
+{
+    return strncasecmp(url, "http://", 7) == 0 || strncasecmp(url, "https://", 8) == 0;
+}
 
 /* What a header may consist of, so that one does not become two. */
 static bool is_header_name(const char *name)
@@ -117,7 +123,8 @@ int jmp_fetch_check(const struct jmp_node *handle, struct jmp_error *reterr)
     if (jmp_node_is_null(headers))
         return 0;
     if (headers->kind != JMP_NODE_MAP || headers->count > JMP_FETCH_HEADERS_MAX)
-        return jmp_error_set(reterr, -EINVAL, "the headers for a url must be a map of at most %u strings", JMP_FETCH_HEADERS_MAX);
+        return jmp_error_set(reterr, -EINVAL, "the headers for a url must be a map of at most %u strings",
+                             JMP_FETCH_HEADERS_MAX);
     JMP_NODE_EACH(header, headers) {
         const char *value = jmp_node_string(header);
 
@@ -130,7 +137,8 @@ int jmp_fetch_check(const struct jmp_node *handle, struct jmp_error *reterr)
 /* Never sent on to another origin. */
 static bool is_credential(const char *name)
 {
-    static const char *const prefixes[] = { "authorization", "cookie", "proxy-authorization", "x-amz-", "x-ms-", "x-goog-" };
+    static const char *const prefixes[] = { "authorization", "cookie", "proxy-authorization",
+                                            "x-amz-",        "x-ms-",  "x-goog-" };
 
     for (size_t i = 0; i < ELEMENTSOF(prefixes); i++)
         if (strncasecmp(name, prefixes[i], strlen(prefixes[i])) == 0)
@@ -141,7 +149,8 @@ static bool is_credential(const char *name)
 /* How a message is framed is between libcurl and the server. */
 static bool is_framing(const char *name)
 {
-    static const char *const names[] = { "connection", "content-length", "expect", "te", "trailer", "transfer-encoding", "upgrade" };
+    static const char *const names[] = { "connection", "content-length",    "expect", "te",
+                                         "trailer",    "transfer-encoding", "upgrade" };
 
     for (size_t i = 0; i < ELEMENTSOF(names); i++)
         if (strcasecmp(name, names[i]) == 0)
@@ -207,7 +216,7 @@ static size_t on_header(char *data, size_t size, size_t count, void *user)
     size_t length = size * count;
     static const char name[] = "location:";
 
-    if (length > 5 && memcmp(data, "HTTP/", 5) == 0) {   /* after "100 Continue" comes another */
+    if (length > 5 && memcmp(data, "HTTP/", 5) == 0) { /* after "100 Continue" comes another */
         free(TAKE_PTR(request->location));
     } else if (length > sizeof(name) && strncasecmp(data, name, sizeof(name) - 1) == 0) {
         size_t from = sizeof(name) - 1;
@@ -238,11 +247,12 @@ static size_t on_body(char *data, size_t size, size_t count, void *user)
     long status = answer_status(request);
 
     if (request->put)
-        return length;   /* what a server says to an upload is of no interest */
+        return length; /* what a server says to an upload is of no interest */
     if (status < 200 || status >= 300)
-        return CURL_WRITEFUNC_ERROR;   /* nor the page of a redirect or an error */
+        return CURL_WRITEFUNC_ERROR; /* nor the page of a redirect or an error */
     request->body = true;
-    if (request->done == 0 && curl_easy_getinfo(request->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &total) == CURLE_OK && total > 0)
+    if (request->done == 0 &&
+        curl_easy_getinfo(request->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &total) == CURLE_OK && total > 0)
         request->total = (uint64_t)total;
     request->error = length > 0 ? request->fetch->sink(data, length, request->fetch->user) : 0;
     request->done += length;
@@ -264,10 +274,10 @@ static size_t on_source(char *data, size_t size, size_t count, void *user)
     return (size_t)n;
 }
 
-#define SET(option, value)                                                   \
-    do {                                                                     \
-        if (curl_easy_setopt(request->easy, (option), (value)) != CURLE_OK)  \
-            return -ENOMEM;                                                  \
+#define SET(option, value) \
+    do { \
+        if (curl_easy_setopt(request->easy, (option), (value)) != CURLE_OK) \
+            return -ENOMEM; \
     } while (0)
 
 static int set_up(struct request *request)
@@ -281,12 +291,12 @@ static int set_up(struct request *request)
         return -ENOMEM;
 
     SET(CURLOPT_PROTOCOLS_STR, "http,https");
-    SET(CURLOPT_PROXY, "");                     /* not even by the environment */
+    SET(CURLOPT_PROXY, ""); /* not even by the environment */
     SET(CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
     SET(CURLOPT_FOLLOWLOCATION, 0L);
     SET(CURLOPT_PATH_AS_IS, 1L);
     SET(CURLOPT_NOSIGNAL, 1L);
-    SET(CURLOPT_QUICK_EXIT, 1L);                /* a name server that is silent does not hold up a cancel */
+    SET(CURLOPT_QUICK_EXIT, 1L); /* a name server that is silent does not hold up a cancel */
     SET(CURLOPT_CONNECTTIMEOUT_MS, (long)(connect / JMP_USEC_PER_MSEC));
     SET(CURLOPT_BUFFERSIZE, 256L * 1024);
     SET(CURLOPT_USERAGENT, "jmp-agent");
@@ -394,14 +404,22 @@ static int follow(struct request *request, struct jmp_error *reterr)
 static const char *status_words(long status)
 {
     switch (status) {
-    case 400: return " Bad Request";
-    case 401: return " Unauthorized";
-    case 403: return " Forbidden";
-    case 404: return " Not Found";
-    case 410: return " Gone";
-    case 500: return " Internal Server Error";
-    case 503: return " Service Unavailable";
-    default: return "";
+    case 400:
+        return " Bad Request";
+    case 401:
+        return " Unauthorized";
+    case 403:
+        return " Forbidden";
+    case 404:
+        return " Not Found";
+    case 410:
+        return " Gone";
+    case 500:
+        return " Internal Server Error";
+    case 503:
+        return " Service Unavailable";
+    default:
+        return "";
     }
 }
 
@@ -421,8 +439,8 @@ static int judge(struct request *request, CURLcode code, struct jmp_error *reter
     if (status >= 300 && !request->put && request->location && is_redirect(status))
         return 1;
     if (status >= 300)
-        return jmp_error_set(reterr, -EPROTO, "%s %s: the server answered %ld%s", request->method, SHOWN(request->url), status,
-                             status_words(status));
+        return jmp_error_set(reterr, -EPROTO, "%s %s: the server answered %ld%s", request->method, SHOWN(request->url),
+                             status, status_words(status));
     if (code == CURLE_OPERATION_TIMEDOUT)
         return jmp_error_set(reterr, -ETIMEDOUT, "%s %s: %s", request->method, SHOWN(request->url), words);
     if (code != CURLE_OK)
@@ -442,7 +460,8 @@ static int run(struct request *request, struct jmp_error *reterr)
         return r;
     for (unsigned redirects = 0;; redirects++) {
         if (redirects > JMP_FETCH_REDIRECTS_MAX)
-            return jmp_error_set(reterr, -EPROTO, "GET %s: more than %u redirects", SHOWN(request->url), JMP_FETCH_REDIRECTS_MAX);
+            return jmp_error_set(reterr, -EPROTO, "GET %s: more than %u redirects", SHOWN(request->url),
+                                 JMP_FETCH_REDIRECTS_MAX);
         r = add_headers(request, same_origin);
         if (r < 0)
             return r;

@@ -12,15 +12,15 @@
 #include "base/error.h"
 #include "base/node.h"
 
-#define JMP_FETCH_URL_MAX 8192u               /* bytes */
-#define JMP_FETCH_HEADERS_MAX 64u             /* entries, each at most as long as a URL */
+#define JMP_FETCH_URL_MAX 8192u   /* bytes */
+#define JMP_FETCH_HEADERS_MAX 64u /* entries, each at most as long as a URL */
 #define JMP_FETCH_REDIRECTS_MAX 10u
-#define JMP_FETCH_TIME_MAX (7200u)            /* seconds for a whole transfer, redirects included */
+#define JMP_FETCH_TIME_MAX (7200u) /* seconds for a whole transfer, redirects included */
 
 struct jmp_fetch {
-    const struct jmp_node *handle;            /* url, method, headers; borrowed, checked by jmp_fetch_check() */
-    int cancel_fd;                            /* once it is readable the transfer ends with -ECANCELED */
-    uint64_t connect_limit, stall_limit;      /* microseconds, 0: 30 s and 120 s */
+    const struct jmp_node *handle;       /* url, method, headers; borrowed, checked by jmp_fetch_check() */
+    int cancel_fd;                       /* once it is readable the transfer ends with -ECANCELED */
+    uint64_t connect_limit, stall_limit; /* microseconds, 0: 30 s and 120 s */
     /* GET: takes @size > 0 bytes; may block. Return: 0, or negative errno, which ends the transfer and is handed through. */
     int (*sink)(const void *data, size_t size, void *user);
     /* PUT: up to @size bytes; may block. Return: how many, 0 at the end, or negative errno as above. */

@@ -20,14 +20,14 @@ struct web {
     int listener[2];
     unsigned port[2];
     pthread_t thread;
-    int end;                       /* eventfd */
-    int held;                      /* a connection that is left hanging */
+    int end;  /* eventfd */
+    int held; /* a connection that is left hanging */
     char asked[16][4096];
     atomic_uint n_asked;
 };
 
 static const struct {
-    const char *path, *answer;     /* PORT: of the other server */
+    const char *path, *answer; /* PORT: of the other server */
 } pages[] = {
     { "/plain", OK_BODY },
     { "/a%2Fb%20c/../d", OK_BODY },
@@ -81,7 +81,8 @@ static void answer(struct web *web, int fd, unsigned which)
         }
         port = strstr(pages[i].answer, "PORT");
         if (port)
-            snprintf(reply, sizeof(reply), "%.*s%u%s", (int)(port - pages[i].answer), pages[i].answer, web->port[!which], port + 4);
+            snprintf(reply, sizeof(reply), "%.*s%u%s", (int)(port - pages[i].answer), pages[i].answer,
+                     web->port[!which], port + 4);
         else
             snprintf(reply, sizeof(reply), "%s", pages[i].answer);
         n = send(fd, reply, strlen(reply), MSG_NOSIGNAL);
@@ -94,7 +95,8 @@ static void *serve(void *data)
     struct web *web = data;
 
     for (;;) {
-        struct pollfd fds[3] = { { .fd = web->end, .events = POLLIN }, { .fd = web->listener[0], .events = POLLIN },
+        struct pollfd fds[3] = { { .fd = web->end, .events = POLLIN },
+                                 { .fd = web->listener[0], .events = POLLIN },
                                  { .fd = web->listener[1], .events = POLLIN } };
 
         if (poll(fds, 3, -1) < 0 || fds[0].revents)
@@ -168,15 +170,15 @@ static ssize_t give(void *data, size_t size, void *user)
 }
 
 /* @headers: JSON. */
-static int request(struct web *web, const char *method, const char *path, const char *headers, struct file *file, int cancel,
-                   uint64_t stall, struct jmp_error *reterr)
+static int request(struct web *web, const char *method, const char *path, const char *headers, struct file *file,
+                   int cancel, uint64_t stall, struct jmp_error *reterr)
 {
     _cleanup_(jmp_tree_freep) struct jmp_tree *tree = NULL;
     struct jmp_fetch fetch = { .cancel_fd = cancel, .stall_limit = stall, .sink = take, .source = give, .user = file };
     char text[2048];
 
-    snprintf(text, sizeof(text), "{\"url\":\"http://127.0.0.1:%u%s\",\"method\":\"%s\",\"headers\":%s}", web->port[0], path, method,
-             headers);
+    snprintf(text, sizeof(text), "{\"url\":\"http://127.0.0.1:%u%s\",\"method\":\"%s\",\"headers\":%s}", web->port[0],
+             path, method, headers);
     assert_int_equal(jmp_tree_new(0, &tree), 0);
     assert_int_equal(jmp_json_parse(text, strlen(text), tree, &fetch.handle, NULL), 0);
     assert_int_equal(jmp_fetch_check(fetch.handle, NULL), 0);
@@ -189,7 +191,7 @@ JMP_TEST(a_file_is_fetched_or_it_is_said_why_not)
     static const struct {
         const char *path;
         int error;
-        const char *words;      /* in the message, or NULL */
+        const char *words; /* in the message, or NULL */
         unsigned requests;
     } cases[] = {
         { "/plain", 0, NULL, 1 },
@@ -236,9 +238,10 @@ JMP_TEST(a_signed_path_stays_as_it_was_signed)
 
 JMP_TEST(credentials_stay_with_their_origin)
 {
-    static const char headers[] = "{\"Authorization\":\"Basic eHg=\",\"Cookie\":\"a=b\",\"x-amz-date\":\"now\",\"X-MS-version\":\"1\","
-                                  "\"x-goog-user\":\"u\",\"Proxy-Authorization\":\"p\",\"X-Harmless\":\"yes\",\"X-Empty\":\"\","
-                                  "\"Transfer-Encoding\":\"chunked\"}";
+    static const char headers[] =
+        "{\"Authorization\":\"Basic eHg=\",\"Cookie\":\"a=b\",\"x-amz-date\":\"now\",\"X-MS-version\":\"1\","
+        "\"x-goog-user\":\"u\",\"Proxy-Authorization\":\"p\",\"X-Harmless\":\"yes\",\"X-Empty\":\"\","
+        "\"Transfer-Encoding\":\"chunked\"}";
     static const char *const secrets[] = { "Authorization", "Cookie", "x-amz-", "x-ms-", "x-goog-" };
     _cleanup_(web_free) struct web *web = web_new();
     struct file file = { .size = 0 };
@@ -295,7 +298,7 @@ JMP_TEST(a_file_is_left_behind_a_url)
     assert_int_equal(request(web, "PUT", "/relative", "{}", &file, -1, 0, &error), -EPROTO);
     file.error = -EIO;
     assert_int_equal(request(web, "PUT", "/put", "{}", &file, -1, 0, &error), -EIO);
-    assert_null(strstr(web->asked[4], "\r\n0\r\n"));   /* the server sees that it is no whole file */
+    assert_null(strstr(web->asked[4], "\r\n0\r\n")); /* the server sees that it is no whole file */
 }
 
 JMP_TEST(whoever_takes_the_file_may_refuse_it)
@@ -357,8 +360,11 @@ JMP_TEST(a_closed_port_is_an_error_with_words)
 JMP_TEST(bad_requests_are_refused)
 {
     static const char *const bad[] = {
-        "{}", "{\"url\":\"http://x/\",\"method\":\"POST\"}", "{\"url\":\"ftp://x/\",\"method\":\"GET\"}",
-        "{\"url\":\"file:///etc/shadow\",\"method\":\"GET\"}", "{\"url\":7,\"method\":\"GET\"}",
+        "{}",
+        "{\"url\":\"http://x/\",\"method\":\"POST\"}",
+        "{\"url\":\"ftp://x/\",\"method\":\"GET\"}",
+        "{\"url\":\"file:///etc/shadow\",\"method\":\"GET\"}",
+        "{\"url\":7,\"method\":\"GET\"}",
         "{\"url\":\"http://x/\",\"method\":\"GET\",\"headers\":[]}",
         "{\"url\":\"http://x/\",\"method\":\"GET\",\"headers\":{\"a\":1}}",
         "{\"url\":\"http://x/\",\"method\":\"GET\",\"headers\":{\"a\":\"b\\r\\nc: d\"}}",

@@ -25,6 +25,7 @@ struct server {
 struct device {
     const struct jmp_driver_class *driver;
     struct device *parent;
+    struct { const char *name; struct device *device; } given[4];
     void *self;
     struct jmp_tree *config, *results;
     bool open;
@@ -130,6 +131,17 @@ struct device *device_child(struct device *parent, const char *name, const char 
     }
     fail_msg("no child %s", name);
     return NULL;
+}
+
+void device_give(struct device *device, const char *name, struct device *child)
+{
+    for (size_t i = 0; i < ELEMENTSOF(device->given); i++)
+        if (!device->given[i].name) {
+            device->given[i].name = name;
+            device->given[i].device = child;
+            return;
+        }
+    fail_msg("%s has too many children", name);
 }
 
 void device_cancel(struct device *device)
@@ -350,6 +362,37 @@ struct jmp_writer *jmp_call_reply(struct jmp_call *call) { return call->writer; 
 int jmp_call_cancel_fd(struct jmp_call *call) { return call->device->cancel; }
 void jmp_call_pace(struct jmp_call *call, double rate) { call->device->pace = rate; }
 void *jmp_call_parent(struct jmp_call *call) { return call->device->parent ? call->device->parent->self : NULL; }
+
+static struct device *given(struct jmp_call *call, const char *name)
+{
+    struct device *device = call->device;
+
+    for (size_t i = 0; i < ELEMENTSOF(device->given) && device->given[i].name; i++)
+        if (strcmp(device->given[i].name, name) == 0)
+            return device->given[i].device;
+    return NULL;
+}
+
+bool jmp_call_has_child(struct jmp_call *call, const char *child, const char *method)
+{
+    struct device *device = given(call, child);
+
+    if (device)
+        for (const struct jmp_method *row = device->driver->methods; row && row->name; row++)
+            if (strcmp(row->name, method) == 0)
+                return row->call;
+    return false;
+}
+
+int jmp_call_child(struct jmp_call *call, const char *child, const char *method)
+{
+    int r;
+
+    if (!jmp_call_has_child(call, child, method))
+        return jmp_call_fail(call, -ENOENT, "%s: there is no such child", child);
+    r = device_call(given(call, child), method, NULL);
+    return r < 0 ? jmp_call_fail(call, r == -ENODEV ? -ECONNABORTED : r, "%s: %s", child, device_error(given(call, child))) : 0;
+}
 
 int jmp_call_fd(struct jmp_call *call, const char *arg, bool write)
 {

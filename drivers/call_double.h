@@ -17,6 +17,8 @@ struct device;
 struct device *device_new(const struct jmp_driver_class *driver, const char *config);
 /** device_child() - a device that @parent brings along */
 struct device *device_child(struct device *parent, const char *name, const char *config);
+/** device_give() - what jmp_call_child() of @device finds under @name; @child stays the test's */
+void device_give(struct device *device, const char *name, struct device *child);
 struct device *device_free(struct device *device);   /* closes it first, ends all servers; accepts NULL */
 JMP_DEFINE_CLEANUP(struct device *, device_free)
 

@@ -17,6 +17,8 @@ extern const struct jmp_driver_class jmp_gpio_input_class;
 extern const struct jmp_driver_class jmp_storage_mock_class;
 extern const struct jmp_driver_class jmp_storage_mock_flasher_class;
 extern const struct jmp_driver_class jmp_flasher_mock_class;
+extern const struct jmp_driver_class jmp_storage_mux_class;
+extern const struct jmp_driver_class jmp_disk_flasher_class;
 
 extern const struct jmp_driver_class jmp_network_tcp_class;
 extern const struct jmp_driver_class jmp_network_udp_class;

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "drivers/storage/mux.h"
+
+#include "base/limits.h"
+
+#define LOOK_AGAIN (JMP_USEC_PER_SEC / 4)
+
+static int mux_select(struct jmp_mux *mux, void *self, struct jmp_call *call, enum jmp_mux_position position)
+{
+    int r;
+
+    r = mux->select(self, call, position);
+    /* After a failure nobody knows. */
+    mux->position = r < 0 ? JMP_MUX_UNKNOWN : position;
+    return r;
+}
+
+static int refuse_busy(struct jmp_mux *mux, struct jmp_call *call)
+{
+    return mux->busy ? jmp_call_fail(call, -EBUSY, "an image is being transferred; wait for its end, or cancel it") : 0;
+}
+
+int jmp_mux_switch(struct jmp_mux *mux, void *self, struct jmp_call *call, enum jmp_mux_position position)
+{
+    enum jmp_mux_position from = mux->position;
+    int r;
+
+    r = refuse_busy(mux, call);
+    if (r < 0)
+        return r;
+    mux->busy = true; /* selecting may wait, and then others come by */
+    r = mux_select(mux, self, call, position);
+    mux->busy = false;
+    if (r == 0)
+        mux->before = position == JMP_MUX_HOST && from != JMP_MUX_HOST ? from : position;
+    return r;
+}
+
+/* Where the medium is. With a search: it may take a while to appear. */
+static int find_path(struct jmp_mux *mux, void *self, struct jmp_call *call, char *path, size_t size)
+{
+    uint64_t deadline = jmp_now() + (uint64_t)(mux->disk.timeout * (double)JMP_USEC_PER_SEC);
+    int r, waited;
+
+    if (mux->disk.device || !mux->find) {
+        snprintf(path, size, "%s", mux->disk.device);
+        return 0;
+    }
+    for (;;) {
+        r = mux->find(self, call, path, size);
+        if (r != -ENOENT)
+            return r;
+        if (jmp_now() >= deadline)
+            return jmp_call_fail(call, -ETIMEDOUT, "the medium did not appear at the host within %.3g s",
+                                 mux->disk.timeout);
+        waited = jmp_call_wait(call, -1, 0, jmp_now() + LOOK_AGAIN);
+        if (waited < 0)
+            return waited;
+    }
+}
+
+static void go_back(struct jmp_mux *mux, void *self, struct jmp_call *call, enum jmp_mux_position position)
+{
+    static const char *const names[] = { "an unknown place", "the host", "the board", "nowhere" };
+
+    if (position == mux->position || position == JMP_MUX_UNKNOWN)
+        return;
+    if (mux->select(self, call, position) < 0) {
+        mux->position = JMP_MUX_UNKNOWN;
+        jmp_call_log(call, JMP_LOG_ERROR, "the storage cannot be switched back to %s", names[position]);
+        return;
+    }
+    mux->position = position;
+    jmp_call_log(call, JMP_LOG_WARNING, "storage switched back to %s, where it was", names[position]);
+}
+
+static int transfer(struct jmp_mux *mux, void *self, struct jmp_call *call,
+                    int (*move)(struct jmp_disk *disk, struct jmp_call *call, const char *path, const char *arg),
+                    const char *arg)
+{
+    enum jmp_mux_position from = mux->position;
+    char path[4096];
+    int r;
+
+    r = refuse_busy(mux, call);
+    if (r < 0)
+        return r;
+    mux->busy = true;
+    r = from == JMP_MUX_HOST ? 0 : mux_select(mux, self, call, JMP_MUX_HOST);
+    if (r == 0)
+        r = find_path(mux, self, call, path, sizeof(path));
+    if (r == 0)
+        r = move(&mux->disk, call, path, arg);
+    /* The client that is still there says itself where the medium goes; one that has gone does not. */
+    if (r == -ECANCELED)
+        go_back(mux, self, call, from == JMP_MUX_HOST ? mux->before : from);
+    else if (r < 0)
+        go_back(mux, self, call, from);
+    mux->busy = false;
+    return r;
+}
+
+int jmp_mux_write(struct jmp_mux *mux, void *self, struct jmp_call *call)
+{
+    return transfer(mux, self, call, jmp_disk_write, "source");
+}
+
+int jmp_mux_read(struct jmp_mux *mux, void *self, struct jmp_call *call)
+{
+    return transfer(mux, self, call, jmp_disk_read, "sink");
+}

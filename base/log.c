@@ -31,6 +31,8 @@ static struct {
     void (*tap)(const struct jmp_log_record *record, void *user);
     void *tap_user;
     char message[MESSAGE_MAX + 1];
+    time_t second;            /* that .date is the text of */
+    char date[32];
     pthread_t gatherer;       /* the thread whose lines may wait, if @gathers */
     bool gathers;
     char lines[GATHER_MAX + LINE_SIZE];
@@ -153,10 +155,17 @@ static void put_text(const char *text, size_t max, bool json)
     size_t length = jmp_text_cut(text, strnlen(text, max + 1), max);
 
     for (size_t i = 0; i < length;) {
-        size_t n = jmp_text_sequence(text + i, length - i);
+        size_t plain = jmp_text_plain(text + i, length - i), n;
         char escape[8];
         bool room;
 
+        if (plain > 0) {
+            if (!put(text + i, plain))
+                return;
+            i += plain;
+            continue;
+        }
+        n = jmp_text_sequence(text + i, length - i);
         if (n == 0) {
             room = put("\xef\xbf\xbd", 3);   /* U+FFFD */
             n = 1;
@@ -248,13 +257,17 @@ static void put_fields(const struct jmp_log_record *record, void (*put_field)(co
 static void format_json(const struct jmp_log_record *record)
 {
     time_t seconds = (time_t)(record->realtime / JMP_USEC_PER_SEC);
-    struct tm tm;
     char text[64];
-    size_t n;
 
-    gmtime_r(&seconds, &tm);
-    n = strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(text + n, sizeof(text) - n, ".%06uZ", (unsigned)(record->realtime % JMP_USEC_PER_SEC));
+    /* Lines come in bunches, and a calendar is slow. */
+    if (seconds != state.second || !state.date[0]) {
+        struct tm tm;
+
+        gmtime_r(&seconds, &tm);
+        strftime(state.date, sizeof(state.date), "%Y-%m-%dT%H:%M:%S", &tm);
+        state.second = seconds;
+    }
+    snprintf(text, sizeof(text), "%s.%06uZ", state.date, (unsigned)(record->realtime % JMP_USEC_PER_SEC));
 
     puts_("{");
     put_json("ts", text);
@@ -398,7 +411,7 @@ void jmp_log(enum jmp_log_level level, const struct jmp_log_fields *fields, cons
     if (length == MESSAGE_MAX)
         length = jmp_text_cut(state.message, length, length - 1);
     state.message[length] = 0;
-    for (size_t i = 0; i < length;) {
+    for (size_t i = jmp_text_plain(state.message, length); i < length; i += jmp_text_plain(state.message + i, length - i)) {
         size_t n = jmp_text_sequence(state.message + i, length - i);
 
         if (n == 0)

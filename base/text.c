@@ -39,6 +39,15 @@ size_t jmp_text_sequence(const char *text, size_t length)
     return 4;
 }
 
+size_t jmp_text_plain(const char *text, size_t length)
+{
+    size_t n = 0;
+
+    while (n < length && text[n] >= ' ' && text[n] < 0x7f && text[n] != '"' && text[n] != '\\')
+        n++;
+    return n;
+}
+
 bool jmp_text_is_utf8(const char *text, size_t length)
 {
     for (size_t i = 0; i < length;) {

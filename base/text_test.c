@@ -92,3 +92,17 @@ JMP_TEST(nothing_that_a_terminal_obeys_is_printed)
         assert_string_equal(shown, cases[i].shown);
     }
 }
+
+JMP_TEST(plain_text_ends_at_what_a_format_may_have_to_escape)
+{
+    static const struct {
+        const char *text;
+        size_t plain;
+    } cases[] = {
+        { "", 0 }, { "on", 2 }, { " ~", 2 }, { "a\"", 1 }, { "\\n", 0 }, { "ab\n", 2 }, { "ab\x7f", 2 }, { "caf\xc3\xa9", 3 },
+    };
+
+    for (size_t i = 0; i < ELEMENTSOF(cases); i++)
+        assert_int_equal(jmp_text_plain(cases[i].text, strlen(cases[i].text)), cases[i].plain);
+    assert_int_equal(jmp_text_plain("abc", 2), 2);
+}

@@ -452,7 +452,7 @@ static int judge(struct request *request, CURLcode code, struct jmp_error *reter
 static int run(struct request *request, struct jmp_error *reterr)
 {
     bool same_origin = true;
-    CURLcode code;
+    CURLcode code = CURLE_FAILED_INIT;
     int r;
 
     r = set_up(request);

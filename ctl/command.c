@@ -111,6 +111,38 @@ const struct jmp_command jmp_commands[] = {
       .run = jmp_cmd_completion,
       .word = JMP_WORD_SHELL,
       .details = "  source <(jmpctl completion bash)" },
+    { .name = "usb list",
+      .help = "list the USB devices that an exporter gives away",
+      .options = jmp_usb_list_options,
+      .size = sizeof(struct jmp_usb_list_command),
+      .run = jmp_cmd_usb_list,
+      .shared = true },
+    { .name = "usb attach",
+      .help = "plug a USB device of an exporter into this machine, until Ctrl-C",
+      .words = "DRIVER",
+      .least = 1,
+      .most = UINT_MAX,
+      .options = jmp_usb_attach_options,
+      .size = sizeof(struct jmp_usb_attach),
+      .run = jmp_cmd_usb_attach,
+      .word = JMP_WORD_DRIVER,
+      .shared = true,
+      .details = "The kernel sees it as if it were plugged in here. That needs root, and the module vhci-hcd.\n"
+                 "A device that goes and comes back, perhaps as another, is attached again." },
+    { .name = "usb detach",
+      .help = "unplug what was attached",
+      .words = "PORT|DRIVER",
+      .least = 1,
+      .most = 1,
+      PLAIN,
+      .run = jmp_cmd_usb_detach,
+      .shared = true },
+    { .name = "usb status",
+      .help = "list what is attached to this machine",
+      .options = jmp_usb_status_options,
+      .size = sizeof(struct jmp_usb_list_command),
+      .run = jmp_cmd_usb_status,
+      .shared = true },
     { .name = "version", .help = "show the version", PLAIN, .run = jmp_cmd_version },
     { .name = "help", .help = "show help", .words = "[COMMAND]", .most = 2, PLAIN, .run = jmp_cmd_help },
     { .name = "complete",
@@ -157,6 +189,7 @@ int jmp_command_find(char *const *words, const struct jmp_command **ret, unsigne
 {
     const char *verb = jmp_command_canonical(words[0], false);
     const char *nouns[16] = { 0 };
+    bool shared = false;
     size_t n = 0;
 
     for (const struct jmp_command *command = jmp_commands; command->name; command++) {
@@ -172,8 +205,9 @@ int jmp_command_find(char *const *words, const struct jmp_command **ret, unsigne
         }
         if (n + 1 < ELEMENTSOF(nouns))
             nouns[n++] = blank + 1;
+        shared |= command->shared;
     }
-    if (n == 0)
+    if (n == 0 || (shared && words[1]))
         return -ENOENT;
 
     char list[200] = "";

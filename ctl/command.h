@@ -25,6 +25,7 @@ struct jmp_command {
     const char *details;                 /* paragraphs below the usage, or NULL */
     enum jmp_word word;
     bool hidden;                         /* not in the list of commands */
+    bool shared;                         /* its first word may be a driver's name, too: the second one decides */
     bool verbatim;                       /* options end at the first word: what follows is another program's */
 };
 

@@ -102,6 +102,10 @@ int jmp_ctl_main(int argc, char **argv);
 
 /* The rows' functions. */
 int jmp_cmd_get_exporters(struct jmp_ctl *ctl, void *options, char **words, struct jmp_error *reterr);
+int jmp_cmd_usb_list(struct jmp_ctl *ctl, void *options, char **words, struct jmp_error *reterr);
+int jmp_cmd_usb_attach(struct jmp_ctl *ctl, void *options, char **words, struct jmp_error *reterr);
+int jmp_cmd_usb_detach(struct jmp_ctl *ctl, void *options, char **words, struct jmp_error *reterr);
+int jmp_cmd_usb_status(struct jmp_ctl *ctl, void *options, char **words, struct jmp_error *reterr);
 int jmp_cmd_get_leases(struct jmp_ctl *ctl, void *options, char **words, struct jmp_error *reterr);
 int jmp_cmd_get_drivers(struct jmp_ctl *ctl, void *options, char **words, struct jmp_error *reterr);
 int jmp_cmd_create_lease(struct jmp_ctl *ctl, void *options, char **words, struct jmp_error *reterr);
@@ -117,6 +121,7 @@ int jmp_cmd_version(struct jmp_ctl *ctl, void *options, char **words, struct jmp
 int jmp_cmd_help(struct jmp_ctl *ctl, void *options, char **words, struct jmp_error *reterr);
 
 /* Option rows, beside their functions, and what they fill. */
+extern const struct jmp_option jmp_usb_list_options[], jmp_usb_attach_options[], jmp_usb_status_options[];
 extern const struct jmp_option jmp_get_exporters_options[], jmp_get_leases_options[], jmp_get_drivers_options[],
     jmp_create_lease_options[], jmp_update_lease_options[], jmp_delete_leases_options[], jmp_shell_options[],
     jmp_driver_options[], jmp_logs_options[], jmp_plain_options[];
@@ -138,6 +143,16 @@ struct jmp_get_leases {
 struct jmp_get_drivers {
     struct jmp_ctl_options common;
     const char *output;
+};
+
+struct jmp_usb_list_command {   /* and usb status */
+    struct jmp_ctl_options common;
+    const char *output;
+};
+
+struct jmp_usb_attach {
+    struct jmp_ctl_options common;
+    double follow;               /* seconds */
 };
 
 struct jmp_create_lease {

@@ -75,6 +75,7 @@ JMP_TEST(commands_are_found_by_their_names_and_aliases)
         { { "rm", "lease" }, "delete leases", 2 },      { { "delete", "leases" }, "delete leases", 2 },
         { { "d", "l" }, "delete leases", 2 },           { { "sh" }, "shell", 1 },
         { { "shell", "-l" }, "shell", 1 },              { { "update", "lease" }, "update lease", 2 },
+        { { "usb", "attach" }, "usb attach", 2 },        { { "usb", "status" }, "usb status", 2 },
         { { "get", "drivers" }, "get drivers", 2 },     { { "ver" }, "version", 1 },
     };
 
@@ -99,6 +100,8 @@ JMP_TEST(half_commands_and_wrong_ones_are_explained)
         { { "get", "exportrs" }, -EINVAL, "not a command", "get exporters" },
         { { "create", "-l" }, -EINVAL, "create what?", "lease" },
         { { "power", "on" }, -ENOENT, "", "" },
+        { { "usb" }, -EINVAL, "usb what?", "list, attach, detach, status" },
+        { { "usb", "forward-tcp" }, -ENOENT, "", "" },   /* a driver of that name */
     };
 
     for (size_t i = 0; i < ELEMENTSOF(cases); i++) {

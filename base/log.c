@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/log.h"
 
+#include <ctype.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -8,7 +9,11 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <time.h>
+
+#define SD_JOURNAL_SUPPRESS_LOCATION
+#include <systemd/sd-journal.h>
 
 #include "base/limits.h"
 #include "base/text.h"
@@ -17,6 +22,7 @@
 #define FIELD_MAX 512u        /* of one field's value */
 #define LINE_SIZE (48u * 1024) /* even if each byte of the message has to be escaped */
 #define GATHER_MAX 4096u  /* bytes of gathered lines */
+#define JOURNAL_SOCKET "/run/systemd/journal/socket"
 #define STUCK_MSEC 200        /* how long a full, non-blocking stderr may hold up a thread before the line is dropped */
 
 /* All but the threshold is guarded by the lock. The buffers stand here because logging must work without memory, and on
@@ -28,6 +34,7 @@ static struct {
     char namespace_[JMP_NAME_MAX + 1];
     enum jmp_log_format format;
     bool colour;
+    bool native;              /* the journal takes records with fields, not only lines */
     void (*tap)(const struct jmp_log_record *record, void *user);
     void *tap_user;
     char message[MESSAGE_MAX + 1];
@@ -119,6 +126,7 @@ void jmp_log_open(const char *program, enum jmp_log_level level, enum jmp_log_fo
     snprintf(state.component, sizeof(state.component), "%s", program ? program : "");
     snprintf(state.namespace_, sizeof(state.namespace_), "%s", namespace_ ? namespace_ : "");
     state.format = format;
+    state.native = access(JOURNAL_SOCKET, W_OK) == 0;
     state.colour = terminal && !(no_colour && *no_colour);
     pthread_mutex_unlock(&lock);
 
@@ -226,6 +234,16 @@ static void put_pair(const char *key, const char *value)
         puts_("\"");
 }
 
+static void name_error(int number, char *ret, size_t size)
+{
+    const char *text = strerrordesc_np(-number);
+
+    if (text)
+        snprintf(ret, size, "%s", text);
+    else
+        snprintf(ret, size, "error %d", -number);
+}
+
 /* The fields that people look for; keys as the stock exporter names them where it has the same. */
 static void put_fields(const struct jmp_log_record *record, void (*put_field)(const char *key, const char *value))
 {
@@ -244,12 +262,7 @@ static void put_fields(const struct jmp_log_record *record, void (*put_field)(co
     put_field("peer", fields->peer);
 
     if (fields->error < 0) {
-        const char *text = strerrordesc_np(-fields->error);
-
-        if (text)
-            snprintf(error, sizeof(error), "%s", text);
-        else
-            snprintf(error, sizeof(error), "error %d", -fields->error);
+        name_error(fields->error, error, sizeof(error));
         put_field("error", error);
     }
 }
@@ -312,6 +325,53 @@ static void format_journal(const struct jmp_log_record *record)
     puts_(text);
     put_text(record->message, MESSAGE_MAX, false);
     put_fields(record, put_pair);
+}
+
+/*
+ * The journal's own way: each field can be asked for, as in "journalctl LEASE=lease-7".
+ */
+static struct iovec entries[20];
+static unsigned entry_count;
+
+static void put_entry(const char *key, const char *value)
+{
+    size_t start = state.length;
+
+    if (!value || !*value || entry_count == ELEMENTSOF(entries))
+        return;
+    for (const char *c = strcmp(key, "lease_id") == 0 ? "lease" : key; *c; c++) {
+        char upper = (char)toupper((unsigned char)*c);
+
+        put(&upper, 1);
+    }
+    puts_("=");
+    put_text(value, FIELD_MAX, false);
+    entries[entry_count++] = (struct iovec){ state.line + start, state.length - start };
+}
+
+/* Return: whether the journal took it. */
+static bool send_journal(const struct jmp_log_record *record)
+{
+    char priority[8], error[128];
+
+    entry_count = 0;
+    puts_("MESSAGE=");
+    put_text(record->message, MESSAGE_MAX, false);
+    /* Fields are not shown unless asked for, and this one people want to see. */
+    if (record->fields->error < 0) {
+        name_error(record->fields->error, error, sizeof(error));
+        if (!strstr(record->message, error)) {
+            puts_(": ");
+            put_text(error, sizeof(error), false);
+        }
+    }
+    entries[entry_count++] = (struct iovec){ state.line, state.length };
+    snprintf(priority, sizeof(priority), "%d", levels[record->level].priority);
+    put_entry("priority", priority);
+    put_entry("syslog_identifier", program_invocation_short_name);
+    put_entry("logger", loggers[record->fields->source]);
+    put_fields(record, put_entry);
+    return sd_journal_sendv(entries, (int)entry_count) == 0;
 }
 
 /* Writes what has been gathered and the line that was just made. */
@@ -429,6 +489,13 @@ void jmp_log(enum jmp_log_level level, const struct jmp_log_fields *fields, cons
     };
 
     state.length = 0;
+    if (state.format == JMP_LOG_JOURNAL && state.native) {
+        bool sent = send_journal(&record);
+
+        state.length = 0;
+        if (sent)
+            goto tap;
+    }
     switch (state.format) {
     case JMP_LOG_JSON:
         format_json(&record);
@@ -444,6 +511,7 @@ void jmp_log(enum jmp_log_level level, const struct jmp_log_fields *fields, cons
     state.line[state.length++] = '\n';
     gather_or_write(level);
 
+tap:
     if (state.tap)
         state.tap(&record, state.tap_user);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A log line has fields. Lines go to stderr: coloured text on a terminal, one JSON object per line otherwise, or, under
- * systemd, text with the journal's priority prefix. A program may look at every record (the agent's LogStream does).
+ * A log line has fields. Lines go to stderr: coloured text on a terminal, one JSON object per line otherwise. Under
+ * systemd the journal gets records with fields: EXPORTER, LEASE, CLIENT, DRIVER, DRIVER_TYPE, OPERATION, RESULT, ...; text with its
+ * priority prefix where its socket is not to be had. A program may look at every record (the agent's LogStream does).
  * Any thread may log. Libraries keep quiet: whoever handles an error logs it, once.
  */
 #pragma once

@@ -4,10 +4,14 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <pthread.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
 
 #include "base/test.h"
 
@@ -176,6 +180,59 @@ JMP_TEST(text_lines_are_safe_for_terminals)
     assert_non_null(strstr(line, "ERROR    say \\x1b[31mhi\xef\xbf\xbd client="));
     assert_non_null(strstr(line, "driver=\"a b\""));
     assert_null(strchr(line, '\033'));
+}
+
+/* In a namespace of its own the test is the journal. Return: its socket, or negative: not allowed to do that. */
+static int be_the_journal(void)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX, .sun_path = "/run/systemd/journal/socket" };
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        mount("tmpfs", "/run", "tmpfs", 0, NULL) < 0 || mkdir("/run/systemd", 0755) < 0 ||
+        mkdir("/run/systemd/journal", 0755) < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+        return -errno;
+    return fd;
+}
+
+static int log_to_the_journal(void)
+{
+    static const char *const wanted[] = {
+        "MESSAGE=power on: No such device", "PRIORITY=4", "EXPORTER=bench", "LEASE=lease-7", "CLIENT=alice", "DRIVER=board.power",
+        "OPERATION=on", "LOGGER=driver", "ERROR=No such device",
+    };
+    int fd = be_the_journal(), found = 0;
+    char text[8192];
+    ssize_t length;
+
+    if (fd < 0)
+        return 77;
+    jmp_log_open("exporter", JMP_LOG_INFO, JMP_LOG_JOURNAL);
+    jmp_log(JMP_LOG_WARNING, FIELDS(.source = JMP_LOG_DRIVER, .exporter = "bench", .lease = "lease-7", .client = "alice",
+                                    .driver = "board.power", .operation = "on", .error = -ENODEV), "power on");
+    length = recv(fd, text, sizeof(text) - 1, MSG_DONTWAIT);
+    if (length < 0)
+        return 1;
+    text[length] = '\0';
+    for (size_t i = 0; i < ELEMENTSOF(wanted); i++)
+        for (const char *line = text; line; line = (line = strchr(line, '\n')) ? line + 1 : NULL)
+            found += strncmp(line, wanted[i], strlen(wanted[i])) == 0 && line[strlen(wanted[i])] == '\n';
+    return found == (int)ELEMENTSOF(wanted) ? 0 : 2;
+}
+
+JMP_TEST(the_journal_gets_fields)
+{
+    pid_t pid = fork();
+    int status;
+
+    assert_true(pid >= 0);
+    if (pid == 0)
+        _exit(log_to_the_journal());
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    if (WEXITSTATUS(status) == 77)
+        skip();   /* not root, or no namespaces */
+    assert_int_equal(WEXITSTATUS(status), 0);
 }
 
 JMP_TEST(the_journal_gets_priorities_and_only_its_own_stream_is_it)

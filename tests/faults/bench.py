@@ -215,9 +215,9 @@ class Bench:
         return {"fds": len(os.listdir(f"/proc/{self.agent.pid}/fd")), "threads": len(own), "children": children,
                 "ports": len(listening(self.agent.pid))}
 
-    def private_kib(self):
+    def dirty_kib(self):
         return sum(int(line.split()[1]) for line in _read(f"/proc/{self.agent.pid}/smaps_rollup").splitlines()
-                   if line.startswith("Private_"))
+                   if line.startswith("Private_Dirty"))
 
     async def settled(self, base):
         """All that the row has opened is closed again."""

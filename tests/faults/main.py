@@ -58,7 +58,7 @@ class Runner:
                 raise AssertionError("the agent was restarted")
             if self.bench.agent.pid == pid:
                 self.bench.peer.do(self.bench.settled(self.base), 2 * BOUND)
-                self.memory.append(self.bench.private_kib())
+                self.memory.append(self.bench.dirty_kib())
             else:
                 self.grown()
                 self.fresh()

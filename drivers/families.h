@@ -19,6 +19,8 @@ extern const struct jmp_driver_class jmp_storage_mock_flasher_class;
 extern const struct jmp_driver_class jmp_flasher_mock_class;
 extern const struct jmp_driver_class jmp_storage_mux_class;
 extern const struct jmp_driver_class jmp_disk_flasher_class;
+extern const struct jmp_driver_class jmp_sdwire_class;
+extern const struct jmp_driver_class jmp_usb_stick_class;
 
 extern const struct jmp_driver_class jmp_network_tcp_class;
 extern const struct jmp_driver_class jmp_network_udp_class;

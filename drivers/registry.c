@@ -16,6 +16,8 @@ const struct jmp_driver_class *const jmp_builtin_drivers[] = {
     &jmp_flasher_mock_class,
     &jmp_storage_mux_class,
     &jmp_disk_flasher_class,
+    &jmp_sdwire_class,
+    &jmp_usb_stick_class,
     &jmp_network_tcp_class,
     &jmp_network_udp_class,
     &jmp_network_unix_class,

@@ -45,65 +45,6 @@ static int storage_mux_open(void *self, struct jmp_call *call)
         call, -EINVAL, "it needs a child called \"" SWITCH "\" with methods on and off, by children or a ref in them");
 }
 
-static int storage_mux_reset(void *self, struct jmp_call *call)
-{
-    struct storage_mux *mux = self;
-
-    jmp_disk_forget(&mux->mux.disk);
-    return 0;
-}
-
-static void storage_mux_close(void *self)
-{
-    struct storage_mux *mux = self;
-
-    jmp_disk_forget(&mux->mux.disk);
-}
-
-static int mux_host(void *self, struct jmp_call *call)
-{
-    struct storage_mux *mux = self;
-
-    return jmp_mux_switch(&mux->mux, self, call, JMP_MUX_HOST);
-}
-
-static int mux_dut(void *self, struct jmp_call *call)
-{
-    struct storage_mux *mux = self;
-
-    return jmp_mux_switch(&mux->mux, self, call, JMP_MUX_DUT);
-}
-
-static int mux_off(void *self, struct jmp_call *call)
-{
-    struct storage_mux *mux = self;
-
-    return jmp_mux_switch(&mux->mux, self, call, JMP_MUX_OFF);
-}
-
-static int mux_write(void *self, struct jmp_call *call)
-{
-    struct storage_mux *mux = self;
-
-    return jmp_mux_write(&mux->mux, self, call);
-}
-
-static int mux_read(void *self, struct jmp_call *call)
-{
-    struct storage_mux *mux = self;
-
-    return jmp_mux_read(&mux->mux, self, call);
-}
-
-static const struct jmp_method storage_mux_methods[] = {
-    { .name = "host", .call = mux_host },
-    { .name = "dut", .call = mux_dut },
-    { .name = "off", .call = mux_off },
-    { .name = "write", .args = { { "source", JMP_NODE } }, .call = mux_write },
-    { .name = "read", .args = { { "sink", JMP_NODE } }, .call = mux_read },
-    {}
-};
-
 const struct jmp_driver_class jmp_storage_mux_class = {
     JMP_DRIVER_HEAD,
     .name = "storage-mux",
@@ -112,10 +53,10 @@ const struct jmp_driver_class jmp_storage_mux_class = {
     .client = "jumpstarter_driver_opendal.client.StorageMuxFlasherClient",
     .help = "a storage multiplexer made of any switch and a block device",
     .options = storage_mux_options,
-    .methods = storage_mux_methods,
+    .methods = jmp_mux_methods,
     .open = storage_mux_open,
-    .reset = storage_mux_reset,
-    .close = storage_mux_close,
+    .reset = jmp_mux_reset,
+    .close = jmp_mux_close,
 };
 
 struct disk_flasher {

@@ -5,11 +5,11 @@
 
 #define LOOK_AGAIN (JMP_USEC_PER_SEC / 4)
 
-static int mux_select(struct jmp_mux *mux, void *self, struct jmp_call *call, enum jmp_mux_position position)
+static int mux_select(struct jmp_mux *mux, struct jmp_call *call, enum jmp_mux_position position)
 {
     int r;
 
-    r = mux->select(self, call, position);
+    r = mux->select(mux, call, position);
     /* After a failure nobody knows. */
     mux->position = r < 0 ? JMP_MUX_UNKNOWN : position;
     return r;
@@ -20,8 +20,9 @@ static int refuse_busy(struct jmp_mux *mux, struct jmp_call *call)
     return mux->busy ? jmp_call_fail(call, -EBUSY, "an image is being transferred; wait for its end, or cancel it") : 0;
 }
 
-int jmp_mux_switch(struct jmp_mux *mux, void *self, struct jmp_call *call, enum jmp_mux_position position)
+static int mux_switch(void *self, struct jmp_call *call, enum jmp_mux_position position)
 {
+    struct jmp_mux *mux = self;
     enum jmp_mux_position from = mux->position;
     int r;
 
@@ -29,7 +30,7 @@ int jmp_mux_switch(struct jmp_mux *mux, void *self, struct jmp_call *call, enum 
     if (r < 0)
         return r;
     mux->busy = true; /* selecting may wait, and then others come by */
-    r = mux_select(mux, self, call, position);
+    r = mux_select(mux, call, position);
     mux->busy = false;
     if (r == 0)
         mux->before = position == JMP_MUX_HOST && from != JMP_MUX_HOST ? from : position;
@@ -37,7 +38,7 @@ int jmp_mux_switch(struct jmp_mux *mux, void *self, struct jmp_call *call, enum 
 }
 
 /* Where the medium is. With a search: it may take a while to appear. */
-static int find_path(struct jmp_mux *mux, void *self, struct jmp_call *call, char *path, size_t size)
+static int find_path(struct jmp_mux *mux, struct jmp_call *call, char *path, size_t size)
 {
     uint64_t deadline = jmp_now() + (uint64_t)(mux->disk.timeout * (double)JMP_USEC_PER_SEC);
     int r, waited;
@@ -47,7 +48,7 @@ static int find_path(struct jmp_mux *mux, void *self, struct jmp_call *call, cha
         return 0;
     }
     for (;;) {
-        r = mux->find(self, call, path, size);
+        r = mux->find(mux, call, path, size);
         if (r != -ENOENT)
             return r;
         if (jmp_now() >= deadline)
@@ -59,13 +60,13 @@ static int find_path(struct jmp_mux *mux, void *self, struct jmp_call *call, cha
     }
 }
 
-static void go_back(struct jmp_mux *mux, void *self, struct jmp_call *call, enum jmp_mux_position position)
+static void go_back(struct jmp_mux *mux, struct jmp_call *call, enum jmp_mux_position position)
 {
     static const char *const names[] = { "an unknown place", "the host", "the board", "nowhere" };
 
     if (position == mux->position || position == JMP_MUX_UNKNOWN)
         return;
-    if (mux->select(self, call, position) < 0) {
+    if (mux->select(mux, call, position) < 0) {
         mux->position = JMP_MUX_UNKNOWN;
         jmp_call_log(call, JMP_LOG_ERROR, "the storage cannot be switched back to %s", names[position]);
         return;
@@ -74,7 +75,7 @@ static void go_back(struct jmp_mux *mux, void *self, struct jmp_call *call, enum
     jmp_call_log(call, JMP_LOG_WARNING, "storage switched back to %s, where it was", names[position]);
 }
 
-static int transfer(struct jmp_mux *mux, void *self, struct jmp_call *call,
+static int transfer(struct jmp_mux *mux, struct jmp_call *call,
                     int (*move)(struct jmp_disk *disk, struct jmp_call *call, const char *path, const char *arg),
                     const char *arg)
 {
@@ -86,26 +87,61 @@ static int transfer(struct jmp_mux *mux, void *self, struct jmp_call *call,
     if (r < 0)
         return r;
     mux->busy = true;
-    r = from == JMP_MUX_HOST ? 0 : mux_select(mux, self, call, JMP_MUX_HOST);
+    r = from == JMP_MUX_HOST ? 0 : mux_select(mux, call, JMP_MUX_HOST);
     if (r == 0)
-        r = find_path(mux, self, call, path, sizeof(path));
+        r = find_path(mux, call, path, sizeof(path));
     if (r == 0)
         r = move(&mux->disk, call, path, arg);
     /* The client that is still there says itself where the medium goes; one that has gone does not. */
     if (r == -ECANCELED)
-        go_back(mux, self, call, from == JMP_MUX_HOST ? mux->before : from);
+        go_back(mux, call, from == JMP_MUX_HOST ? mux->before : from);
     else if (r < 0)
-        go_back(mux, self, call, from);
+        go_back(mux, call, from);
     mux->busy = false;
     return r;
 }
 
-int jmp_mux_write(struct jmp_mux *mux, void *self, struct jmp_call *call)
+static int mux_host(void *self, struct jmp_call *call)
 {
-    return transfer(mux, self, call, jmp_disk_write, "source");
+    return mux_switch(self, call, JMP_MUX_HOST);
+}
+static int mux_dut(void *self, struct jmp_call *call)
+{
+    return mux_switch(self, call, JMP_MUX_DUT);
+}
+static int mux_off(void *self, struct jmp_call *call)
+{
+    return mux_switch(self, call, JMP_MUX_OFF);
+}
+static int mux_write(void *self, struct jmp_call *call)
+{
+    return transfer(self, call, jmp_disk_write, "source");
+}
+static int mux_read(void *self, struct jmp_call *call)
+{
+    return transfer(self, call, jmp_disk_read, "sink");
 }
 
-int jmp_mux_read(struct jmp_mux *mux, void *self, struct jmp_call *call)
+const struct jmp_method jmp_mux_methods[] = {
+    { .name = "host", .call = mux_host },
+    { .name = "dut", .call = mux_dut },
+    { .name = "off", .call = mux_off },
+    { .name = "write", .args = { { "source", JMP_NODE } }, .call = mux_write },
+    { .name = "read", .args = { { "sink", JMP_NODE } }, .call = mux_read },
+    {}
+};
+
+int jmp_mux_reset(void *self, struct jmp_call *call)
 {
-    return transfer(mux, self, call, jmp_disk_read, "sink");
+    struct jmp_mux *mux = self;
+
+    jmp_disk_forget(&mux->disk);
+    return 0;
+}
+
+void jmp_mux_close(void *self)
+{
+    struct jmp_mux *mux = self;
+
+    jmp_disk_forget(&mux->disk);
 }

@@ -9,6 +9,7 @@
 
 enum jmp_mux_position { JMP_MUX_UNKNOWN, JMP_MUX_HOST, JMP_MUX_DUT, JMP_MUX_OFF };
 
+/* The first member of a mux's self. */
 struct jmp_mux {
     struct jmp_disk disk;
     enum jmp_mux_position position; /* now */
@@ -21,9 +22,7 @@ struct jmp_mux {
     int (*find)(void *self, struct jmp_call *call, char *path, size_t size);
 };
 
-/** jmp_mux_switch() - a method host, dut or off. Return: 0, -EBUSY (an image is being transferred), what select says. */
-int jmp_mux_switch(struct jmp_mux *mux, void *self, struct jmp_call *call, enum jmp_mux_position position);
-/** jmp_mux_write() - the method write, its argument called "source" */
-int jmp_mux_write(struct jmp_mux *mux, void *self, struct jmp_call *call);
-/** jmp_mux_read() - the method read, its argument called "sink" */
-int jmp_mux_read(struct jmp_mux *mux, void *self, struct jmp_call *call);
+/* Methods, reset and close are the same for each. */
+extern const struct jmp_method jmp_mux_methods[];
+int jmp_mux_reset(void *self, struct jmp_call *call);
+void jmp_mux_close(void *self);

@@ -16,14 +16,12 @@ def payload(size, seed):
     return random.Random(seed).randbytes(size)
 
 
-class PtyBoard:
-    """A board's UART. The test is the board; the exporter opens `path`."""
+class Wires:
+    """A board's UART, at the board's end: a terminal or a socket."""
 
-    def __init__(self):
-        self.master, self._slave = os.openpty()
-        tty.setraw(self._slave)
-        os.set_blocking(self.master, False)
-        self.path = os.ttyname(self._slave)     # we keep it open: no hang-up between two users
+    def __init__(self, fd):
+        self.master = fd
+        os.set_blocking(fd, False)
 
     def write(self, data, timeout=60, rate=None):
         """Sends all of it; `rate` in bytes per second, as fast as it is taken without."""
@@ -86,6 +84,19 @@ class PtyBoard:
 
     def close(self):
         os.close(self.master)
+
+
+class PtyBoard(Wires):
+    """One that needs no hardware. The test is the board; the exporter opens `path`."""
+
+    def __init__(self):
+        master, self._slave = os.openpty()
+        super().__init__(master)
+        tty.setraw(self._slave)
+        self.path = os.ttyname(self._slave)     # we keep it open: no hang-up between two users
+
+    def close(self):
+        super().close()
         os.close(self._slave)
 
 

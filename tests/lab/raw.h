@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A whole USB device, played by a program over /dev/raw-gadget: for devices that the kernel's gadget functions cannot be,
+ * those with requests of their vendor's and those that misbehave. A test's program, so what goes wrong ends it.
+ */
+#pragma once
+
+#include <linux/usb/ch9.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define RAW_REFUSE (-1) /* answer a request by a stall */
+#define RAW_STRINGS 8
+#define RAW_CONTROL_MAX 4096
+
+struct raw_device {
+    /* What it says of itself. String 0 is not used; descriptors name the others by their number here. */
+    struct usb_device_descriptor device;
+    const void *config; /* with interfaces and endpoints, as they lie on the wire */
+    size_t config_size;
+    const char *strings[RAW_STRINGS];
+    enum usb_device_speed speed;
+
+    /**
+     * @control: a class's or vendor's request. To the host: fills @data, returns how much. From the host: @data has
+     * come, the value is only whether it is refused. NULL: all are refused.
+     */
+    int (*control)(struct raw_device *dev, const struct usb_ctrlrequest *request, unsigned char *data);
+    void (*configured)(struct raw_device *dev); /* the host has chosen the configuration: enable endpoints now */
+
+    int fd;
+};
+
+/** raw_run() - plug it into socket @port of the bench and answer requests; returns only when the descriptor is closed */
+void raw_run(struct raw_device *dev, unsigned port);
+
+int raw_enable(struct raw_device *dev, const struct usb_endpoint_descriptor *endpoint); /* its handle */
+/** raw_write(), raw_read() - one transfer, blocking. Return: bytes, or -errno; -ESHUTDOWN when the host let go of us */
+int raw_write(struct raw_device *dev, int endpoint, const void *data, size_t size);
+int raw_read(struct raw_device *dev, int endpoint, void *data, size_t size);

@@ -47,7 +47,8 @@ static bool has_open(const char *process, const char *node)
     bool found = false;
     DIR *stream;
 
-    snprintf(directory, sizeof(directory), "%s/fd", process);
+    if (snprintf(directory, sizeof(directory), "%s/fd", process) >= (int)sizeof(directory))
+        return false;
     stream = opendir(directory);
     while (stream && !found && (entry = readdir(stream))) {
         ssize_t n;

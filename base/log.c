@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -405,10 +406,10 @@ static void write_lines(void)
     }
 }
 
-static void gather_or_write(enum jmp_log_level level)
+static void gather_or_write(enum jmp_log_level level, enum jmp_log_source source)
 {
-    if (level >= JMP_LOG_WARNING || !state.gathers || !pthread_equal(state.gatherer, pthread_self()) ||
-        state.line + state.length > state.lines + GATHER_MAX) {
+    if (!state.gathers || source != JMP_LOG_DRIVER || level >= JMP_LOG_WARNING ||
+        !pthread_equal(state.gatherer, pthread_self()) || state.line + state.length > state.lines + GATHER_MAX) {
         write_lines();
         return;
     }
@@ -429,9 +430,30 @@ void jmp_log_flush(void)
     errno = saved;
 }
 
+/* The last lines before a crash are those that matter. Without the lock, whose owner may be who has crashed. */
+static const int crashes[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT };
+static struct sigaction before[ELEMENTSOF(crashes)];
+
+static void on_crash(int signal)
+{
+    int saved = errno;
+
+    if (atomic_exchange(&gathered, false) && write(STDERR_FILENO, state.lines, (size_t)(state.line - state.lines)) < 0)
+        errno = saved;   /* there is nobody left to tell */
+    errno = saved;
+    /* Whoever was there before us comes next: what failed is done again, and fails again. */
+    for (size_t i = 0; i < ELEMENTSOF(crashes); i++)
+        if (crashes[i] == signal)
+            sigaction(signal, &before[i], NULL);
+}
+
 void jmp_log_gather(bool gather)
 {
+    static const struct sigaction action = { .sa_handler = on_crash };
+
     pthread_mutex_lock(&lock);
+    for (size_t i = 0; gather != state.gathers && i < ELEMENTSOF(crashes); i++)
+        sigaction(crashes[i], gather ? &action : &before[i], gather ? &before[i] : NULL);
     state.gatherer = pthread_self();
     state.gathers = gather;
     pthread_mutex_unlock(&lock);
@@ -509,7 +531,7 @@ void jmp_log(enum jmp_log_level level, const struct jmp_log_fields *fields, cons
         break;
     }
     state.line[state.length++] = '\n';
-    gather_or_write(level);
+    gather_or_write(level, fields->source);
 
 tap:
     if (state.tap)

@@ -48,10 +48,10 @@ void jmp_log_open(const char *program, enum jmp_log_level level, enum jmp_log_fo
  * log, block or keep pointers. One tap; NULL takes it off (and waits until no thread is inside). */
 void jmp_log_set_tap(void (*tap)(const struct jmp_log_record *record, void *user), void *user);
 /**
- * jmp_log_gather() - the calling thread has a loop and promises to call jmp_log_flush() before it sleeps
+ * jmp_log_gather() - the calling thread has a loop and promises to call jmp_log_flush() soon after jmp_log_is_gathered()
  *
- * From then on its lines below WARNING are written together: by jmp_log_flush(), when there are some kilobytes of them, or with the
- * next line of another thread or of a higher level. False ends that, and writes what is left.
+ * From then on what it says for drivers below WARNING, a line for each call, is written together: by jmp_log_flush(), when there are
+ * some kilobytes of it, with the next other line, or when the program crashes. False ends that, and writes what is left.
  */
 void jmp_log_gather(bool gather);
 bool jmp_log_is_gathered(void);   /* lines are waiting for jmp_log_flush() */

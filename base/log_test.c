@@ -5,6 +5,7 @@
 #include <jansson.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -398,9 +399,11 @@ JMP_TEST(logging_needs_no_memory)
     assert_string_equal(capture_read(&capture), "<6>still here lease_id=l\n");
 }
 
+static void said(const char *text) { jmp_log(JMP_LOG_INFO, FIELDS(.source = JMP_LOG_DRIVER), "%s", text); }
+
 static void *log_from_a_thread(void *user)
 {
-    jmp_log(JMP_LOG_INFO, NULL, "from a thread");
+    jmp_log(JMP_LOG_INFO, FIELDS(.source = JMP_LOG_DRIVER), "from a thread");
     return NULL;
 }
 
@@ -414,32 +417,63 @@ JMP_TEST(gathered_lines_are_written_in_order_and_at_the_latest_when_they_must_be
     jmp_log_open("exporter", JMP_LOG_INFO, JMP_LOG_JOURNAL);
     jmp_log_gather(true);
     assert_false(jmp_log_is_gathered());
-    jmp_log(JMP_LOG_INFO, NULL, "one");
-    jmp_log(JMP_LOG_INFO, NULL, "two");
+    said("one");
+    said("two");
     assert_true(jmp_log_is_gathered());
     assert_string_equal(capture_read(&capture), "");
     jmp_log_flush();
     assert_false(jmp_log_is_gathered());
     assert_string_equal(capture_read(&capture), "<6>one\n<6>two\n");
 
-    /* What matters waits for nothing, nor does what another thread says. */
-    jmp_log(JMP_LOG_INFO, NULL, "three");
-    jmp_log(JMP_LOG_WARNING, NULL, "four");
+    /* What matters waits for nothing, nor does what is not a driver's or another thread's. */
+    said("three");
+    jmp_log(JMP_LOG_WARNING, FIELDS(.source = JMP_LOG_DRIVER), "four");
     assert_string_equal(capture_read(&capture), "<6>three\n<4>four\n");
-    jmp_log(JMP_LOG_INFO, NULL, "five");
+    said("three");
+    jmp_log(JMP_LOG_INFO, NULL, "listening");
+    assert_string_equal(capture_read(&capture), "<6>three\n<6>listening\n");
+    said("five");
     assert_int_equal(pthread_create(&thread, NULL, log_from_a_thread, NULL), 0);
     pthread_join(thread, NULL);
     assert_string_equal(capture_read(&capture), "<6>five\n<6>from a thread\n");
 
     /* Nor are many of them kept. */
-    for (jmp_log(JMP_LOG_INFO, NULL, "again"); jmp_log_is_gathered() && n < 10000; n++)
-        jmp_log(JMP_LOG_INFO, NULL, "again");
+    for (said("again"); jmp_log_is_gathered() && n < 10000; n++)
+        said("again");
     assert_in_range(n, 10, 9999);
     assert_int_equal(strlen(capture_read(&capture)), (n + 1) * strlen("<6>again\n"));
 
-    jmp_log(JMP_LOG_INFO, NULL, "six");
+    said("six");
     jmp_log_gather(false);
     assert_string_equal(capture_read(&capture), "<6>six\n");
-    jmp_log(JMP_LOG_INFO, NULL, "seven");
+    said("seven");
     assert_string_equal(capture_read(&capture), "<6>seven\n");
+}
+
+JMP_TEST(the_last_words_before_a_crash_are_written)
+{
+    static const int signals[] = { SIGSEGV, SIGABRT };
+
+    for (size_t i = 0; i < ELEMENTSOF(signals); i++) {
+        _cleanup_(capture_close) struct capture capture = { 0 };
+        int status = 0;
+        pid_t child;
+
+        capture_open(&capture);
+        child = fork();
+        assert_true(child >= 0);
+        if (child == 0) {
+            signal(signals[i], SIG_DFL);   /* not the test's own handler */
+            jmp_log_open("exporter", JMP_LOG_INFO, JMP_LOG_JOURNAL);
+            jmp_log_gather(true);
+            said("about to fail");
+            raise(signals[i]);
+            raise(signals[i]);   /* a fault would happen again by itself */
+            _exit(0);
+        }
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_true(WIFSIGNALED(status));
+        assert_int_equal(WTERMSIG(status), signals[i]);
+        assert_string_equal(capture_read(&capture), "<6>about to fail\n");
+    }
 }

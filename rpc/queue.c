@@ -25,6 +25,7 @@ struct jmp_queue {
     bool watching;
     int stopfd;
     sem_t seen;                        /* the loop has looked at its descriptors */
+    struct jmp_timer log_timer;
 };
 
 grpc_completion_queue *jmp_queue_cq(struct jmp_queue *queue) { return queue->cq; }
@@ -140,26 +141,35 @@ static bool next(struct jmp_queue *queue, gpr_timespec deadline)
     return true;
 }
 
-/* How many events may pass before what was logged meanwhile is written, though there is more to do. */
-#define LOG_PATIENCE 64
+/* For how long what drivers say may be gathered. */
+#define LOG_GATHER (20 * JMP_USEC_PER_MSEC)
+
+static void on_log_timer(struct jmp_timer *timer) { jmp_log_flush(); }
+
+/* A timer for what was logged since the last look; arming it takes another round of the loop, in which more may be logged. */
+static bool gather_log(struct jmp_queue *queue)
+{
+    bool running = true;
+
+    while (running && jmp_log_is_gathered() && !queue->log_timer.running) {
+        if (jmp_timer_start(queue->loop, &queue->log_timer, LOG_GATHER, on_log_timer) < 0)
+            jmp_log_flush();
+        running = jmp_loop_dispatch(queue->loop, false);
+    }
+    return running;
+}
 
 int jmp_queue_run(struct jmp_queue *queue)
 {
     bool running = jmp_loop_dispatch(queue->loop, true);
-    unsigned patience = LOG_PATIENCE;
 
-    /* Answers go out before log lines do. */
     jmp_log_gather(true);
     while (running) {
-        if (!jmp_log_is_gathered()) {
-            patience = LOG_PATIENCE;
-            next(queue, gpr_inf_future(GPR_CLOCK_MONOTONIC));
-        } else if (!next(queue, gpr_inf_past(GPR_CLOCK_MONOTONIC)) || --patience == 0) {
-            jmp_log_flush();
-        }
-        running = jmp_loop_dispatch(queue->loop, false);
+        next(queue, gpr_inf_future(GPR_CLOCK_MONOTONIC));
+        running = jmp_loop_dispatch(queue->loop, false) && gather_log(queue);
     }
     jmp_log_gather(false);
+    jmp_timer_close(&queue->log_timer);
     return jmp_loop_exit_code(queue->loop);
 }
 

@@ -1,0 +1,289 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Images onto block devices by the stock client: every encoding, URLs, formats, and what is refused or goes wrong."""
+
+import bz2
+import gzip
+import json
+import lzma
+import os
+import shlex
+import subprocess
+
+import pytest
+from backports import zstd
+from harness import exporter as exporters
+from harness.background import Background
+from harness.board import payload
+from harness.certificates import Authority
+from harness.media import MIB, Web, android_sparse, block_map, checksum, loop_device, medium, sparse_image
+from harness.place import BIN
+from harness.program import Program, wait_until
+from harness.stock import Duplex, Raw, failure, resource_request
+
+pytestmark = pytest.mark.native(reason="it has no such drivers")
+
+PACK = {None: lambda d: d, "gzip": gzip.compress, "xz": lzma.compress, "bz2": bz2.compress, "zstd": zstd.compress}
+IMAGE = payload(MIB, "one") + bytes(4 * MIB) + payload(MIB + 4096, "two") + bytes(MIB - 4096) + payload(4096, "end")
+SIZE = 16 * MIB
+
+
+@pytest.fixture
+def disk(place, request):
+    """A loop device, or where we may not have one a file; both of `size` bytes."""
+    path = medium(place.root / f"medium-{request.node.name.replace('/', '_')[:40]}", SIZE)
+    with loop_device(path) as device:
+        yield device or path
+    path.unlink()
+
+
+def export(disk, **config):
+    return {"storage": {"type": "storage-mux",
+                        "config": {"storage_device": str(disk), "storage_timeout": 1, **config},
+                        "children": {"switch": {"ref": "sd_select"}}},
+            "sd_select": exporters.driver(exporters.POWER),
+            "disk": {"type": "disk-flasher", "config": {"storage_device": str(disk), "storage_timeout": 1, **config}}}
+
+
+@pytest.fixture
+def mux(serve, disk):
+    return serve(export(disk, verify=True))
+
+
+@pytest.fixture
+def web():
+    web = Web()
+    yield web
+    web.close()
+
+
+@pytest.mark.parametrize("encoding", PACK, ids=str)
+def test_flash_and_dump(mux, shell, place, disk, encoding):
+    packed = place.file("disk.img", PACK[encoding](IMAGE))
+    how = f"--compression {encoding}" if encoding else ""
+    unpack = {None: "cat", "gzip": "zcat", "xz": "xzcat", "bz2": "bzcat", "zstd": "zstdcat"}[encoding]
+    shell(f"set -e; cd {place.root}; j storage flash {how} {packed}; j storage dump {how} back; j storage host; j storage dut",
+          endpoint=mux.endpoint, timeout=120).ok()
+    assert checksum(disk, len(IMAGE)) == checksum(place.file("plain", IMAGE), len(IMAGE))
+    back = subprocess.run(f"{unpack} < {place.root}/back | cmp - {disk}", shell=True, capture_output=True, text=True)
+    assert back.returncode == 0, back
+    log = mux.program.output()
+    assert "read back and compared" in log and "sha256 " + checksum(place.root / "plain", len(IMAGE)) in log
+
+
+@pytest.mark.parametrize("encoding", [None, "zstd"], ids=str)
+def test_two_gigabytes(serve, shell, place, encoding):
+    size = 2 << 30
+    image = sparse_image(place.root / "large.img", size, 32 * MIB)
+    path = medium(place.root / "large.medium", size)
+    with loop_device(path) as device:
+        if not device:
+            pytest.skip("no right to a loop device")
+        exporter = serve(export(device))
+        if encoding:
+            subprocess.run(["zstd", "-q", "-1", "--rm", "-f", image], check=True, timeout=120)
+        shell(f"j storage flash {place.root}/large.img{'.zst --compression zstd' if encoding else ''}",
+              endpoint=exporter.endpoint, timeout=400).ok()
+        if encoding:
+            subprocess.run(["zstd", "-q", "-d", "--rm", "-f", f"{image}.zst"], check=True, timeout=120)
+        assert checksum(device, size) == checksum(image, size)
+    image.unlink()
+    path.unlink()
+
+
+def test_android_sparse_image(mux, shell, place, disk):
+    before = payload(SIZE, "before")
+    shell(f"set -e; j storage flash {place.file('before', before)}; j storage flash {place.file('sparse', android_sparse(IMAGE))}",
+          endpoint=mux.endpoint).ok()
+    expect_mapped(disk, before)
+
+
+def expect_mapped(disk, before):
+    """Data is the image's; what is a hole in it is what was there before."""
+    found = disk.open("rb").read(SIZE)
+    for at in range(0, SIZE, 4096):
+        block = IMAGE[at:at + 4096]
+        assert found[at:at + 4096] == (block if block.strip(b"\0") else before[at:at + 4096]), at
+
+
+def test_block_map_before_its_image(mux, shell, place, disk):
+    before = payload(SIZE, "before")
+    shell(f"set -e; j storage flash {place.file('before', before)}; j storage flash {place.file('x.bmap', block_map(IMAGE))};"
+          f"j storage flash --compression xz {place.file('x.img.xz', lzma.compress(IMAGE))}", endpoint=mux.endpoint).ok()
+    expect_mapped(disk, before)
+
+
+def test_block_map_as_a_target(mux, shell, place, disk):
+    before = payload(SIZE, "before")
+    bmap, image = place.file("x.bmap", block_map(IMAGE)), place.file("x.img", IMAGE)
+    shell(f"set -e; j disk flash {place.file('before', before)}; j disk flash -t bmap:{bmap} -t image:{image}",
+          endpoint=mux.endpoint).ok()
+    expect_mapped(disk, before)
+
+
+def test_image_that_is_not_the_maps(mux, shell, place):
+    wrong = bytearray(IMAGE)
+    wrong[5 * MIB + 10] ^= 1
+    said = shell(f"j storage flash {place.file('x.bmap', block_map(IMAGE))} && j storage flash {place.file('x.img', bytes(wrong))}",
+                 endpoint=mux.endpoint)
+    assert said.status != 0 and "have another checksum" in str(said)
+
+
+@pytest.mark.parametrize("what", ["too large", "compressed", "no medium"])
+def test_what_is_refused(serve, shell, place, disk, what):
+    exporter = serve(export("/dev/disk/by-path/nothing" if what == "no medium" else disk))
+    data = {"too large": payload(SIZE + 1, "x"), "compressed": gzip.compress(b"x"), "no medium": b"x"}[what]
+    words = {"too large": f"{SIZE} bytes", "compressed": "--compression gzip", "no medium": "no medium in"}[what]
+    said = shell(f"j storage flash {place.file('image', data)}", endpoint=exporter.endpoint)
+    assert said.status != 0 and words in str(said)
+    assert exporter.program.output().count("power off") == 1, "the client says dut, also after a failure"
+
+
+def test_mounted_disk_is_refused(serve, shell, place, disk):
+    if os.geteuid() != 0 or not str(disk).startswith("/dev/"):
+        pytest.skip("only root mounts")
+    subprocess.run(["mkfs.ext4", "-q", "-F", disk], check=True, timeout=60, capture_output=True)
+    where = place.root / "mounted"
+    where.mkdir()
+    subprocess.run(["mount", disk, where], check=True, timeout=60)
+    try:
+        said = shell(f"j storage flash {place.file('image', b'x' * 4096)}", endpoint=serve(export(disk)).endpoint)
+        assert said.status != 0 and f"mounted on {where}" in str(said)
+    finally:
+        subprocess.run(["umount", where], check=True, timeout=60)
+
+
+def test_the_machines_own_disk_is_refused(serve, shell, place):
+    source = subprocess.run(["findmnt", "-no", "SOURCE", "/"], capture_output=True, text=True).stdout.strip()
+    if not source.startswith("/dev/"):
+        pytest.skip("/ is on no block device")
+    # of a size that would end at once, were it to begin
+    said = shell(f"j storage flash {place.file('empty', b'x')}", endpoint=serve(export(source)).endpoint)
+    assert said.status != 0 and "runs from" in str(said)
+
+
+def begin(raw, exporter):
+    """An upload that has begun: its stream, and the call in the background."""
+    stream = Duplex(raw, resource_request(raw.uuid("storage")), timeout=60)
+    stream.__enter__()
+    handle = json.loads(stream.headers()["resource"])
+    calling = Background(raw.call, raw.uuid("storage"), "write", handle, timeout=60)
+    stream.send(IMAGE[:60_000])
+    exporter.program.wait_line("writing a plain image")
+    return stream, calling
+
+
+def test_client_that_vanishes_has_the_mux_go_back(serve, disk):
+    """The board keeps its medium when whoever wanted to flash it has gone."""
+    exporter = serve(export(disk))
+    with Raw(exporter.endpoint) as raw:
+        for switch in ("dut", "host"):
+            raw.call(raw.uuid("storage"), switch)
+        _, calling = begin(raw, exporter)
+    assert failure(calling.result)
+    exporter.program.wait_line("storage switched back to the board, where it was")
+    with Raw(exporter.endpoint) as raw:         # and serves the next one
+        raw.call(raw.uuid("storage"), "host")
+
+
+def test_no_switching_while_an_image_is_written(serve, place, disk):
+    exporter = serve(export(disk))
+    with Raw(exporter.endpoint) as raw:
+        raw.call(raw.uuid("storage"), "host")
+        stream, calling = begin(raw, exporter)
+        error = failure(lambda: raw.call(raw.uuid("storage"), "dut"))
+        assert "being transferred" in error.details()
+        for at in range(60_000, len(IMAGE), 60_000):
+            stream.send(IMAGE[at:at + 60_000])
+        stream.goaway()
+        calling.result()
+        stream.__exit__(None, None, None)
+    assert checksum(disk, len(IMAGE)) == checksum(place.file("plain", IMAGE), len(IMAGE))
+
+
+class TestUrls:
+    @pytest.mark.parametrize("encoding", PACK, ids=str)
+    def test_image_by_url(self, mux, shell, place, disk, web, encoding):
+        name = "/disk.img" + {None: "", "gzip": ".gz", "xz": ".xz", "bz2": ".bz2", "zstd": ".zst"}[encoding]
+        web.files[name] = PACK[encoding](IMAGE)
+        shell(f"j storage flash '{web.url(name)}?X-Sig=verysecret'", endpoint=mux.endpoint).ok()
+        assert checksum(disk, len(IMAGE)) == checksum(place.file("plain", IMAGE), len(IMAGE))
+        log = mux.program.output()
+        assert "[REDACTED]" in log and "verysecret" not in log
+
+    def test_redirects_keep_the_signature_as_it_is(self, mux, shell, disk, web, place):
+        other = Web()
+        web.redirects["/start"] = "step%20two?sig=a%2Bb%2f"
+        web.redirects["/step%20two"] = other.url("/a%2Fimage?sig=%41%3d")
+        other.files["/a%2Fimage"] = IMAGE
+        try:
+            shell(f"j storage flash {web.url('/start')}", endpoint=mux.endpoint).ok()
+        finally:
+            other.close()
+        assert [path for path, _ in web.requests] == ["/start", "/step%20two?sig=a%2Bb%2f"]
+        assert [path for path, _ in other.requests] == ["/a%2Fimage?sig=%41%3d"]
+        assert checksum(disk, len(IMAGE)) == checksum(place.file("plain", IMAGE), len(IMAGE))
+
+    def handle(self, url, method="GET", **headers):
+        return {"kind": "presigned_request", "url": url, "method": method, "headers": headers}
+
+    def test_credentials_are_not_taken_along(self, mux, web):
+        other = Web()
+        web.redirects["/x"] = other.url("/x")
+        other.files["/x"] = IMAGE
+        try:
+            with Raw(mux.endpoint) as raw:
+                raw.call(raw.uuid("storage"), "write",
+                         self.handle(web.url("/x"), Authorization="Bearer t", Cookie="c", **{"x-amz-a": "1", "x-other": "2"}))
+        finally:
+            other.close()
+        (_, first), (_, second) = web.requests[0], other.requests[0]
+        assert {"authorization", "cookie", "x-amz-a", "x-other"} <= first.keys()
+        assert "x-other" in second and not {"authorization", "cookie", "x-amz-a"} & second.keys()
+
+    def test_dump_is_left_behind_a_url(self, mux, disk, web):
+        with Raw(mux.endpoint) as raw:
+            raw.call(raw.uuid("disk"), "dump", self.handle(web.url("/left?sig=secret"), "PUT"), None)
+        assert web.left["/left"] == disk.open("rb").read(SIZE)
+
+    @pytest.mark.parametrize("case", ["missing", "circle", "refused", "method"])
+    def test_what_goes_wrong_is_said_without_the_query(self, mux, web, case):
+        web.redirects["/circle"] = "/circle?verysecret"
+        url, method, words, code = {
+            "missing": (web.url("/none?verysecret"), "GET", "the server answered 404", "UNKNOWN"),
+            "circle": (web.url("/circle?verysecret"), "GET", "more than 10 redirects", "UNKNOWN"),
+            "refused": ("http://127.0.0.1:1/x?verysecret", "GET", "connect", "UNKNOWN"),
+            "method": (web.url("/none?verysecret"), "POST", "GET", "INVALID_ARGUMENT")}[case]
+        with Raw(mux.endpoint) as raw:
+            error = failure(lambda: raw.call(raw.uuid("storage"), "write", self.handle(url, method)))
+        assert error.code().name == code and words in error.details() and "verysecret" not in error.details()
+        assert "verysecret" not in mux.program.output()
+
+    def test_certificates_are_checked(self, serve, shell, place, disk):
+        authority = Authority(place.root)
+        web = Web(authority.issue())
+        web.files["/disk.img"] = IMAGE
+        try:
+            said = shell(f"j storage flash {web.url('/disk.img')}", endpoint=serve(export(disk)).endpoint)
+            assert said.status != 0 and "certificate" in str(said).lower()
+            trusting = serve(export(disk), env={"SSL_CERT_FILE": str(authority.path)})
+            shell(f"j storage flash {web.url('/disk.img')}", endpoint=trusting.endpoint).ok()
+        finally:
+            web.close()
+        assert checksum(disk, len(IMAGE)) == checksum(place.file("plain", IMAGE), len(IMAGE))
+
+
+def test_calls_are_quick_while_a_flash_runs(serve, place, disk):
+    """Another device answers while an image is being written; asserted is that it does, not how fast."""
+    exporter = serve(export(disk))
+    env = {**place.env, "JUMPSTARTER_HOST": exporter.endpoint, "JMP_DRIVERS_ALLOW": "UNSAFE", "JMP_GRPC_INSECURE": "1",
+           "_JMP_SUPPRESS_DRIVER_WARNINGS": "1"}
+    client = Program(["sh", "-c", f"for i in 1 2 3; do {shlex.quote(str(BIN / 'j'))} storage flash "
+                                  f"{place.file('plain', IMAGE)} || exit 1; done"], env=env, name="flashing")
+    calls = 0
+    with Raw(exporter.endpoint) as raw:
+        uuid = raw.uuid("sd_select")
+        while client.alive():
+            raw.call(uuid, "on", timeout=10)
+            calls += 1
+    assert client.wait() == 0 and calls > 10
+    wait_until(lambda: "bytes written" in exporter.program.output(), 10, lambda: exporter.program.tail())

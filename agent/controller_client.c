@@ -167,6 +167,9 @@ static void lost(struct jmp_controller *c, const char *what, const struct jmp_st
         c->told_at = jmp_now();
         c->told_code = status->code;
     }
+    /* It says nothing at all: perhaps it is the connection. */
+    if (status->code == JMP_DEADLINE_EXCEEDED)
+        jmp_channel_renew(c->channel);
     retry_later(c);
 }
 

@@ -17,12 +17,16 @@
 /* What a session said last (GOAWAY of the inner connection) may still leave. */
 #define LAST_WORDS (1 * JMP_USEC_PER_SEC)
 #define LOOK_EACH (30 * JMP_USEC_PER_SEC)
+/* A router that is dialled and not reached for so long gets a new connection: gRPC gives up by itself after 20 s, unless
+ * its timers sleep because somebody has set the clock back. */
+#define UNREACHED (30 * JMP_USEC_PER_SEC)
 #define SOCKET_BUFFER (1024 * 1024)
 
 struct router {
     struct jmp_channel *channel;
     unsigned users;
     uint64_t used;              /* when last */
+    uint64_t unreached;         /* since when it was dialled without a connection; 0: it was there last time */
 };
 
 struct tunnel {
@@ -153,6 +157,21 @@ static int find_router(struct jmp_tunnels *tunnels, const char *endpoint, struct
     return 0;
 }
 
+static void see_to(const struct jmp_tunnels *tunnels, struct router *router)
+{
+    if (jmp_channel_is_ready(router->channel)) {
+        router->unreached = 0;
+        return;
+    }
+    if (!router->unreached)
+        router->unreached = jmp_now();
+    if (jmp_now() - router->unreached >= scaled(tunnels, UNREACHED)) {
+        jmp_channel_renew(router->channel);
+        router->unreached = jmp_now();
+    }
+    jmp_channel_wake(router->channel);
+}
+
 static int dial(struct tunnel *tunnel, const char *token, int fd)
 {
     struct jmp_metadata metadata[2] = { { "authorization" } };
@@ -164,7 +183,7 @@ static int dial(struct tunnel *tunnel, const char *token, int fd)
         return -ENOMEM;
     }
     metadata[0].value = bearer;
-    jmp_channel_wake(tunnel->router->channel);
+    see_to(tunnel->tunnels, tunnel->router);
     r = jmp_pump_dial(tunnel->router->channel, metadata, fd, &events, tunnel, &tunnel->pump);
     explicit_bzero(bearer, strlen(bearer));
     free(bearer);

@@ -11,9 +11,13 @@
 
 #include "rpc/internal.h"
 
+#define OPTIONS_MAX 64u     /* grpcOptions */
+
 struct jmp_channel {
     struct jmp_queue *queue;
     grpc_channel *channel;
+    grpc_channel_credentials *credentials;
+    const struct jmp_node *options;
     char *endpoint;
 };
 
@@ -96,7 +100,7 @@ static size_t fill_args(const struct jmp_node *options, grpc_arg *args)
     size_t n = 0;
 
     JMP_NODE_EACH(option, options) {
-        if (n >= 64)
+        if (n >= OPTIONS_MAX)
             break;
         if (option->kind == JMP_NODE_STRING)
             args[n++] = (grpc_arg){ .type = GRPC_ARG_STRING, .key = (char *)option->key, .value.string = (char *)option->string };
@@ -110,13 +114,23 @@ static size_t fill_args(const struct jmp_node *options, grpc_arg *args)
     return n;
 }
 
+/* @fresh: not over a connection that another channel to this endpoint may have. */
+static grpc_channel *make(const struct jmp_channel *channel, bool fresh)
+{
+    grpc_arg list[OPTIONS_MAX + ELEMENTSOF(defaults) + 1];
+    grpc_channel_args args = { .args = list };
+
+    args.num_args = fill_args(channel->options, list);
+    if (fresh)
+        list[args.num_args++] = (grpc_arg){ .type = GRPC_ARG_INTEGER, .key = (char *)GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL,
+                                            .value.integer = 1 };
+    return grpc_channel_create(channel->endpoint, channel->credentials, &args);
+}
+
 int jmp_channel_new(struct jmp_queue *queue, const struct jmp_channel_options *options, struct jmp_channel **ret,
                     struct jmp_error *reterr)
 {
     _cleanup_(jmp_channel_freep) struct jmp_channel *channel = NULL;
-    grpc_channel_credentials *credentials;
-    grpc_arg list[64 + ELEMENTSOF(defaults)];
-    grpc_channel_args args = { .args = list };
     int r;
 
     r = check_endpoint(options->endpoint, reterr);
@@ -136,18 +150,17 @@ int jmp_channel_new(struct jmp_queue *queue, const struct jmp_channel_options *o
     if (!channel->endpoint)
         return -ENOMEM;
 
+    channel->options = options->grpc_options;
     if (options->plaintext || strncmp(options->endpoint, "unix:", 5) == 0)
-        credentials = grpc_insecure_credentials_create();
+        channel->credentials = grpc_insecure_credentials_create();
     else if (options->insecure)
-        credentials = insecure_tls();
+        channel->credentials = insecure_tls();
     else
-        credentials = grpc_ssl_credentials_create_ex(options->ca, NULL, NULL, NULL);
-    if (!credentials)
+        channel->credentials = grpc_ssl_credentials_create_ex(options->ca, NULL, NULL, NULL);
+    if (!channel->credentials)
         return jmp_error_set(reterr, -EINVAL, "TLS cannot be set up for %s", options->endpoint);
 
-    args.num_args = fill_args(options->grpc_options, list);
-    channel->channel = grpc_channel_create(options->endpoint, credentials, &args);
-    grpc_channel_credentials_release(credentials);
+    channel->channel = make(channel, false);
     if (!channel->channel)
         return -ENOMEM;
 
@@ -161,12 +174,29 @@ struct jmp_channel *jmp_channel_free(struct jmp_channel *channel)
         return NULL;
     if (channel->channel)
         grpc_channel_destroy(channel->channel);
+    if (channel->credentials)
+        grpc_channel_credentials_release(channel->credentials);
     free(channel->endpoint);
     free(channel);
     return NULL;
 }
 
 void jmp_channel_wake(struct jmp_channel *channel) { grpc_channel_reset_connect_backoff(channel->channel); }
+
+void jmp_channel_renew(struct jmp_channel *channel)
+{
+    grpc_channel *fresh = make(channel, true);
+
+    if (!fresh)
+        return;
+    grpc_channel_destroy(channel->channel);
+    channel->channel = fresh;
+}
+
+bool jmp_channel_is_ready(struct jmp_channel *channel)
+{
+    return grpc_channel_check_connectivity_state(channel->channel, 0) == GRPC_CHANNEL_READY;
+}
 
 struct jmp_queue *jmp_channel_queue(const struct jmp_channel *channel) { return channel->queue; }
 const char *jmp_channel_endpoint(const struct jmp_channel *channel) { return channel->endpoint; }

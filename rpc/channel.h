@@ -13,7 +13,8 @@ struct jmp_channel_options {
     const char *ca;            /* PEM text; NULL: system roots */
     bool insecure;             /* TLS, any certificate */
     bool plaintext;            /* no TLS; implied by unix: */
-    const struct jmp_node *grpc_options;   /* grpcOptions of the config: integers and strings; may be NULL */
+    const struct jmp_node *grpc_options;   /* grpcOptions of the config: integers and strings; may be NULL. Outlives the
+                                            * channel. */
 };
 
 /** jmp_channel_new() - does not connect yet, so a wrong address shows in the first call. Keepalive 20 s with 20 s to answer unless
@@ -28,6 +29,12 @@ JMP_DEFINE_CLEANUP(struct jmp_channel *, jmp_channel_free)
 /** jmp_channel_wake() - if there is no connection, try to make one now, whatever gRPC's own pause: for the moment before
  * another try. Its timers sleep by the wall clock and oversleep when that is set back. */
 void jmp_channel_wake(struct jmp_channel *channel);
+
+/** jmp_channel_renew() - have a new connection, when a peer takes connections and says nothing on them. Running calls stay with
+ * the old one until they end. Without memory nothing happens. */
+void jmp_channel_renew(struct jmp_channel *channel);
+/** jmp_channel_is_ready() - there is a connection, as far as is known */
+bool jmp_channel_is_ready(struct jmp_channel *channel);
 
 /**
  * jmp_channel_call() - start a call

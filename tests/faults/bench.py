@@ -159,6 +159,8 @@ class Client:
 
 
 class Bench:
+    EMPTY = EMPTY
+
     def __init__(self, place, build, hooks):
         self.place, self.build, self.hooks = place, build, hooks
         self.world_path = place.root / "world"
@@ -223,6 +225,16 @@ class Bench:
         """All that the row has opened is closed again."""
         await until(lambda: all(v <= base[k] for k, v in self.costs().items()),
                     lambda: f"left over: {self.costs()}, {base} before\n{list_fds(self.agent.pid)}")
+
+    def renew_token(self):
+        """A new token is in the file, as a tool would put it there, and the old one does not count; returns both."""
+        settings = yaml.safe_load(self.config.read_text())
+        old, new = settings["token"], _jwt(sub=f"Exporter:{NAME}")
+        self.peer.tokens[new] = self.peer.tokens.pop(old)
+        settings["token"] = new
+        fresh = self.place.file("board.yaml.new", yaml.safe_dump(settings))
+        fresh.rename(self.config)
+        return old, new
 
     # leases
 

@@ -3,7 +3,9 @@
 within a bound, with no descriptor, thread, child or port more than before; the memory of each agent is judged at the end."""
 
 import argparse
-import asyncio
+import functools
+import itertools
+import random
 import subprocess
 import sys
 import time
@@ -12,17 +14,31 @@ from pathlib import Path
 from harness.place import Place
 from harness.program import Program, sweep
 
+import edges
 import table
 from bench import BOUND, PATIENCE, Bench
 
 HERE = Path(__file__).resolve().parent
 # Private memory from the tenth row to the last, KiB for each row: an allocator's mood, not a leak.
 GROWTH = 24
+RESTARTS = ("start", "shutdown")      # moments that take another process
 
 
 def wanted(options):
-    return [(fault, moment) for fault, moment in table.rows()
-            if not options.rows or options.rows in f"{fault.name} x {moment}"]
+    """Names and what happens, as functions of a bench; whether it takes another process."""
+    rows = [(f"{fault.name} x {moment}", functools.partial(table.MOMENTS[moment], fault=fault), moment in RESTARTS)
+            for fault, moment in table.rows()]
+    rows += [(f"edge {name}", edge, name in edges.RESTARTS) for name, edge in edges.EDGES.items()]
+    return [row for row in rows if not options.rows or options.rows in row[0]]
+
+
+def storms(seed):
+    """Without an end: what happens is decided by the seed alone."""
+    chance = random.Random(seed)
+    for number in itertools.count(1):
+        storm, moment = table.Storm(chance), chance.choice(list(table.MOMENTS))
+        yield f"storm {number}: {storm.name} x {moment}", functools.partial(table.MOMENTS[moment], fault=storm), \
+            moment in RESTARTS
 
 
 class Runner:
@@ -49,12 +65,12 @@ class Runner:
             await self.bench.whole_lease()
         self.base = self.bench.costs()
 
-    def one(self, fault, moment):
+    def one(self, name, happens, restarts):
         begin = time.monotonic()
         try:
             pid = self.bench.agent.pid
-            took = self.bench.peer.do(table.row(self.bench, fault, moment), 6 * BOUND)
-            if self.bench.agent.pid != pid and moment not in ("start", "shutdown"):
+            took = self.bench.peer.do(table.row(self.bench, lambda: happens(self.bench)), 6 * BOUND)
+            if self.bench.agent.pid != pid and not restarts:
                 raise AssertionError("the agent was restarted")
             if self.bench.agent.pid == pid:
                 self.bench.peer.do(self.bench.settled(self.base), 2 * BOUND)
@@ -63,11 +79,11 @@ class Runner:
                 self.grown()
                 self.fresh()
             self.longest = max(self.longest, took)
-            print(f"ok      {fault.name} x {moment}: next lease {took:.2f} s, row {time.monotonic() - begin:.1f} s",
+            print(f"ok      {name}: next lease {took:.2f} s, row {time.monotonic() - begin:.1f} s",
                   flush=True)
         except Exception as error:
             self.failed += 1
-            print(f"FAILED  {fault.name} x {moment}: {type(error).__name__}: {error}\n"
+            print(f"FAILED  {name}: {type(error).__name__}: {error}\n"
                   + (self.bench.agent.tail(self.options.lines) if self.bench.agent else "(no agent)"), flush=True)
             self.memory = []
             for front in (self.bench.peer.controller, self.bench.peer.router):
@@ -93,12 +109,17 @@ class Runner:
 
 def run_shard(options, index):
     # what restarts the agent comes last: the longer one lives, the more its memory tells
-    rows = sorted(wanted(options)[index::options.jobs], key=lambda r: r[1] in ("start", "shutdown"))
+    rows = sorted(wanted(options)[index::options.jobs], key=lambda row: row[2])
     runner = Runner(options)
     try:
         runner.fresh()
-        for fault, moment in rows:
-            runner.one(fault, moment)
+        if options.campaign:
+            seed = options.seed + index
+            print(f"seed    {seed}", flush=True)
+            end = time.monotonic() + options.campaign
+            rows = itertools.takewhile(lambda _: time.monotonic() < end, storms(seed))
+        for row in rows:
+            runner.one(*row)
         runner.grown()
         status = runner.bench.stop_agent()
         if status != 0:
@@ -116,8 +137,9 @@ def run_shard(options, index):
 def run_all(options):
     """Rows mostly wait, so several agents run beside each other, each with a peer of its own."""
     rows = wanted(options)
-    jobs = min(options.jobs, len(rows))
-    again = [f"--build={options.build}", f"--lines={options.lines}", *([f"--rows={options.rows}"] if options.rows else [])]
+    jobs = options.jobs if options.campaign else min(options.jobs, len(rows))
+    again = [f"--build={options.build}", f"--lines={options.lines}", f"--campaign={options.campaign}",
+             f"--seed={options.seed}", *([f"--rows={options.rows}"] if options.rows else [])]
     shards = [subprocess.Popen([sys.executable, HERE / "main.py", *again, f"--jobs={jobs}", f"--shard={i}"],
                                stdout=subprocess.PIPE, text=True) for i in range(jobs)]
     ok = failed = 0
@@ -132,9 +154,9 @@ def run_all(options):
             failed += line.startswith("FAILED ")
         if shard.wait() and not failed:
             failed += 1
-    print(f"{ok} of {len(rows)} rows ok; the next lease took {longest:.2f} s at most (bound {BOUND} s, --patience "
+    print(f"{ok} of {ok + failed if options.campaign else len(rows)} rows ok; the next lease took {longest:.2f} s at most (bound {BOUND} s, --patience "
           f"{PATIENCE})")
-    return ok != len(rows) or failed
+    return failed or not ok or (not options.campaign and ok != len(rows))
 
 
 def main():
@@ -142,12 +164,15 @@ def main():
     parser.add_argument("--build", type=lambda p: Path(p).resolve(), default=HERE.parents[1] / "build/dev")
     parser.add_argument("--rows", help="only rows with this in \"FAULT x MOMENT\"")
     parser.add_argument("--table", action="store_true", help="print the table as it stands in docs/faults.md")
+    parser.add_argument("--campaign", type=float, default=0, metavar="SECONDS",
+                        help="several faults at once at random moments, instead of the table")
+    parser.add_argument("--seed", type=int, default=int(time.time()), help="of the campaign; the N-th agent adds N")
     parser.add_argument("--jobs", type=int, default=4, help="agents at a time")
     parser.add_argument("--shard", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--lines", type=int, default=40, help="how much of the agent's log a failure shows")
     options = parser.parse_args()
     if options.table:
-        print(table.document(), end="")
+        print(table.document(edges.EDGES), end="")
         return
     if options.shard is not None:
         sys.exit(run_shard(options, options.shard) > 0)

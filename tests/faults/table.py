@@ -299,6 +299,7 @@ ones, and the bound is {bound} s, most of which is for busy machines.
 
     tests/faults/run                        # all rows, some minutes
     tests/faults/run --rows "clock"         # those with this in "FAULT x MOMENT"
+    tests/faults/run --campaign 600         # storms: up to three faults at once, for ten minutes; prints its seed
 
 ## Moments
 
@@ -316,15 +317,21 @@ ones, and the bound is {bound} s, most of which is for busy machines.
 
 The router is asked only when a client dials, so its faults have no rows at other moments.
 
+## Leases at the edges
+
+The same is asked of these, which need no fault of a peer (`--rows edge`):
+
+{edges}
+
 ## Known limits
 
 - When the wall clock is set *back*, the timers of the gRPC library stand still for as long: they sleep by the wall clock. The
   exporter's own do not, so connections are made anew and calls end in time. A connection that gets lost without a sign within
-  that time is noticed only after it.
+  that time is noticed only after it. Storms leave clocks alone for this reason.
 """
 
 
-def document():
+def document(edges):
     tested = {(fault.name, moment) for fault, moment in rows()}
     lines = ["| fault | " + " | ".join(MOMENTS) + " |", "|---" * (len(MOMENTS) + 1) + "|"]
     for fault in FAULTS.values():
@@ -332,15 +339,46 @@ def document():
         lines.append(f"| {fault.name} | " + " | ".join(cells) + " |")
     return DOCUMENT.format(
         rows=len(tested), patience=PATIENCE, bound=BOUND, hold=HOLD, table="\n".join(lines),
+        edges="\n".join(f"- **{name}**: {edge.__doc__}" for name, edge in edges.items()),
         moments="\n".join(f"- **{name}**: {moment.__doc__}" for name, moment in MOMENTS.items()),
         faults="\n".join(f"- **{fault.name}**: {fault.help}" for fault in FAULTS.values()))
 
 
-async def row(bench, fault, moment):
-    """One row; returns how long the next lease took from the end of this one."""
+class Storm:
+    """Several faults at once, each at a time of its own; all is decided by @chance."""
+
+    def __init__(self, chance):
+        # Without clocks: what one that was set back does to gRPC's timers (see "Known limits") would outlast the storm.
+        self.faults = chance.sample([f for f in FAULTS.values() if not f.name.startswith("clock")], chance.randint(1, 3))
+        self.pauses = [chance.uniform(0, 0.3) for _ in self.faults]
+        self.hold = chance.uniform(0, 1)
+        self.tunnels = any(fault.tunnels for fault in self.faults)
+        self.name = " + ".join(fault.name for fault in self.faults)
+
+    @contextlib.asynccontextmanager
+    async def holding(self, bench):
+        async def come():
+            for fault, pause in zip(self.faults, self.pauses):
+                await asyncio.sleep(pause)
+                await fault.apply(bench)
+
+        coming = asyncio.ensure_future(come())
+        try:
+            yield
+            await coming
+            await asyncio.sleep(self.hold)
+        finally:
+            coming.cancel()
+            await asyncio.gather(coming, return_exceptions=True)
+            for fault in self.faults:
+                await fault.lift(bench)
+
+
+async def row(bench, happens):
+    """`happens()` and what has to be true after it; returns how long the next lease took."""
     mark = bench.mark()
     try:
-        await MOMENTS[moment](bench, fault)
+        await happens()
     finally:
         bench.peer.answers.lift()
     begin = asyncio.get_running_loop().time()

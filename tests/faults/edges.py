@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Leases at the edges: what no fault of a peer is needed for. Each ends, as a row of the table does, with the agent serving
+the next lease and nothing left over."""
+
+import asyncio
+import random
+
+import grpc
+from jumpstarter_protocol import router_pb2
+
+from bench import Client, Failed, until
+from table import _answers, _net
+import front
+
+
+async def _ended(bench, lease):
+    bench.delete(lease)
+    await bench.available(lease.over)
+
+
+async def never_used(bench):
+    """nobody comes"""
+    lease = bench.assign()
+    await bench.ready(lease)
+    await _ended(bench, lease)
+
+
+async def over_before_it_began(bench):
+    """the lease is over before the session is up"""
+    calls = len(bench.peer.calls)
+    lease = bench.assign()
+    await until(lambda: len(bench.peer.calls) > calls, "the lease is not noticed")
+    await _ended(bench, lease)
+
+
+async def flapping(bench):
+    """twenty leases, each over as soon as it was announced: a backlog of stale ones"""
+    mark, chance = bench.mark(), random.Random(5)
+    for _ in range(20):
+        await until(lambda: bench.exporter.status in (0, 2), "not free")
+        lease = bench.assign()
+        await asyncio.sleep(chance.uniform(0, 0.02))
+        bench.peer.release(lease)
+    await bench.available()
+    if bench.hooks and bench.said("AFTER_LEASE_HOOK", mark):
+        raise Failed("a hook ran for a lease that nobody used")
+
+
+async def without_a_gap(bench):
+    """lease A becomes lease B in one message: the client of A is let go, the client of B served"""
+    first = bench.assign()
+    await bench.ready(first)
+    async with Client(bench, first) as one:
+        await one.dial_until_works()
+        first.end, first.exporter.lease = 1.0, None
+        bench.exporter.status = 2       # the controller believes so
+        second = bench.assign()
+        await bench.ready(second)
+        async with Client(bench, second) as two:
+            await two.dial_until_works()
+            try:
+                await one.exporter.GetReport(bench.EMPTY, timeout=1)
+            except grpc.aio.AioRpcError:
+                pass
+            else:
+                raise Failed("the client of the first lease is still served")
+    await _ended(bench, second)
+
+
+async def renamed(bench):
+    """the same lease under another name is another lease"""
+    lease = bench.assign()
+    await bench.ready(lease)
+    mark = bench.mark()
+    del bench.peer.leases[lease.name]
+    lease.name, lease.mark = f"{lease.name}-renamed", mark
+    bench.peer.leases[lease.name] = lease
+    bench.exporter.changed()
+    await bench.ready(lease)
+    async with Client(bench, lease) as client:
+        await client.dial_until_works()
+    await _ended(bench, lease)
+
+
+async def transferred(bench):
+    """the lease is handed to another client: nothing stops"""
+    lease = bench.assign()
+    await bench.ready(lease)
+    async with Client(bench, lease) as client:
+        await client.dial_until_works()
+        lease.client = "bob"
+        bench.exporter.changed()
+        await client.works()
+    await _ended(bench, lease)
+
+
+async def forgotten(bench):
+    """the controller has lost the exporter and learns of it again, with its status"""
+    lease = bench.assign()
+    await bench.ready(lease)
+    async with Client(bench, lease) as client:
+        await client.dial_until_works()
+        mark, calls = bench.mark(), len(bench.peer.calls)
+        bench.exporter.status, bench.exporter.reports = 0, []
+        bench.peer.controller.cut()
+        await until(lambda: bench.said("LEASE_READY", mark), "the status is not repeated")
+        if ("Register", bench.exporter.name) not in bench.peer.calls[calls:]:
+            raise Failed("the controller was not registered with again")
+        await client.works()
+    await _ended(bench, lease)
+
+
+async def object_deleted(bench):
+    """the exporter's object is gone: every call fails, the client works on; then it is there again"""
+    lease = bench.assign()
+    await bench.ready(lease)
+    deleted = _answers(grpc.StatusCode.UNKNOWN, end=grpc.StatusCode.UNKNOWN)
+    async with Client(bench, lease) as client:
+        await client.dial_until_works()
+        await deleted["apply"](bench)
+        for _ in range(5):
+            await client.works()
+            await asyncio.sleep(0.1)
+        await deleted["lift"](bench)
+        await client.works()
+    await _ended(bench, lease)
+
+
+async def expired_meanwhile(bench):
+    """the lease ends while the controller is away"""
+    lease = bench.assign()
+    await bench.ready(lease)
+    away = _net("controller", front.REFUSE, cut=True)
+    await away["apply"](bench)
+    bench.delete(lease)
+    await asyncio.sleep(0.3)
+    await away["lift"](bench)
+    await bench.available(lease.over)
+
+
+async def killed(bench):
+    """SIGKILL in mid-lease: the next process serves the same lease"""
+    lease = bench.assign()
+    await bench.ready(lease)
+    await asyncio.to_thread(bench.agent.kill)
+    bench.agent.forget()
+    lease.mark = bench.mark()
+    bench.start_agent()
+    await bench.ready(lease)
+    if bench.said("AVAILABLE", lease.mark):
+        raise Failed("it said that it was free")
+    async with Client(bench, lease) as client:
+        await client.dial_until_works()
+    await _ended(bench, lease)
+
+
+async def token_renewed(bench):
+    """the token in the file is renewed, the old one refused from then on"""
+    old, new = bench.renew_token()
+    try:
+        bench.peer.controller.cut()
+        calls = len(bench.peer.calls)
+        await until(lambda: ("Status", bench.exporter.name) in bench.peer.calls[calls:], "the new token is not used")
+        await bench.available()
+    finally:
+        bench.peer.tokens[old] = bench.peer.tokens[new]
+
+
+async def fifty_tunnels(bench):
+    """fifty clients at once"""
+    lease = bench.assign()
+    await bench.ready(lease)
+    clients = [Client(bench, lease) for _ in range(50)]
+    try:
+        for client in clients:
+            await client.__aenter__()
+        await asyncio.gather(*(client.works(20) for client in clients))
+        await asyncio.gather(*(client.echoes(20) for client in clients))
+    finally:
+        await asyncio.gather(*(client.__aexit__() for client in clients))
+    await _ended(bench, lease)
+
+
+async def rubbish(bench):
+    """garbage, silence, huge and empty frames in tunnels, beside a client that works"""
+    lease = bench.assign()
+    await bench.ready(lease)
+    chance = random.Random(7)
+    calls = []
+
+    async def send(*payloads):
+        token = bench.dial(lease)
+        call = bench.router_stub.Stream(metadata=(("authorization", f"Bearer {token}"),))
+        calls.append(call)
+        try:
+            for payload in payloads:
+                await call.write(router_pb2.StreamRequest(payload=payload))
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            pass        # thrown out already
+
+    async with Client(bench, lease) as client:
+        await client.dial_until_works()
+        await send(b"")                                             # silence
+        await send(*([b""] * 100))
+        await send(b"GET / HTTP/1.1\r\n\r\n")
+        await send(chance.randbytes(100_000))
+        await send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", chance.randbytes(50_000))
+        await send(bytes(3_900_000))                                # as large as a message may be
+        await send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\xff\xff\xff\x04\x00\x00\x00\x00\x00")     # a frame of 16 MiB
+        await client.works()
+        await client.echoes()
+        for call in calls:
+            call.cancel()
+    await _ended(bench, lease)
+
+
+EDGES = {edge.__name__.replace("_", "-"): edge for edge in (
+    never_used, over_before_it_began, flapping, without_a_gap, renamed, transferred, forgotten, object_deleted,
+    expired_meanwhile, killed, token_renewed, fifty_tunnels, rubbish)}
+RESTARTS = ("killed",)

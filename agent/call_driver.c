@@ -94,16 +94,21 @@ int jmp_call_keep(struct jmp_call *call, const char *name, int fd)
 int jmp_call_kept(struct jmp_call *call, const char *name)
 {
     struct jmp_keep *keep = keep_of(call);
+    int fd = keep ? jmp_keep_take(keep, call->instance->path, name) : -ENOENT;
 
-    return keep ? jmp_keep_take(keep, call->instance->path, name) : -ENOENT;
+    if (fd >= 0)
+        call->instance->inherited = true;
+    return fd;
 }
 
 void jmp_call_unkeep(struct jmp_call *call, const char *name)
 {
     struct jmp_keep *keep = keep_of(call);
 
-    if (keep)
-        jmp_keep_drop(keep, call->instance->path, name);
+    if (!keep)
+        return;
+    jmp_keep_drop(keep, call->instance->path, name);
+    call->instance->inherited = false;
 }
 
 struct jmp_writer *jmp_call_reply(struct jmp_call *call) { return call->writer; }

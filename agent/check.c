@@ -32,12 +32,6 @@ static void warn(struct jmp_problems *problems, const char *file, const char *pa
 
 void jmp_check_config(const struct jmp_exporter_config *config, struct jmp_problems *problems)
 {
-    static const char text[] = "hooks are not run by this version; this one would be skipped";
-
-    if (config->before_lease.script)
-        warn(problems, config->file, "hooks.beforeLease", text, NULL);
-    if (config->after_lease.script)
-        warn(problems, config->file, "hooks.afterLease", text, NULL);
     if (!config->endpoint)
         warn(problems, config->file, "endpoint", "no controller is named",
              "such an exporter only serves directly, with "

@@ -195,6 +195,7 @@ static void device_opened(struct jmp_device *device)
             device_tried(device);
             return;
         }
+        jmp_fanout_replay(device->fanouts[i], instance->inherited);
     }
     device_tried(device);
     for (struct jmp_device *child = device->children; child; child = child->next)
@@ -460,6 +461,10 @@ int jmp_devices_reset(struct jmp_devices *devices, void (*done)(void *user), voi
     if (r < 0)
         return r;
     EACH_DEVICE(device, devices) {
+        /* What the console has said so far was for somebody else. */
+        for (unsigned i = 0; i < JMP_SHARED_MAX; i++)
+            if (device->fanouts[i])
+                jmp_fanout_replay(device->fanouts[i], false);
         if (device->state != DEVICE_OPEN || !device->driver->reset)
             continue;
         r = jmp_call_internal(device, "reset", body_reset, devices->limits.reset, on_reset, NULL);

@@ -49,6 +49,7 @@ struct jmp_fanout {
     struct jmp_ring *ring;
     struct jmp_viewer *viewers;
     unsigned n_viewers;
+    bool replay;                    /* the next viewer begins with the oldest byte */
     char input[INPUT_MAX];          /* to the port */
     size_t input_first, input_end;
     bool port_full;                 /* the port takes no more for now */
@@ -547,6 +548,8 @@ void jmp_fanout_detach(struct jmp_fanout *fanout)
     }
 }
 
+void jmp_fanout_replay(struct jmp_fanout *fanout, bool on) { fanout->replay = on; }
+
 int jmp_fanout_view(struct jmp_fanout *fanout, struct jmp_call *call, struct jmp_viewer **ret, int *retfd)
 {
     struct jmp_viewer *viewer;
@@ -571,7 +574,8 @@ int jmp_fanout_view(struct jmp_fanout *fanout, struct jmp_call *call, struct jmp
     viewer->fanout = fanout;
     viewer->call = call;
     viewer->fd = pair[0];
-    viewer->position = jmp_ring_head(fanout->ring);
+    viewer->position = fanout->replay ? jmp_ring_tail(fanout->ring) : jmp_ring_head(fanout->ring);
+    fanout->replay = false;
     viewer->end = UINT64_MAX;
     viewer->next = fanout->viewers;
     fanout->viewers = viewer;

@@ -33,7 +33,11 @@ int jmp_fanout_attach(struct jmp_fanout *fanout, int fd, double pace);
 /** jmp_fanout_detach() - the port has gone; closes it, viewers stay */
 void jmp_fanout_detach(struct jmp_fanout *fanout);
 
-/** jmp_fanout_view() - one more viewer, from the newest byte on
+/** jmp_fanout_replay() - whether the next viewer, that one alone, begins with the oldest byte: for a port that stayed open while
+ * the agent was started anew, in the same lease */
+void jmp_fanout_replay(struct jmp_fanout *fanout, bool on);
+
+/** jmp_fanout_view() - one more viewer, from the newest byte on, unless jmp_fanout_replay() was called
  * @call:   whose stream it is; ended by jmp_call_finish_viewer()
  * @retfd:  the viewer's end, the caller's
  * Return: 0, -EBUSY when there are too many, -EMFILE, -ENOMEM. */

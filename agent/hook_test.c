@@ -119,7 +119,8 @@ JMP_TEST(every_kind_of_failure_has_its_words)
 {
     check("echo out; exit 3", NULL, "out|", "Hook failed with exit code 3");
     check("kill -9 $$", NULL, "", "Hook failed with exit code -9");
-    check("echo never", "/nonexistent/shell", "", "Error executing hook: /nonexistent/shell: No such file or directory");
+    check("echo never", "/nonexistent/shell", "", 
+          "Error executing hook: /nonexistent/shell cannot be started: No such file or directory");
     check("syntax (", NULL, "/bin/sh: 1: Syntax error: end of file unexpected (expecting \")\")|",
           "Hook failed with exit code 2");
 }

@@ -66,6 +66,7 @@ struct jmp_instance {
     double pace[JMP_SHARED_MAX];  /* written while opening, read by the loop afterwards */
     int shared[JMP_SHARED_MAX];   /* the same; the loop takes them */
     bool private[JMP_SHARED_MAX]; /* the same; not shared after all */
+    bool inherited;               /* the same; it goes on with what an earlier process parked */
 };
 
 /**

@@ -115,8 +115,9 @@ int jmp_keep_new(struct jmp_keep **ret)
         free(labels[i]);
     }
     free(labels);
-    if (n < 0 || r < 0)
-        return n < 0 ? n : r;
+    /* -EINVAL: what the environment says makes no sense. Then nothing was handed over. */
+    if (n == -ENOMEM || r < 0)
+        return r < 0 ? r : n;
 
     *ret = TAKE_PTR(keep);
     return 0;

@@ -147,9 +147,6 @@ static int run_with(const struct flags *flags, const struct jmp_listener *listen
     if (listener && !listener->cert)
         jmp_log(JMP_LOG_WARNING, FIELDS(.exporter = config->name),
                 "clients are served in plaintext: anybody on the way can read and change everything");
-    if (config->before_lease.script || config->after_lease.script)
-        jmp_log(JMP_LOG_ERROR, FIELDS(.exporter = config->name),
-                "hooks are configured, but this version does not run hooks: they will be skipped");
 
     /* Now, not when it ends. */
     print_problems(problems);

@@ -10,6 +10,8 @@
 
 #define HOOK_SOCKET "hook.sock"
 #define LOCK "lock"
+#define TOOLS "bin"
+#define LEASE "lease"
 
 /* A directory only we may enter; made if missing. Return: 1 made, 0 there already. */
 static int make_private(const char *path, struct jmp_error *reterr)
@@ -75,6 +77,63 @@ static int choose(const char *name, char **retparent, char **retdirectory)
     return 0;
 }
 
+/* Our own directory's jmpctl, or one in the path; without any, hooks have no j of ours. */
+static int find_ctl(char **ret)
+{
+    _cleanup_free_ char *self = realpath("/proc/self/exe", NULL);
+    const char *path = getenv("PATH") ?: "";
+    char *slash = self ? strrchr(self, '/') : NULL;
+
+    if (slash) {
+        *slash = '\0';
+        if (asprintf(ret, "%s/jmpctl", self) < 0)
+            return -ENOMEM;
+        if (access(*ret, X_OK) == 0)
+            return 0;
+        free(*ret);
+    }
+    for (size_t n; *path; path += n + (path[n] == ':')) {
+        n = strcspn(path, ":");
+        if (asprintf(ret, "%.*s/jmpctl", (int)n, path) < 0)
+            return -ENOMEM;
+        if (*path == '/' && access(*ret, X_OK) == 0)
+            return 0;
+        free(*ret);
+    }
+    *ret = NULL;
+    return -ENOENT;
+}
+
+static int make_tools(const struct jmp_runtime *runtime, struct jmp_error *reterr)
+{
+    _cleanup_free_ char *ctl = NULL, *link = NULL;
+    int r;
+
+    r = find_ctl(&ctl);
+    if (r == -ENOENT)
+        return 0;
+    if (r < 0 || asprintf(&link, "%s/j", runtime->tools) < 0)
+        return jmp_error_set(reterr, -ENOMEM, "%m");
+    r = make_private(runtime->tools, reterr);
+    if (r < 0)
+        return r;
+    if (unlink(link) < 0 && errno != ENOENT)
+        return jmp_error_set(reterr, -errno, "%s: %m", link);
+    if (symlink(ctl, link) < 0)
+        return jmp_error_set(reterr, -errno, "%s cannot be made: %m", link);
+    return 0;
+}
+
+static void remove_tools(const struct jmp_runtime *runtime)
+{
+    _cleanup_free_ char *link = NULL;
+
+    if (asprintf(&link, "%s/j", runtime->tools) < 0)
+        return;
+    unlink(link);
+    rmdir(runtime->tools);
+}
+
 int jmp_runtime_open(const char *name, struct jmp_runtime **ret, struct jmp_error *reterr)
 {
     _cleanup_(jmp_runtime_freep) struct jmp_runtime *runtime = calloc(1, sizeof(*runtime));
@@ -87,6 +146,8 @@ int jmp_runtime_open(const char *name, struct jmp_runtime **ret, struct jmp_erro
 
     if (choose(name, &parent, &runtime->directory) < 0 ||
         asprintf(&runtime->hook_socket, "%s/" HOOK_SOCKET, runtime->directory) < 0 ||
+        asprintf(&runtime->tools, "%s/" TOOLS, runtime->directory) < 0 ||
+        asprintf(&runtime->lease_file, "%s/" LEASE, runtime->directory) < 0 ||
         asprintf(&runtime->lock_path, "%s/" LOCK, runtime->directory) < 0)
         return jmp_error_set(reterr, -ENOMEM, "%m");
     if (strlen(runtime->hook_socket) >= sizeof(((struct sockaddr_un *)NULL)->sun_path)) {
@@ -119,6 +180,10 @@ int jmp_runtime_open(const char *name, struct jmp_runtime **ret, struct jmp_erro
         return r;
     }
 
+    r = make_tools(runtime, reterr);
+    if (r < 0)
+        return r;
+
     *ret = TAKE_PTR(runtime);
     return 0;
 }
@@ -131,6 +196,7 @@ struct jmp_runtime *jmp_runtime_free(struct jmp_runtime *runtime)
     /* Only who holds the lock may take anything away. */
     if (runtime->lock >= 0) {
         unlink(runtime->hook_socket);
+        remove_tools(runtime);
         unlink(runtime->lock_path);
         if (runtime->made)
             rmdir(runtime->directory);
@@ -138,6 +204,8 @@ struct jmp_runtime *jmp_runtime_free(struct jmp_runtime *runtime)
     }
     free(runtime->directory);
     free(runtime->hook_socket);
+    free(runtime->tools);
+    free(runtime->lease_file);
     free(runtime->lock_path);
     free(runtime);
     return NULL;

@@ -12,8 +12,8 @@ extern char **environ;
 
 struct jmp_child {
     pid_t pid;
-    int pidfd, code;
-    bool group, ended;
+    int pidfd, code, killer;
+    bool group, ended, gone;   /* gone: all of the group, and its number may be a stranger's */
     struct jmp_io io;
     void (*exited)(struct jmp_child *child, void *user);
     void *user;
@@ -32,6 +32,7 @@ static void on_exit_(struct jmp_io *io, uint32_t revents)
     if (r == 0 && info.si_pid == 0)
         return;
     child->code = r < 0 ? 1 : info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status;
+    child->killer = r < 0 || info.si_code == CLD_EXITED ? 0 : info.si_status;
     child->ended = true;
     jmp_io_close(&child->io);
     child->exited(child, child->user);
@@ -87,6 +88,8 @@ static int set_files(posix_spawn_file_actions_t *files, const struct jmp_child_o
         if (fd > 0 || (options->tty && i > 0))
             r = posix_spawn_file_actions_adddup2(files, fd, i);
     }
+    if (r == 0)
+        r = posix_spawn_file_actions_addclosefrom_np(files, STDERR_FILENO + 1);
     return r;
 }
 
@@ -101,7 +104,7 @@ static int set_attributes(posix_spawnattr_t *attributes, const struct jmp_child_
     sigaddset(&changed, SIGPIPE);
     posix_spawnattr_setsigmask(attributes, &none);
     posix_spawnattr_setsigdefault(attributes, &changed);
-    if (options->tty)
+    if (options->tty || options->session)
         flags |= POSIX_SPAWN_SETSID;
     else if (options->group)
         flags |= POSIX_SPAWN_SETPGROUP;
@@ -110,7 +113,8 @@ static int set_attributes(posix_spawnattr_t *attributes, const struct jmp_child_
 
 static int spawn(struct jmp_child *child, const struct jmp_child_options *options)
 {
-    _cleanup_free_ char **environment = merge(options->set);
+    _cleanup_free_ char **merged = options->environment ? NULL : merge(options->set);
+    char *const *environment = options->environment ?: merged;
     posix_spawn_file_actions_t files;
     posix_spawnattr_t attributes;
     int r;
@@ -142,7 +146,7 @@ int jmp_child_start(struct jmp_loop *loop, const struct jmp_child_options *optio
 
     if (!child)
         return jmp_error_set(reterr, -ENOMEM, "%m");
-    child->group = options->group || options->tty;
+    child->group = options->group || options->session || options->tty;
     child->exited = exited;
     child->user = user;
     child->pidfd = -EBADF;
@@ -164,6 +168,8 @@ pid_t jmp_child_pid(const struct jmp_child *child) { return child->ended ? 0 : c
 
 void jmp_child_signal(struct jmp_child *child, int signal)
 {
+    if (child->gone)
+        return;
     if (child->group)
         kill(-child->pid, signal);
     else if (!child->ended)
@@ -174,13 +180,31 @@ bool jmp_child_has_ended(const struct jmp_child *child) { return child->ended; }
 
 int jmp_child_code(const struct jmp_child *child) { return child->code; }
 
+int jmp_child_killer(const struct jmp_child *child) { return child->killer; }
+
+bool jmp_child_group_is_gone(struct jmp_child *child)
+{
+    siginfo_t info;
+
+    if (child->gone || !child->ended)
+        return child->gone;
+
+    /* Orphans of the group are our children when we are the first process of a container. */
+    do
+        info.si_pid = 0;
+    while (waitid(P_PGID, (id_t)child->pid, &info, WEXITED | WNOHANG) == 0 && info.si_pid != 0);
+    /* The number is the group's as long as it has a member. */
+    child->gone = kill(-child->pid, 0) < 0 && errno == ESRCH;
+    return child->gone;
+}
+
 struct jmp_child *jmp_child_free(struct jmp_child *child)
 {
     if (!child)
         return NULL;
 
     jmp_io_close(&child->io);
-    if (child->pid > 0) {
+    if (child->pid > 0 && !child->gone) {
         jmp_child_signal(child, SIGKILL);
         while (waitpid(child->pid, NULL, 0) < 0 && errno == EINTR)
             ;

@@ -118,14 +118,14 @@ class Lab:
         """The stock client's own view: list_exporters(), create_lease() and so on."""
         return ClientConfigV1Alpha1.from_file(self.clients[client])
 
-    def add_exporter(self, kind, export, name=None, labels=None, wait=True, **top):
+    def add_exporter(self, kind, export, name=None, labels=None, wait=True, env=None, **top):
         name = name or f"board-{next(_numbers)}"
         path = self.controller.create_exporter(name, labels or {})
         settings = yaml.safe_load(path.read_text())
         settings.update(top, export=export)
         full = self.place.file(f"run-{name}.yaml", yaml.safe_dump(settings, sort_keys=False))
         full.chmod(0o600)
-        exporter = exporters.start_controlled(kind, self.place, self.build, full)
+        exporter = exporters.start_controlled(kind, self.place, self.build, full, env=env)
         exporter.name = name
         self.exporters[name] = exporter
         if wait:

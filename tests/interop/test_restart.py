@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The agent is started anew while a client works: the client dials again and goes on, the board has noticed nothing."""
+
+import array
+import os
+import signal
+import socket
+import threading
+
+import pytest
+from harness import exporter as exporters
+from harness.board import PtyBoard
+from harness.lab import Lease
+from harness.program import Program, wait_until
+from harness.stock import client
+
+pytestmark = pytest.mark.native(reason="the stock exporter begins every lease anew")
+
+FIRST = 3       # where a service manager puts the descriptors that it hands over
+
+
+class Manager:
+    """Just enough of a service manager: it keeps what is sent to $NOTIFY_SOCKET and hands it to the next process."""
+
+    def __init__(self, place):
+        self.store = {}
+        self.path = place.root / "notify"
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(str(self.path))
+        self.socket.settimeout(0.1)
+        self.ending = False
+        self.thread = threading.Thread(target=self._listen, daemon=True)
+        self.thread.start()
+
+    def _listen(self):
+        while not self.ending:
+            try:
+                data, control, _, _ = self.socket.recvmsg(4096, socket.CMSG_SPACE(16))
+            except TimeoutError:
+                continue
+            said = dict(line.split("=", 1) for line in data.decode().splitlines())
+            fds = array.array("i")
+            for level, kind, payload in control:
+                if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                    fds.frombytes(payload)
+            if said.get("FDSTORE") == "1":
+                self.store[said["FDNAME"]] = fds[0]
+            elif said.get("FDSTOREREMOVE") == "1" and said["FDNAME"] in self.store:
+                os.close(self.store.pop(said["FDNAME"]))
+
+    def start(self, exporter, env):
+        """The next process of the service."""
+        names = list(self.store)
+        high = [os.dup2(self.store[name], 200 + i) for i, name in enumerate(names)]
+        moves = " ".join(f"{FIRST + i}<&{fd} {fd}<&-" for i, fd in enumerate(high))
+        script = f'exec "$@" {moves}\n'
+        if names:
+            script = f"export LISTEN_PID=$$ LISTEN_FDS={len(names)} LISTEN_FDNAMES={':'.join(names)}\n" + script
+        argv = ["bash", "-c", script, "agent", *exporter.program.argv]
+        program = Program(argv, env={**env, "NOTIFY_SOCKET": str(self.path)}, name="jmp-agent", pass_fds=high)
+        for fd in high:
+            os.close(fd)
+        return program
+
+    def close(self):
+        self.ending = True
+        self.thread.join()
+        self.socket.close()
+        for fd in self.store.values():
+            os.close(fd)
+
+
+@pytest.fixture
+def board(lab, kind, place):
+    """An exporter with both hooks, which write down when they run, and a console."""
+    pty = PtyBoard()
+    log = place.root / "hooks"
+    hooks = {"beforeLease": {"script": f"echo before >> {log}; echo for the client > $JMP_MOTD_FILE"},
+             "afterLease": {"script": f"echo after >> {log}"}}
+    exporter = lab.add_exporter(kind, {"power": exporters.driver(exporters.POWER),
+                                       "serial": exporters.driver(exporters.SERIAL, url=pty.path)}, hooks=hooks)
+    exporter.pty = pty
+    exporter.ran = lambda: log.read_text().split() if log.exists() else []
+    yield exporter
+    for name in lab.leases():
+        lab.config().delete_lease(name=name)
+    exporter = lab.exporters.pop(exporter.name)
+    exporter.stop()
+    exporter.program.forget()
+    pty.close()
+    log.unlink(missing_ok=True)
+
+
+def again(lab, board, how):
+    """The process ends as told, and the next one begins."""
+    old = board.program
+    if how == "kill":
+        old.kill()
+    else:
+        assert old.stop(signal.SIGUSR2) == 0, old.tail()
+    old.forget()
+    board.program = Program(old.argv, env=lab.place.env, name="jmp-agent")
+    return old
+
+
+class TestLease:
+    @pytest.mark.parametrize("how", ["hand over", "kill"])
+    def test_goes_on(self, lab, board, how):
+        with Lease(lab, "-n", board.name) as lease:
+            with client(lease.path) as root:
+                root.children["power"].on()
+            for _ in range(2):
+                again(lab, board, how)
+                board.program.wait_line(rf"lease {lease.name} goes on after a restart", 30)
+                board.program.wait_line("ready for commands", 30)
+                with client(lease.path) as root:
+                    root.children["power"].on()
+            assert board.ran() == ["before"]
+            lease.end()
+        wait_until(lambda: board.ran() == ["before", "after"], 20, board.ran)
+        lab.wait_status(board.name, "AVAILABLE")
+
+    def test_ended_meanwhile_runs_nothing(self, lab, board):
+        with Lease(lab, "-n", board.name) as lease:
+            old = board.program
+            old.kill()
+            old.forget()
+            lab.config().delete_lease(name=lease.name)
+            board.program = Program(old.argv, env=lab.place.env, name="jmp-agent")
+            board.program.wait_line(f"lease {lease.name} ended while nobody was here", 30)
+        lab.wait_status(board.name, "AVAILABLE")
+        assert board.ran() == ["before"]
+        with Lease(lab, "-n", board.name):
+            assert board.ran() == ["before", "before"]
+
+    def test_a_stop_is_no_restart(self, lab, board):
+        with Lease(lab, "-n", board.name) as lease:
+            assert board.program.stop() == 0
+            assert board.ran() == ["before", "after"]
+            assert lease.name not in lab.leases()
+            board.program.forget()
+            board.program = Program(board.program.argv, env=lab.place.env, name="jmp-agent")
+        lab.wait_status(board.name, "AVAILABLE")
+        assert board.ran() == ["before", "after"]
+
+    def test_in_beforeLease_it_begins_anew(self, lab, kind, place):
+        log = place.root / "slow"
+        exporter = lab.add_exporter(kind, {"power": exporters.driver(exporters.POWER)},
+                                    hooks={"beforeLease": {"script": f"echo begun >> {log}; sleep 3; echo done >> {log}"}})
+        shell = Program([*Lease.shell, "--client-config", lab.clients["alice"], "-n", exporter.name, "--", "sh", "-c",
+                         "j power on && echo powered"], env=place.env, name="jmp shell")
+        wait_until(lambda: log.exists(), 40, "the hook does not begin")
+        again(lab, exporter, "hand over")
+        shell.wait(60)
+        wait_until(lambda: log.read_text().split()[:3] == ["begun", "begun", "done"], 30, log.read_text)
+        lab.exporters.pop(exporter.name)
+        exporter.stop()
+        exporter.program.forget()
+
+
+class TestBoard:
+    @pytest.mark.parametrize("how", ["hand over", "kill"])
+    def test_console_stays_open_and_whole(self, lab, board, place, how):
+        """What the board says while nobody is there waits in the kernel; DTR does not fall, for nobody closes the port."""
+        manager = Manager(place)
+        try:
+            board.program.stop()
+            board.program.forget()
+            board.program = manager.start(board, lab.place.env)
+            lab.wait_status(board.name, "AVAILABLE")
+            wait_until(lambda: "serial/port" in manager.store, 10, lambda: manager.store)
+            board.pty.let_go()
+            with Lease(lab, "-n", board.name) as lease:
+                old = board.program
+                if how == "kill":
+                    old.kill()
+                else:
+                    assert old.stop(signal.SIGUSR2) == 0
+                old.forget()
+                assert not board.pty.is_hung_up()
+                board.pty.write(b"said to nobody, ")
+                old.argv = old.argv[4:]
+                board.program = manager.start(board, lab.place.env)
+                board.program.wait_line("ready for commands", 30)
+                with client(lease.path) as root, root.children["serial"].pexpect() as console:
+                    board.pty.write(b"said to us\r\n")
+                    console.expect_exact("said to us", timeout=20)
+                    assert b"said to nobody, " in console.before
+                assert not board.pty.is_hung_up()
+                assert board.ran() == ["before"]
+        finally:
+            manager.close()

@@ -3,12 +3,15 @@
 include(CheckCCompilerFlag)
 
 add_compile_options(
-    -Wall -Wextra -Werror -Wformat=2 -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition
+    -Wall -Wextra -Wformat=2 -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition
     -Wpointer-arith -Wwrite-strings -Wundef -Wvla -Wnull-dereference -Wno-missing-field-initializers
     -Wno-unused-parameter -fno-common -fno-strict-aliasing)
 add_compile_definitions(_GNU_SOURCE _FILE_OFFSET_BITS=64)
 if(CMAKE_SIZEOF_VOID_P EQUAL 4)
     add_compile_definitions(_TIME_BITS=64)
+endif()
+if(JMP_WERROR)
+    add_compile_options(-Werror)
 endif()
 include_directories(${CMAKE_SOURCE_DIR})
 

@@ -2,6 +2,8 @@
 #include "base/base64.h"
 
 #include <errno.h>
+#include <openssl/evp.h>
+#include <stdlib.h>
 
 static int sextet(char c)
 {
@@ -36,4 +38,13 @@ ssize_t jmp_base64_decode(const char *base64, char *ret)
         }
     }
     return have == 6 ? -EINVAL : out - ret;
+}
+
+char *jmp_base64_encode(const void *bytes, size_t length)
+{
+    char *text = malloc((length + 2) / 3 * 4 + 1);
+
+    if (text)
+        EVP_EncodeBlock((unsigned char *)text, bytes, (int)length);
+    return text;
 }

@@ -11,3 +11,6 @@
  * Return: the number of bytes, -EINVAL for a stray last character.
  */
 ssize_t jmp_base64_decode(const char *base64, char *ret);
+
+/** jmp_base64_encode() - @length bytes, at most 1 GiB, without line breaks. Return: free(); NULL: no memory. */
+char *jmp_base64_encode(const void *bytes, size_t length);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The files that clients and exporters read, as the stock tools write them. */
-#include <openssl/evp.h>
 #include <string.h>
 
+#include "base/base64.h"
 #include "base/file.h"
 #include "base/writer.h"
 #include "config/paths.h"
@@ -50,7 +50,6 @@ static int authority(struct jmp_lab *lab, const char *endpoint, char **ret, stru
     _cleanup_free_ char *host = NULL;
     const char *extra[2] = { NULL };
     unsigned port;
-    size_t length;
     int r;
 
     if ((r = jmp_endpoint_split(endpoint, &host, &port, reterr)) < 0)
@@ -60,12 +59,8 @@ static int authority(struct jmp_lab *lab, const char *endpoint, char **ret, stru
         (r = jmp_ca_open(lab->directory, (const char *const *)names, &ca, NULL, reterr)) < 0)
         return r;
 
-    length = strlen(ca.ca);
-    *ret = malloc((length + 2) / 3 * 4 + 1);
-    if (!*ret)
-        return -ENOMEM;
-    EVP_EncodeBlock((unsigned char *)*ret, (const unsigned char *)ca.ca, (int)length);
-    return 0;
+    *ret = jmp_base64_encode(ca.ca, strlen(ca.ca));
+    return *ret ? 0 : -ENOMEM;
 }
 
 static void put(struct jmp_writer *writer, const char *key, const char *value)

@@ -14,7 +14,7 @@
 #define LOST_MAX 3u                 /* connections lost under a GET */
 #define HEADERS_MAX 48u
 #define LINE_MAX_BYTES JMP_HTTP_BODY_MAX
-#define PAGE 500u
+#define PAGE "500"
 
 struct jmp_kube {
     struct jmp_loop *loop;
@@ -46,7 +46,7 @@ struct jmp_kube_request {
 
     /* A list. */
     bool is_list, whole;
-    char *collection, *selector;
+    char *collection, *query;
     json_t *items;
 };
 
@@ -60,7 +60,7 @@ static void request_free(struct jmp_kube_request *request)
     jmp_timer_close(&request->timer);
     json_decref(request->items);
     free(request->collection);
-    free(request->selector);
+    free(request->query);
     free(request->method);
     free(request->path);
     if (request->body)
@@ -479,25 +479,34 @@ char *jmp_kube_path(const char *group, const char *version, const char *namespac
     return path;
 }
 
+char *jmp_kube_query(const char *selector, const char *field)
+{
+    _cleanup_free_ char *labels = escape(selector ?: ""), *fields = escape(field ?: "");
+    char *query;
+
+    if (!labels || !fields || asprintf(&query, "%s%s%s%s%s", selector ? "labelSelector=" : "", labels,
+                                       selector && field ? "&" : "", field ? "fieldSelector=" : "", fields) < 0)
+        return NULL;
+    return query;
+}
+
 static int list_page(struct jmp_kube_request *request, const char *continue_)
 {
-    _cleanup_free_ char *selector = request->selector ? escape(request->selector) : NULL;
-    _cleanup_free_ char *token = continue_ ? escape(continue_) : NULL;
-    char limit[32] = "", *path;
+    _cleanup_free_ char *token = escape(continue_ ?: "");
+    const char *query = request->query ?: "";
+    char *path;
 
-    if ((request->selector && !selector) || (continue_ && !token))
-        return -ENOMEM;
-    if (!request->whole)
-        snprintf(limit, sizeof(limit), "&limit=%u", PAGE);
-    if (asprintf(&path, "%s?%s%s%s%s%s", request->collection, selector ? "labelSelector=" : "", selector ?: "",
-                 selector ? limit : *limit ? limit + 1 : "", token ? "&continue=" : "", token ?: "") < 0)
+    /* A list asked for whole is one that cannot be had in pages. */
+    if (!token || asprintf(&path, "%s%s%s%s%s%s%s", request->collection, request->whole && !*query ? "" : "?",
+                           request->whole ? "" : "limit=" PAGE, !request->whole && *query ? "&" : "", query,
+                           continue_ ? "&continue=" : "", token) < 0)
         return -ENOMEM;
     free(request->path);
     request->path = path;
     return 0;
 }
 
-int jmp_kube_list(struct jmp_kube *kube, const char *path, const char *selector, jmp_kube_done_fn done, void *user,
+int jmp_kube_list(struct jmp_kube *kube, const char *path, const char *query, jmp_kube_done_fn done, void *user,
                   struct jmp_kube_request **ret)
 {
     const struct jmp_kube_call call = { .method = "GET", .path = path };
@@ -510,8 +519,8 @@ int jmp_kube_list(struct jmp_kube *kube, const char *path, const char *selector,
     request->is_list = true;
     request->items = json_array();
     request->collection = strdup(path);
-    request->selector = selector ? strdup(selector) : NULL;
-    if (!request->items || !request->collection || (selector && !request->selector) || list_page(request, NULL) < 0) {
+    request->query = query ? strdup(query) : NULL;
+    if (!request->items || !request->collection || (query && !request->query) || list_page(request, NULL) < 0) {
         request_free(request);
         return -ENOMEM;
     }

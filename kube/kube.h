@@ -53,13 +53,13 @@ void jmp_kube_cancel(struct jmp_kube_request *request);
 /**
  * jmp_kube_list() - all objects of a kind, in pages of 500
  * @path:      of the collection, without a query
- * @selector:  label selector, or NULL
+ * @query:     jmp_kube_query(), or NULL
  * @done:      the answer is the list of the last page with the items of all of them; items get the apiVersion and kind that
  *             servers leave out
  *
  * Should the server have forgotten the list between two pages (410), it is asked for whole, once.
  */
-int jmp_kube_list(struct jmp_kube *kube, const char *path, const char *selector, jmp_kube_done_fn done, void *user,
+int jmp_kube_list(struct jmp_kube *kube, const char *path, const char *query, jmp_kube_done_fn done, void *user,
                   struct jmp_kube_request **ret);
 
 /**
@@ -74,3 +74,6 @@ int jmp_kube_stream(struct jmp_kube *kube, const char *path, uint64_t silence, i
 /** jmp_kube_path() - "/apis/GROUP/VERSION/namespaces/NS/PLURAL[/NAME]"; group "" is "/api/VERSION". @name may be NULL.
  * Whatever cannot stand in a path is escaped. free() the result; NULL: no memory. */
 char *jmp_kube_path(const char *group, const char *version, const char *namespace_, const char *plural, const char *name);
+
+/** jmp_kube_query() - "labelSelector=...&fieldSelector=...", escaped; either may be NULL. free() the result; NULL: no memory. */
+char *jmp_kube_query(const char *selector, const char *field);

@@ -168,6 +168,7 @@ static const struct {
     { "s", "shell", false },        { "ver", "version", false },    { "v", "version", false },
     { "e", "exporters", true },     { "exporter", "exporters", true }, { "l", "leases", true },
     { "lease", "leases", true },    { "driver", "drivers", true },
+    { "i", "import", false },       { "c", "client", true },        { "clients", "client", true },
 };
 
 const char *jmp_command_canonical(const char *word, bool noun)
@@ -179,50 +180,93 @@ const char *jmp_command_canonical(const char *word, bool noun)
     return word;
 }
 
-/* "lease" and "leases" are one noun, whichever the row has. */
-static bool same_noun(const char *noun, const char *word)
+/* "lease" and "leases" are one noun, "ls" and "get" one verb, whichever the row has. */
+static bool same_word(const char *name, size_t length, const char *word)
 {
-    return strcmp(noun, word) == 0 || strcmp(jmp_command_canonical(noun, true), jmp_command_canonical(word, true)) == 0;
+    char own[32];
+
+    snprintf(own, sizeof(own), "%.*s", (int)length, name);
+    return strcmp(own, word) == 0 || strcmp(own, jmp_command_canonical(word, false)) == 0 ||
+           strcmp(jmp_command_canonical(own, true), jmp_command_canonical(word, true)) == 0;
+}
+
+/* How many words of a row's name @words begin with; *@next: the first that they do not, NULL when it is all of them. */
+static unsigned agree(const char *name, char *const *words, const char **next)
+{
+    unsigned n = 0;
+
+    for (; *name && words[n]; n++) {
+        size_t length = strcspn(name, " ");
+
+        if (!same_word(name, length, words[n]))
+            break;
+        name += length;
+        name += strspn(name, " ");
+    }
+    *next = *name ? name : NULL;
+    return n;
+}
+
+/* The words that could follow, each once, as "a, b, c" and as a list for the nearest one. */
+static void list_next(char *const *words, unsigned used, char (*names)[32], const char **list, size_t most, char *text, size_t size)
+{
+    size_t n = 0, length = 0;
+
+    for (const struct jmp_command *command = jmp_commands; command->name; command++) {
+        const char *next;
+        bool known = false;
+
+        if (command->hidden || agree(command->name, words, &next) != used || !next)
+            continue;
+        snprintf(names[n], sizeof(names[n]), "%.*s", (int)strcspn(next, " "), next);
+        for (size_t i = 0; i < n && !known; i++)
+            known = strcmp(names[i], names[n]) == 0;
+        if (known)
+            continue;
+        if (length < size)
+            length += (size_t)snprintf(text + length, size - length, "%s%s", n ? ", " : "", names[n]);
+        list[n] = names[n];
+        if (++n == most)
+            break;
+    }
 }
 
 int jmp_command_find(char *const *words, const struct jmp_command **ret, unsigned *retused, struct jmp_error *reterr)
 {
-    const char *verb = jmp_command_canonical(words[0], false);
-    const char *nouns[16] = { 0 };
+    char names[24][32], text[300] = "", so_far[128] = "";
+    const char *list[ELEMENTSOF(names) + 1] = { 0 }, *next;
+    unsigned most = 0;
     bool shared = false;
-    size_t n = 0;
 
+    *ret = NULL;
     for (const struct jmp_command *command = jmp_commands; command->name; command++) {
-        const char *blank = strchr(command->name, ' ');
-        size_t length = blank ? (size_t)(blank - command->name) : strlen(command->name);
+        unsigned n = agree(command->name, words, &next);
 
-        if (strlen(verb) != length || strncmp(verb, command->name, length) != 0)
-            continue;
-        if (!blank || (words[1] && same_noun(blank + 1, words[1]))) {
+        if (!next && (!*ret || n > *retused)) {
             *ret = command;
-            *retused = blank ? 2 : 1;
-            return 0;
+            *retused = n;
         }
-        if (n + 1 < ELEMENTSOF(nouns))
-            nouns[n++] = blank + 1;
-        shared |= command->shared;
+        if (n > most)
+            most = n;
+        shared |= n > 0 && command->shared;
     }
-    if (n == 0 || (shared && words[1]))
+    if (*ret)
+        return 0;
+    if (most == 0 || (shared && words[most]))
         return -ENOENT;
 
-    char list[200] = "";
-    size_t used = 0;
+    list_next(words, most, names, list, ELEMENTSOF(names), text, sizeof(text));
+    for (unsigned i = 0; i < most; i++)
+        snprintf(so_far + strlen(so_far), sizeof(so_far) - strlen(so_far), "%s%s", i ? " " : "",
+                 i == 0 ? jmp_command_canonical(words[i], false) : words[i]);
+    if (words[most] && words[most][0] != '-') {
+        const char *near = jmp_nearest(words[most], list);
 
-    for (size_t i = 0; i < n && used < sizeof(list); i++)
-        used += (size_t)snprintf(list + used, sizeof(list) - used, "%s%s", i ? ", " : "", nouns[i]);
-    if (words[1] && words[1][0] != '-') {
-        const char *near = jmp_nearest(words[1], nouns);
-
-        jmp_error_set(reterr, -EINVAL, "\"%s %s\" is not a command", verb, words[1]);
-        jmp_error_hint(reterr, near ? "did you mean \"%s %s\"?" : "%s what? %s", verb, near ? near : list);
+        jmp_error_set(reterr, -EINVAL, "\"%s %s\" is not a command", so_far, words[most]);
+        jmp_error_hint(reterr, near ? "did you mean \"%s %s\"?" : "%s what? %s", so_far, near ? near : text);
     } else {
-        jmp_error_set(reterr, -EINVAL, "%s what?", verb);
-        jmp_error_hint(reterr, "one of %s", list);
+        jmp_error_set(reterr, -EINVAL, "%s what?", so_far);
+        jmp_error_hint(reterr, "one of %s", text);
     }
     return -EINVAL;
 }

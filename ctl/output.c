@@ -131,11 +131,13 @@ void jmp_table_cell(struct jmp_table *table, const char *text)
     table->cells[table->count++] = TAKE_PTR(shown);
 }
 
+bool jmp_table_is_empty(const struct jmp_table *table) { return table->count <= table->columns; }
+
 int jmp_table_print(FILE *stream, const struct jmp_table *table)
 {
     if (table->error < 0)
         return table->error;
-    if (table->count <= table->columns) {
+    if (jmp_table_is_empty(table)) {
         fputs("No resources found.\n", stream);
         return 0;
     }

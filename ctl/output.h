@@ -35,6 +35,8 @@ struct jmp_table *jmp_table_free(struct jmp_table *table);
 JMP_DEFINE_CLEANUP(struct jmp_table *, jmp_table_free)
 /** jmp_table_cell() - the next cell, row by row; keeps its first error for jmp_table_print() */
 void jmp_table_cell(struct jmp_table *table, const char *text);
+/** jmp_table_is_empty() - no rows but the head */
+bool jmp_table_is_empty(const struct jmp_table *table);
 /** jmp_table_print() - "No resources found." when there are no rows. Return: 0, -ENOMEM. */
 int jmp_table_print(FILE *stream, const struct jmp_table *table);
 

@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "base/writer.h"
 #include "config/paths.h"
+#include "config/write.h"
 #include "config/yaml.h"
 
 /*
@@ -147,7 +148,8 @@ static int hand_over(struct jmp_lab *lab, const struct jmp_admin_options *option
     if (r < 0)
         return r;
     fprintf(stderr, "wrote %s\n", path);
-    return is_client && options->save ? jmp_admin_save_current(name, reterr) : 0;
+    r = is_client && options->save ? jmp_config_save_current(name, reterr) : 0;
+    return r < 0 ? r : 0;
 }
 
 /* The object exists only if its file does: without it nobody could use it. */

@@ -33,5 +33,3 @@ int jmp_admin_list_leases(const struct jmp_admin_options *options, const char *n
 /** jmp_admin_config() - the text of a configuration file (admin_config.c); free() @ret */
 int jmp_admin_config(struct jmp_lab *lab, const struct jmp_admin_options *options, bool is_client, const char *name, const char *uid,
                      char **ret, struct jmp_error *reterr);
-/** jmp_admin_save_current() - name @alias as the current client, unless there is one */
-int jmp_admin_save_current(const char *alias, struct jmp_error *reterr);

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config/write.h"
+
+#include <string.h>
+
+#include "base/base64.h"
+#include "base/file.h"
+#include "base/writer.h"
+#include "config/paths.h"
+#include "config/yaml.h"
+
+static const char *const usual_drivers[] = { "jumpstarter_driver_*", "jumpstarter.client.*" };
+
+static const char exporter_hint[] =
+    "# What hangs on the board. An entry has a type and its options, for instance:\n"
+    "#   power:\n"
+    "#     type: jumpstarter_driver_power.driver.MockPower\n"
+    "# \"jmp-agent check FILE\" says whether it is right.\n"
+    "export: {}\n";
+
+static void put(struct jmp_writer *writer, const char *key, const char *value)
+{
+    jmp_writer_key(writer, key);
+    jmp_writer_string(writer, value);
+}
+
+static void put_drivers(struct jmp_writer *writer, const struct jmp_new_config *config)
+{
+    jmp_writer_key(writer, "drivers");
+    jmp_writer_begin_map(writer);
+    jmp_writer_key(writer, "allow");
+    jmp_writer_begin_list(writer);
+    if (config->allow) {
+        JMP_NODE_EACH(item, config->allow)
+            jmp_writer_string(writer, item->string);
+    } else if (!config->unsafe) {
+        for (size_t i = 0; i < ELEMENTSOF(usual_drivers); i++)
+            jmp_writer_string(writer, usual_drivers[i]);
+    }
+    jmp_writer_end_list(writer);
+    jmp_writer_key(writer, "unsafe");
+    jmp_writer_bool(writer, config->unsafe);
+    jmp_writer_end_map(writer);
+}
+
+int jmp_config_print(const struct jmp_new_config *config, char **ret)
+{
+    _cleanup_(jmp_tree_freep) struct jmp_tree *tree = NULL;
+    _cleanup_(jmp_writer_freep) struct jmp_writer *writer = NULL;
+    _cleanup_free_ char *ca = jmp_base64_encode(config->ca, strlen(config->ca)), *text = NULL;
+    const struct jmp_node *node;
+    int r;
+
+    if (!ca)
+        return -ENOMEM;
+    r = jmp_tree_new(0, &tree);
+    if (r == 0)
+        r = jmp_writer_new(tree, &writer);
+    if (r < 0)
+        return r;
+
+    jmp_writer_begin_map(writer);
+    put(writer, "apiVersion", "jumpstarter.dev/v1alpha1");
+    put(writer, "kind", config->is_client ? "ClientConfig" : "ExporterConfig");
+    jmp_writer_key(writer, "metadata");
+    jmp_writer_begin_map(writer);
+    put(writer, "namespace", config->namespace_);
+    put(writer, "name", config->name);
+    jmp_writer_end_map(writer);
+    put(writer, "endpoint", config->endpoint);
+    jmp_writer_key(writer, "tls");
+    jmp_writer_begin_map(writer);
+    put(writer, "ca", ca);
+    jmp_writer_key(writer, "insecure");
+    jmp_writer_bool(writer, config->insecure);
+    jmp_writer_end_map(writer);
+    put(writer, "token", config->token);
+    jmp_writer_key(writer, "grpcOptions");
+    jmp_writer_begin_map(writer);
+    jmp_writer_end_map(writer);
+    if (config->is_client)
+        put_drivers(writer, config);
+    jmp_writer_end_map(writer);
+
+    r = jmp_writer_finish(writer, &node);
+    if (r == 0)
+        r = jmp_yaml_print(node, &text);
+    if (r < 0)
+        return r;
+    if (asprintf(ret, "%s%s", text, config->is_client ? "" : exporter_hint) < 0)
+        return -ENOMEM;
+    return 0;
+}
+
+int jmp_config_save_current(const char *alias, struct jmp_error *reterr)
+{
+    _cleanup_free_ char *directory = NULL, *path = NULL, *text = NULL;
+    int r;
+
+    r = jmp_paths_user(&directory, reterr);
+    if (r < 0)
+        return r;
+    if (asprintf(&path, "%s/config.yaml", directory) < 0) {
+        path = NULL;
+        return -ENOMEM;
+    }
+    if (access(path, F_OK) == 0)
+        return 0;
+    if (asprintf(&text, "apiVersion: jumpstarter.dev/v1alpha1\nkind: UserConfig\nconfig:\n  current-client: %s\n", alias) < 0) {
+        text = NULL;
+        return -ENOMEM;
+    }
+
+    r = jmp_file_write(path, text, strlen(text), 0600, reterr);
+    return r < 0 ? r : 1;
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The files of clients and exporters, as the stock tools write and read them. */
+#pragma once
+
+#include "base/error.h"
+#include "base/node.h"
+
+struct jmp_new_config {
+    bool is_client;
+    const char *namespace_, *name, *endpoint;   /* "HOST:PORT" */
+    const char *ca;                             /* PEM, or "" for none */
+    bool insecure;
+    const char *token;
+    const struct jmp_node *allow;               /* of a client: class patterns, a list of strings; NULL: the usual ones, unless */
+    bool unsafe;                                /* every class may be loaded */
+};
+
+/** jmp_config_print() - the text of such a file; free() @ret, which holds a secret. Return: 0, -ENOMEM, -EILSEQ. */
+int jmp_config_print(const struct jmp_new_config *config, char **ret);
+/** jmp_config_save_current() - make @alias the user's current client, if there is none yet. Return: 1: made, 0: there was one. */
+int jmp_config_save_current(const char *alias, struct jmp_error *reterr);

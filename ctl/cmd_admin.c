@@ -1,0 +1,625 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* jmpctl admin: with the options, outputs and exit codes of "jmp admin". */
+#include "ctl/cmd_admin.h"
+
+#include <string.h>
+#include <time.h>
+
+#include "base/base64.h"
+#include "base/file.h"
+#include "config/paths.h"
+#include "config/write.h"
+
+#define POLLS 10u                          /* for what the controller makes */
+#define POLL_INTERVAL JMP_USEC_PER_SEC
+#define TOKEN_MAX 65536u
+#define CA_MAP "jumpstarter-service-ca-cert"
+
+#define SAVE_OPTIONS                                                                                                   \
+    { JMP_FIELD(struct jmp_admin_create, out), .value_name = "FILE", .help = "save the configuration there" },         \
+        { .key = "insecure-tls-config", JMP_FIELD_AS(struct jmp_admin_create, insecure), .letter = 'k',                \
+          .help = "the saved configuration does not check the controller's certificate" },                             \
+        { JMP_FIELD(struct jmp_admin_create, nointeractive), .help = "ask nothing" }
+#define CLIENT_OPTIONS                                                                                                 \
+    { JMP_FIELD(struct jmp_admin_create, allow), .letter = 'a', .value_name = "PATTERNS",                              \
+      .help = "driver classes that may be loaded, with commas between" },                                              \
+        { JMP_FIELD(struct jmp_admin_create, unsafe), .help = "any driver class may be loaded" }
+#define CREATE_OPTIONS                                                                                                 \
+    { JMP_FIELD(struct jmp_admin_create, save), .letter = 's', .help = "save the configuration for this user" },       \
+        { .key = "label", .type = JMP_STRINGS, .offset = offsetof(struct jmp_admin_create, label), .letter = 'l',      \
+          .value_name = "KEY=VALUE", .help = "label of the object; may be repeated" },                                 \
+        { JMP_FIELD(struct jmp_admin_create, oidc_username), .value_name = "NAME",                                     \
+          .help = "who logs in as this one, at the identity provider" }
+
+const struct jmp_option jmp_admin_get_client_options[] = { JMP_OUTPUT_OPTION(struct jmp_admin_get), JMP_KUBE_ACCESS_OPTIONS, {} };
+
+const struct jmp_option jmp_admin_get_exporter_options[] = {
+    { JMP_FIELD(struct jmp_admin_get, devices), .letter = 'd', .help = "a line for each device" },
+    JMP_OUTPUT_OPTION(struct jmp_admin_get), JMP_KUBE_ACCESS_OPTIONS, {}
+};
+
+const struct jmp_option jmp_admin_get_lease_options[] = {
+    { JMP_FIELD(struct jmp_admin_get, active), .help = "only those that have not ended" },
+    JMP_OUTPUT_OPTION(struct jmp_admin_get), JMP_KUBE_ACCESS_OPTIONS, {}
+};
+
+const struct jmp_option jmp_admin_create_client_options[] = {
+    CREATE_OPTIONS, CLIENT_OPTIONS, SAVE_OPTIONS, JMP_OUTPUT_OPTION(struct jmp_admin_create), JMP_KUBE_ACCESS_OPTIONS, {}
+};
+
+const struct jmp_option jmp_admin_create_exporter_options[] = {
+    CREATE_OPTIONS, SAVE_OPTIONS, JMP_OUTPUT_OPTION(struct jmp_admin_create), JMP_KUBE_ACCESS_OPTIONS, {}
+};
+
+const struct jmp_option jmp_admin_import_client_options[] = {
+    CLIENT_OPTIONS, SAVE_OPTIONS, JMP_OUTPUT_OPTION(struct jmp_admin_create), JMP_KUBE_ACCESS_OPTIONS, {}
+};
+
+const struct jmp_option jmp_admin_import_exporter_options[] = {
+    SAVE_OPTIONS, JMP_OUTPUT_OPTION(struct jmp_admin_create), JMP_KUBE_ACCESS_OPTIONS, {}
+};
+
+const struct jmp_option jmp_admin_delete_options[] = {
+    { .key = "delete", JMP_FIELD_AS(struct jmp_admin_delete, delete_), .letter = 'd',
+      .help = "also this user's configuration of it" },
+    { JMP_FIELD(struct jmp_admin_delete, nointeractive), .help = "ask nothing" },
+    JMP_OUTPUT_OPTION(struct jmp_admin_delete), JMP_KUBE_ACCESS_OPTIONS, {}
+};
+
+const struct jmp_option jmp_admin_rotate_options[] = {
+    { JMP_FIELD(struct jmp_admin_create, save), .letter = 's', .help = "save it in this user's configuration of the client" },
+    { JMP_FIELD(struct jmp_admin_create, out), .value_name = "FILE", .help = "save a configuration there" },
+    JMP_OUTPUT_OPTION(struct jmp_admin_create), JMP_KUBE_ACCESS_OPTIONS, {}
+};
+
+/* What one command works with. */
+struct admin {
+    struct jmp_ctl *ctl;
+    struct jmp_ctl_kube kube;
+    const struct jmp_kube_options *options;
+    enum jmp_kube_kind kind;
+    enum jmp_output output;
+    const char *noun;          /* "client", "exporter", "lease" */
+    bool quiet;                /* only the result on stdout */
+};
+
+static int open_admin(struct admin *admin, struct jmp_ctl *ctl, const struct jmp_kube_options *options, const char *output,
+                      enum jmp_kube_kind kind, struct jmp_error *reterr)
+{
+    static const char *const nouns[] = { [JMP_KUBE_CLIENT] = "client", [JMP_KUBE_EXPORTER] = "exporter", [JMP_KUBE_LEASE] = "lease" };
+
+    *admin = (struct admin){ .ctl = ctl, .options = options, .kind = kind, .output = jmp_output_parse(output), .noun = nouns[kind] };
+    admin->quiet = admin->output != JMP_OUTPUT_TABLE;
+    return jmp_ctl_kube_open(&admin->kube, options, reterr);
+}
+
+static void say(const struct admin *admin, const char *fmt, ...) JMP_PRINTF(2, 3);
+
+static void say(const struct admin *admin, const char *fmt, ...)
+{
+    va_list ap;
+
+    if (admin->quiet)
+        return;
+    va_start(ap, fmt);
+    vprintf(fmt, ap);
+    va_end(ap);
+    putchar('\n');
+}
+
+static int ask_object(struct admin *admin, const char *method, const char *name, const char *query, json_t **ret, struct jmp_error *reterr)
+{
+    return jmp_ctl_ask_object(&admin->kube, method, JMP_KUBE_GROUP, JMP_KUBE_VERSION, admin->options->namespace_,
+                              jmp_kube_plural(admin->kind), name, query, ret, reterr);
+}
+
+static int ask_core(struct admin *admin, const char *method, const char *plural, const char *name, json_t **ret, struct jmp_error *reterr)
+{
+    return jmp_ctl_ask_object(&admin->kube, method, "", "v1", admin->options->namespace_, plural, name, NULL, ret, reterr);
+}
+
+/*
+ * get
+ */
+
+static int get(struct jmp_ctl *ctl, const struct jmp_admin_get *options, enum jmp_kube_kind kind, const char *name,
+               struct jmp_error *reterr)
+{
+    struct jmp_kube_view view = { .kind = kind, .output = jmp_output_parse(options->output), .devices = options->devices,
+                                  .namespace_ = options->kube.namespace_, .now = time(NULL) };
+    _cleanup_free_ char *query = jmp_kube_query(options->active ? "!jumpstarter.dev/lease-ended" : NULL, NULL);
+    struct admin admin;
+    json_t *answer = NULL;
+    int r;
+
+    if (!query)
+        return jmp_error_set(reterr, -ENOMEM, "%m");
+    r = open_admin(&admin, ctl, &options->kube, options->output, kind, reterr);
+    if (r == 0)
+        r = ask_object(&admin, "GET", name, query, &answer, reterr);
+    if (r == 0)
+        r = name ? jmp_kube_print_object(stdout, &view, answer, reterr) : jmp_kube_print_list(stdout, &view, answer, reterr);
+    json_decref(answer);
+    jmp_ctl_kube_close(&admin.kube);
+    return r;
+}
+
+int jmp_cmd_admin_get_client(struct jmp_ctl *ctl, void *options, char **words, struct jmp_error *reterr)
+{
+    return get(ctl, options, JMP_KUBE_CLIENT, words[0], reterr);
+}
+
+int jmp_cmd_admin_get_exporter(struct jmp_ctl *ctl, void *options, char **words, struct jmp_error *reterr)
+{
+    return get(ctl, options, JMP_KUBE_EXPORTER, words[0], reterr);
+}
+
+int jmp_cmd_admin_get_lease(struct jmp_ctl *ctl, void *options, char **words, struct jmp_error *reterr)
+{
+    return get(ctl, options, JMP_KUBE_LEASE, words[0], reterr);
+}
+
+/*
+ * Configurations.
+ */
+
+static const char *member(const json_t *object, const char *outer, const char *inner)
+{
+    return json_string_value(json_object_get(json_object_get(object, outer), inner));
+}
+
+static const char *credential_of(const json_t *object)
+{
+    return member(json_object_get(object, "status"), "credential", "name");
+}
+
+static int decode_token(const json_t *secret, const char *secret_name, char **ret, struct jmp_error *reterr)
+{
+    const char *encoded = member(secret, "data", "token");
+    _cleanup_free_ char *token = encoded ? malloc(strlen(encoded) + 1) : NULL;
+    ssize_t n;
+
+    if (!encoded || !*encoded || strlen(encoded) > TOKEN_MAX)
+        return jmp_error_set(reterr, -ENOENT, "Secret '%s' has no token", secret_name);
+    if (!token)
+        return jmp_error_set(reterr, -ENOMEM, "%m");
+    n = jmp_base64_decode(encoded, token);
+    if (n <= 0)
+        return jmp_error_set(reterr, -EINVAL, "the token of Secret '%s' is not base64", secret_name);
+    token[n] = '\0';
+    *ret = TAKE_PTR(token);
+    return 0;
+}
+
+static int read_token(struct admin *admin, const json_t *object, const char *name, char **ret, struct jmp_error *reterr)
+{
+    const char *secret_name = credential_of(object);
+    json_t *secret = NULL;
+    int r;
+
+    if (!secret_name) {
+        const char upper[] = { (char)(admin->noun[0] - 32), '\0' };
+
+        return jmp_error_set(reterr, -ENOENT, "%s%s '%s' has no credential secret", upper, admin->noun + 1, name);
+    }
+    r = ask_core(admin, "GET", "secrets", secret_name, &secret, reterr);
+    if (r == 0)
+        r = decode_token(secret, secret_name, ret, reterr);
+    json_decref(secret);
+    return r;
+}
+
+/* "" where the cluster has none of its own. */
+static int read_authority(struct admin *admin, char **ret, struct jmp_error *reterr)
+{
+    json_t *map = NULL;
+    int r;
+
+    r = ask_core(admin, "GET", "configmaps", CA_MAP, &map, reterr);
+    if (r < 0 && admin->kube.status.reason != JMP_KUBE_NOT_FOUND)
+        return r;
+    *ret = strdup(r == 0 ? member(map, "data", "ca.crt") ?: "" : "");
+    json_decref(map);
+    return *ret ? 0 : jmp_error_set(reterr, -ENOMEM, "%m");
+}
+
+static int split_allow(const char *text, struct jmp_tree *tree, const struct jmp_node **ret)
+{
+    struct jmp_node *list = jmp_node_new(tree, JMP_NODE_LIST);
+
+    if (!list)
+        return -ENOMEM;
+    while (text && *text) {
+        size_t length = strcspn(text, ",");
+        struct jmp_node *item = jmp_node_new(tree, JMP_NODE_STRING);
+
+        if (!item || !(item->string = jmp_tree_strdup(tree, text, length)))
+            return -ENOMEM;
+        if (length > 0)
+            jmp_node_append(list, item);
+        text += length;
+        text += *text == ',';
+    }
+    *ret = list;
+    return 0;
+}
+
+static int print_config(struct admin *admin, const struct jmp_admin_create *options, const json_t *object, const char *name, char **ret,
+                        struct jmp_error *reterr)
+{
+    _cleanup_(jmp_tree_freep) struct jmp_tree *tree = NULL;
+    _cleanup_free_ char *token = NULL, *ca = NULL;
+    struct jmp_new_config config = {
+        .is_client = admin->kind == JMP_KUBE_CLIENT, .namespace_ = member(object, "metadata", "namespace") ?: "",
+        .name = member(object, "metadata", "name") ?: "", .endpoint = member(object, "status", "endpoint") ?: "",
+        .insecure = options->insecure, .unsafe = options->unsafe,
+    };
+    int r;
+
+    r = jmp_kube_check_object(object, reterr);
+    if (r == 0)
+        r = read_token(admin, object, name, &token, reterr);
+    if (r == 0)
+        r = read_authority(admin, &ca, reterr);
+    if (r < 0)
+        return r;
+    r = jmp_tree_new(0, &tree);
+    if (r == 0 && (options->allow || options->unsafe))
+        r = split_allow(options->allow, tree, &config.allow);
+    config.token = token;
+    config.ca = ca;
+    if (r == 0)
+        r = jmp_config_print(&config, ret);
+    explicit_bzero(token, strlen(token));
+    return r < 0 ? jmp_error_set(reterr, r, "the configuration cannot be written: %m") : 0;
+}
+
+/* Where the user has it. */
+static int config_path(const struct admin *admin, const char *name, char **ret, struct jmp_error *reterr)
+{
+    _cleanup_free_ char *directory = NULL;
+    int r;
+
+    if (admin->kind == JMP_KUBE_CLIENT)
+        return jmp_paths_client(name, ret, reterr);
+    r = jmp_paths_user(&directory, reterr);
+    if (r < 0)
+        return r;
+    if (asprintf(ret, "%s/exporters/%s.yaml", directory, name) < 0)
+        return jmp_error_set(reterr, -ENOMEM, "%m");
+    return 0;
+}
+
+static int save_config(struct admin *admin, const struct jmp_admin_create *options, const json_t *object, const char *name,
+                       char **retpath, struct jmp_error *reterr)
+{
+    _cleanup_free_ char *path = options->out ? strdup(options->out) : NULL, *text = NULL;
+    int r = 0;
+
+    say(admin, "Fetching %s credentials from cluster", admin->noun);
+    if (!options->out)
+        r = config_path(admin, name, &path, reterr);
+    else if (!path)
+        r = jmp_error_set(reterr, -ENOMEM, "%m");
+    if (r == 0)
+        r = print_config(admin, options, object, name, &text, reterr);
+    if (r == 0)
+        r = jmp_file_write(path, text, strlen(text), 0600, reterr);
+    if (r == 0 && !options->out && admin->kind == JMP_KUBE_CLIENT)
+        r = jmp_config_save_current(name, reterr);
+    if (text)
+        explicit_bzero(text, strlen(text));
+    if (r < 0)
+        return r;
+    *retpath = TAKE_PTR(path);
+    return 0;
+}
+
+/* y or n from the terminal; @preset without one. */
+static bool ask_person(const struct admin *admin, const char *question, bool preset)
+{
+    char answer[16] = "";
+
+    if (!isatty(STDIN_FILENO))
+        return preset;
+    fprintf(stderr, "%s [y/N]: ", question);
+    if (!fgets(answer, sizeof(answer), stdin))
+        return preset;
+    return answer[0] == 'y' || answer[0] == 'Y';
+}
+
+/*
+ * create
+ */
+
+static int set_labels(struct jmp_ctl *ctl, const struct jmp_node *labels, json_t *metadata, struct jmp_error *reterr)
+{
+    json_t *map = json_object();
+
+    JMP_NODE_EACH(item, labels) {
+        const char *equals = strchr(item->string, '=');
+        _cleanup_free_ char *key = equals ? strndup(item->string, (size_t)(equals - item->string)) : NULL;
+
+        if (!equals || equals == item->string) {
+            json_decref(map);
+            return jmp_ctl_usage(ctl, reterr, "Invalid label '%s', should be formatted as 'key=value'", item->string);
+        }
+        if (!key || json_object_set_new(map, key, json_string(equals + 1)) < 0) {
+            json_decref(map);
+            return jmp_error_set(reterr, -ENOMEM, "%m");
+        }
+    }
+    if (json_object_size(map) > 0)
+        return json_object_set_new(metadata, "labels", map) < 0 ? jmp_error_set(reterr, -ENOMEM, "%m") : 0;
+    json_decref(map);
+    return 0;
+}
+
+/* Until the controller has made credentials. The object stays when it has not: a second try would find it there. */
+static int await_credential(struct admin *admin, const char *name, json_t **ret, struct jmp_error *reterr)
+{
+    for (unsigned i = 0; i < POLLS; i++) {
+        json_t *object = NULL;
+        int r = i > 0 ? jmp_ctl_sleep(&admin->kube, POLL_INTERVAL) : 0;
+
+        if (r == 0)
+            r = ask_object(admin, "GET", name, NULL, &object, reterr);
+        if (r < 0)
+            return r;
+        if (json_object_get(json_object_get(object, "status"), "credential")) {
+            *ret = object;
+            return 0;
+        }
+        json_decref(object);
+    }
+    jmp_error_set(reterr, -ETIMEDOUT, "Timeout waiting for %s credentials", admin->noun);
+    jmp_error_hint(reterr, "it is there all the same: once a controller runs, jmpctl admin import %s %s", admin->noun, name);
+    return -ETIMEDOUT;
+}
+
+static int create_object(struct admin *admin, const struct jmp_admin_create *options, const char *name, json_t **ret,
+                         struct jmp_error *reterr)
+{
+    json_t *body = json_pack("{s:s, s:s, s:{s:s}, s:{s:s*}}", "apiVersion", JMP_KUBE_GROUP "/" JMP_KUBE_VERSION, "kind",
+                             admin->kind == JMP_KUBE_CLIENT ? "Client" : "Exporter", "metadata", "name", name, "spec",
+                             "username", options->oidc_username);
+    _cleanup_free_ char *path = jmp_kube_path(JMP_KUBE_GROUP, JMP_KUBE_VERSION, admin->options->namespace_,
+                                              jmp_kube_plural(admin->kind), NULL);
+    const struct jmp_kube_call call = { .method = "POST", .path = path, .body = body };
+    int r;
+
+    if (!body || !path) {
+        json_decref(body);
+        return jmp_error_set(reterr, -ENOMEM, "%m");
+    }
+    r = set_labels(admin->ctl, options->label, json_object_get(body, "metadata"), reterr);
+    if (r == 0) {
+        say(admin, "Creating %s '%s' in namespace '%s'", admin->noun, name, admin->options->namespace_);
+        r = jmp_ctl_ask(&admin->kube, &call, NULL, reterr);
+    }
+    json_decref(body);
+    return r < 0 ? r : await_credential(admin, name, ret, reterr);
+}
+
+static int create(struct jmp_ctl *ctl, const struct jmp_admin_create *options, enum jmp_kube_kind kind, const char *name,
+                  struct jmp_error *reterr)
+{
+    struct jmp_kube_view view = { .kind = kind, .output = jmp_output_parse(options->output),
+                                  .namespace_ = options->kube.namespace_, .now = time(NULL) };
+    struct jmp_admin_create chosen = *options;
+    _cleanup_free_ char *path = NULL;
+    json_t *object = NULL;
+    struct admin admin;
+    int r;
+
+    if (kind == JMP_KUBE_EXPORTER && !options->label)
+        return jmp_ctl_usage(ctl, reterr, "Missing option '--label' / '-l'.");
+    r = open_admin(&admin, ctl, &options->kube, options->output, kind, reterr);
+    if (r == 0)
+        r = create_object(&admin, options, name, &object, reterr);
+    if (r == 0) {
+        bool asks = !options->save && !options->out && !options->nointeractive;
+
+        if (asks)
+            chosen.save = ask_person(&admin, "Save configuration?", false);
+        if (chosen.save && asks && kind == JMP_KUBE_CLIENT && !options->unsafe && !options->allow)
+            chosen.unsafe = ask_person(&admin, "Allow unsafe driver client imports?", false);
+        if (chosen.save || chosen.out) {
+            r = save_config(&admin, &chosen, object, name, &path, reterr);
+            if (r == 0)
+                say(&admin, "%s configuration successfully saved to %s", kind == JMP_KUBE_CLIENT ? "Client" : "Exporter", path);
+        }
+    }
+    if (r == 0 && admin.quiet)
+        r = jmp_kube_print_object(stdout, &view, object, reterr);
+    json_decref(object);
+    jmp_ctl_kube_close(&admin.kube);
+    return r;
+}
+
+int jmp_cmd_admin_create_client(struct jmp_ctl *ctl, void *options, char **words, struct jmp_error *reterr)
+{
+    return create(ctl, options, JMP_KUBE_CLIENT, words[0], reterr);
+}
+
+int jmp_cmd_admin_create_exporter(struct jmp_ctl *ctl, void *options, char **words, struct jmp_error *reterr)
+{
+    return create(ctl, options, JMP_KUBE_EXPORTER, words[0], reterr);
+}
+
+/*
+ * import
+ */
+
+static int import(struct jmp_ctl *ctl, const struct jmp_admin_create *options, enum jmp_kube_kind kind, const char *name,
+                  struct jmp_error *reterr)
+{
+    _cleanup_free_ char *own = NULL, *path = NULL;
+    json_t *object = NULL;
+    struct admin admin;
+    int r;
+
+    r = open_admin(&admin, ctl, &options->kube, options->output, kind, reterr);
+    if (r == 0)
+        r = config_path(&admin, name, &own, reterr);
+    if (r == 0 && access(own, F_OK) == 0) {
+        if (kind == JMP_KUBE_CLIENT && !options->out)
+            r = jmp_error_set(reterr, -EEXIST, "A client with the name '%s' already exists", name);
+        else if (kind == JMP_KUBE_EXPORTER)
+            r = jmp_error_set(reterr, -EEXIST, "An exporter with the name \"%s\" already exists", name);
+    }
+    if (r == 0)
+        r = ask_object(&admin, "GET", name, NULL, &object, reterr);
+    if (r == 0)
+        r = save_config(&admin, options, object, name, &path, reterr);
+    if (r == 0 && admin.quiet)
+        printf("%s\n", path);
+    else if (r == 0)
+        say(&admin, "%s configuration successfully saved to %s", kind == JMP_KUBE_CLIENT ? "Client" : "Exporter", path);
+    json_decref(object);
+    jmp_ctl_kube_close(&admin.kube);
+    return r;
+}
+
+int jmp_cmd_admin_import_client(struct jmp_ctl *ctl, void *options, char **words, struct jmp_error *reterr)
+{
+    return import(ctl, options, JMP_KUBE_CLIENT, words[0], reterr);
+}
+
+int jmp_cmd_admin_import_exporter(struct jmp_ctl *ctl, void *options, char **words, struct jmp_error *reterr)
+{
+    return import(ctl, options, JMP_KUBE_EXPORTER, words[0] ?: "default", reterr);
+}
+
+/*
+ * delete
+ */
+
+static int delete_config(struct admin *admin, const struct jmp_admin_delete *options, const char *name, struct jmp_error *reterr)
+{
+    _cleanup_free_ char *path = NULL;
+    bool wanted = options->delete_;
+    int r;
+
+    r = config_path(admin, name, &path, reterr);
+    if (r < 0)
+        return r;
+    if (access(path, F_OK) == 0) {
+        if (!wanted && !options->nointeractive && !admin->quiet)
+            wanted = ask_person(admin, "Delete this user's configuration of it as well?", false);
+        if (wanted && unlink(path) < 0)
+            return jmp_error_set(reterr, -errno, "%s cannot be deleted: %m", path);
+        if (wanted)
+            say(admin, "%s configuration successfully deleted", admin->kind == JMP_KUBE_CLIENT ? "Client" : "Exporter");
+    }
+    if (admin->kind == JMP_KUBE_EXPORTER) {
+        _cleanup_free_ char *left = NULL;
+
+        if (jmp_paths_exporter(name, &left, NULL) == 0 && strncmp(left, "/etc/", 5) == 0)
+            jmp_ctl_note(admin->ctl, "%s is still there", left);
+    }
+    return 0;
+}
+
+static int delete(struct jmp_ctl *ctl, const struct jmp_admin_delete *options, enum jmp_kube_kind kind, const char *name,
+                  struct jmp_error *reterr)
+{
+    struct admin admin;
+    int r;
+
+    r = open_admin(&admin, ctl, &options->kube, options->output, kind, reterr);
+    if (r == 0)
+        r = ask_object(&admin, "DELETE", name, NULL, NULL, reterr);
+    if (r == 0 && admin.quiet)
+        printf("%s." JMP_KUBE_GROUP "/%s\n", admin.noun, name);
+    else if (r == 0)
+        say(&admin, "Deleted %s '%s' in namespace '%s'", admin.noun, name, options->kube.namespace_);
+    if (r == 0)
+        r = delete_config(&admin, options, name, reterr);
+    jmp_ctl_kube_close(&admin.kube);
+    return r;
+}
+
+int jmp_cmd_admin_delete_client(struct jmp_ctl *ctl, void *options, char **words, struct jmp_error *reterr)
+{
+    return delete(ctl, options, JMP_KUBE_CLIENT, words[0], reterr);
+}
+
+int jmp_cmd_admin_delete_exporter(struct jmp_ctl *ctl, void *options, char **words, struct jmp_error *reterr)
+{
+    return delete(ctl, options, JMP_KUBE_EXPORTER, words[0], reterr);
+}
+
+/*
+ * rotate
+ */
+
+/* Another Secret under the same name: the old one may be read for a while after it was deleted. */
+static int await_secret(struct admin *admin, const char *secret_name, const char *old_uid, struct jmp_error *reterr)
+{
+    for (unsigned i = 0; i < POLLS; i++) {
+        json_t *secret = NULL;
+        int r = i > 0 ? jmp_ctl_sleep(&admin->kube, POLL_INTERVAL) : 0;
+        bool renewed;
+
+        if (r == 0)
+            r = ask_core(admin, "GET", "secrets", secret_name, &secret, reterr);
+        if (r < 0 && (r == -ECANCELED || admin->kube.status.reason != JMP_KUBE_NOT_FOUND))
+            return r;
+        renewed = r == 0 && member(secret, "data", "token") && strcmp(member(secret, "metadata", "uid") ?: "", old_uid) != 0;
+        json_decref(secret);
+        if (renewed)
+            return 0;
+    }
+    return jmp_error_set(reterr, -ETIMEDOUT, "Timeout waiting for token regeneration");
+}
+
+static int rotate(struct admin *admin, const json_t *client, const char *name, struct jmp_error *reterr)
+{
+    const char *secret_name = credential_of(client);
+    _cleanup_free_ char *uid = NULL;
+    json_t *secret = NULL;
+    int r;
+
+    if (!secret_name)
+        return jmp_error_set(reterr, -ENOENT, "Client '%s' has no credential secret", name);
+    r = ask_core(admin, "GET", "secrets", secret_name, &secret, reterr);
+    if (r < 0 && (r == -ECANCELED || admin->kube.status.reason != JMP_KUBE_NOT_FOUND))
+        return r;
+    uid = strdup(r == 0 ? member(secret, "metadata", "uid") ?: "" : "");
+    json_decref(secret);
+    if (!uid)
+        return jmp_error_set(reterr, -ENOMEM, "%m");
+    say(admin, "Rotating token for client '%s' in namespace '%s'", name, admin->options->namespace_);
+    r = ask_core(admin, "DELETE", "secrets", secret_name, NULL, reterr);
+    if (r < 0 && admin->kube.status.reason != JMP_KUBE_NOT_FOUND)
+        return r;
+    return await_secret(admin, secret_name, uid, reterr);
+}
+
+int jmp_cmd_admin_rotate_client(struct jmp_ctl *ctl, void *object, char **words, struct jmp_error *reterr)
+{
+    const struct jmp_admin_create *options = object;
+    _cleanup_free_ char *path = NULL;
+    json_t *client = NULL;
+    struct admin admin;
+    int r;
+
+    r = open_admin(&admin, ctl, &options->kube, options->output, JMP_KUBE_CLIENT, reterr);
+    if (r == 0)
+        r = ask_object(&admin, "GET", words[0], NULL, &client, reterr);
+    if (r == 0)
+        r = rotate(&admin, client, words[0], reterr);
+    if (r == 0)
+        say(&admin, "Token rotated for client '%s'", words[0]);
+    if (r == 0 && (options->save || options->out)) {
+        r = save_config(&admin, options, client, words[0], &path, reterr);
+        if (r == 0)
+            say(&admin, "Client configuration updated with new token");
+    }
+    if (r == 0 && admin.quiet)
+        printf("client." JMP_KUBE_GROUP "/%s\n", words[0]);
+    json_decref(client);
+    jmp_ctl_kube_close(&admin.kube);
+    return r;
+}

@@ -421,6 +421,40 @@ void jmp_command_help(FILE *stream, const struct jmp_command *command)
     jmp_options_help(stream, command->options, WIDTH);
 }
 
+/* Commands that only some people need are told by their first word. */
+static const struct {
+    const char *name, *help;
+} groups[] = {
+    { "admin ...", "clients, exporters and leases as an administrator of Kubernetes sees them" },
+    { "kube ...", "Leases of Kubernetes: who holds them, elections, signs of life" },
+};
+
+static const char *group_of(const struct jmp_command *command)
+{
+    for (size_t i = 0; i < ELEMENTSOF(groups); i++)
+        if (strncmp(command->name, groups[i].name, strcspn(groups[i].name, ".")) == 0)
+            return groups[i].name;
+    return NULL;
+}
+
+bool jmp_command_group(FILE *stream, const char *word)
+{
+    bool any = false;
+
+    for (const struct jmp_command *command = jmp_commands; command->name; command++) {
+        if (command->hidden || !group_of(command) || strncmp(command->name, word, strlen(word)) != 0 ||
+            command->name[strlen(word)] != ' ')
+            continue;
+        if (!any)
+            fprintf(stream, "Usage: jmpctl %s COMMAND ...\n\nCommands:\n", word);
+        any = true;
+        fprintf(stream, "  %-22s %s\n", command->name, command->help);
+    }
+    if (any)
+        fprintf(stream, "\n\"jmpctl %s COMMAND --help\" says more.\n", word);
+    return any;
+}
+
 void jmp_command_overview(FILE *stream)
 {
     fputs("Usage: jmpctl [OPTIONS] COMMAND ...\n"
@@ -429,10 +463,11 @@ void jmp_command_overview(FILE *stream)
           "Reserve a board of the lab, and use it.\n"
           "\n"
           "Commands:\n", stream);
-    for (const struct jmp_command *command = jmp_commands; command->name; command++) {
-        if (!command->hidden)
+    for (const struct jmp_command *command = jmp_commands; command->name; command++)
+        if (!command->hidden && !group_of(command))
             fprintf(stream, "  %-15s %s\n", command->name, command->help);
-    }
+    for (size_t i = 0; i < ELEMENTSOF(groups); i++)
+        fprintf(stream, "  %-15s %s\n", groups[i].name, groups[i].help);
     fputs("\n"
           "Drivers, inside \"jmpctl shell\" or with --lease; \"jmpctl get drivers\" lists them:\n"
           "  power on        switch a board on; also off, cycle, read\n"

@@ -46,6 +46,8 @@ const char *jmp_command_canonical(const char *word, bool noun);
 
 void jmp_command_help(FILE *stream, const struct jmp_command *command);
 void jmp_command_overview(FILE *stream);
+/** jmp_command_group() - the commands that begin with @word, where they are a group of their own; false: they are none */
+bool jmp_command_group(FILE *stream, const char *word);
 /** jmp_completion_script() - what a shell needs to ask "jmpctl complete"; NULL: not a shell that is known */
 const char *jmp_completion_script(const char *shell);
 /** jmp_command_manual() - the manual page, troff */

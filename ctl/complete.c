@@ -339,6 +339,8 @@ int jmp_cmd_help(struct jmp_ctl *ctl, void *object, char **words, struct jmp_err
         jmp_command_help(stdout, command);
         return 0;
     }
+    if (!words[1] && jmp_command_group(stdout, words[0]))
+        return 0;
     ctl->usage = true;
     if (r == -ENOENT) {
         jmp_error_set(reterr, r, "\"%s\" is not a command", words[0]);

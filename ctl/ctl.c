@@ -141,6 +141,8 @@ static int run(struct jmp_ctl *ctl, char **words, struct jmp_tree *tree, struct 
     r = jmp_command_find(words, &command, &used, reterr);
     if (r == -ENOENT)
         return jmp_ctl_driver(ctl, words, reterr);
+    if (r < 0 && wants_help(words + 1, false) && jmp_command_group(stdout, words[0]))
+        return 0;
     if (r < 0) {
         ctl->usage = true;
         return r;

@@ -155,10 +155,12 @@ static void conclude(struct jmp_kube_credential *credential, int code)
     json_t *answer = NULL;
 
     forget(credential);
-    if (code != 0) {
-        jmp_error_set(&error, -EACCES, code < 0 ? "it took too long" : "it failed with exit code %d", code);
-    } else if (credential->too_large) {
+    if (credential->too_large) {
         jmp_error_set(&error, -E2BIG, "its answer is longer than %u bytes", OUTPUT_MAX);
+    } else if (code < 0) {
+        jmp_error_set(&error, -ETIMEDOUT, "it took too long");
+    } else if (code > 0) {
+        jmp_error_set(&error, -EACCES, "it failed with exit code %d", code);
     } else {
         answer = json_loadb(credential->output ?: "", credential->length, 0, NULL);
         if (!answer)

@@ -82,19 +82,8 @@ class Wires:
             except OSError:
                 return
 
-    def let_go(self):
-        """From now on only the exporter has the port open, and hangs it up when it closes it."""
-        os.close(self._slave)
-        self._slave = None
-
-    def is_hung_up(self):
-        poll = select.poll()
-        poll.register(self.master, 0)
-        return any(events & select.POLLHUP for _, events in poll.poll(0))
-
     def close(self):
         os.close(self.master)
-<<<<<<< HEAD
 
 
 class PtyBoard(Wires):
@@ -106,13 +95,20 @@ class PtyBoard(Wires):
         tty.setraw(self._slave)
         self.path = os.ttyname(self._slave)     # we keep it open: no hang-up between two users
 
+    def let_go(self):
+        """From now on only the exporter has the port open, and hangs it up when it closes it."""
+        os.close(self._slave)
+        self._slave = None
+
+    def is_hung_up(self):
+        poll = select.poll()
+        poll.register(self.master, 0)
+        return any(events & select.POLLHUP for _, events in poll.poll(0))
+
     def close(self):
         super().close()
-        os.close(self._slave)
-=======
         if self._slave is not None:
             os.close(self._slave)
->>>>>>> 46e63d3 (agent: hooks, and leases that outlive a restart)
 
 
 class _Server:

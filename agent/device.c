@@ -11,7 +11,7 @@
 
 static const struct jmp_limits default_limits = {
     .open = 10 * JMP_USEC_PER_SEC, .reset = 10 * JMP_USEC_PER_SEC, .give_up = 10 * JMP_USEC_PER_SEC,
-    .retry = JMP_USEC_PER_SEC, .gate = 8 * JMP_USEC_PER_MSEC,
+    .retry = JMP_USEC_PER_SEC, .gate = 6 * JMP_USEC_PER_MSEC,
 };
 
 static void device_open(struct jmp_device *device);

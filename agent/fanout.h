@@ -21,7 +21,7 @@ struct jmp_gate {
     struct jmp_loop *loop;
     struct jmp_timer timer;
     uint64_t period;              /* microseconds */
-    struct jmp_fanout *waiting;
+    struct jmp_fanout *waiting, *due;    /* due: while the gate opens */
 };
 
 int jmp_fanout_new(struct jmp_device *device, struct jmp_gate *gate, struct jmp_fanout **ret);

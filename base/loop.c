@@ -325,8 +325,9 @@ int jmp_io_start(struct jmp_loop *loop, struct jmp_io *io, int fd, uint32_t even
 
 void jmp_io_set(struct jmp_io *io, uint32_t events)
 {
-    if (!io->source)
+    if (!io->source || (io->events == events && !io->paused))
         return;
+    io->paused = false;
     io->loop->dirty = true;
     if (io->events != events) {
         io->events = events;
@@ -337,8 +338,10 @@ void jmp_io_set(struct jmp_io *io, uint32_t events)
 
 void jmp_io_pause(struct jmp_io *io)
 {
-    if (io->source)
-        sd_event_source_set_enabled(io->source, SD_EVENT_OFF);
+    if (!io->source || io->paused)
+        return;
+    io->paused = true;
+    sd_event_source_set_enabled(io->source, SD_EVENT_OFF);
 }
 
 void jmp_io_close(struct jmp_io *io)

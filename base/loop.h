@@ -72,10 +72,12 @@ struct jmp_io {
     struct jmp_loop *loop;
     void (*run)(struct jmp_io *io, uint32_t revents);
     uint32_t events;
+    bool paused;
     int fd;
 };
 
-/** jmp_io_start() - watch @fd (not owned) for @events (EPOLLIN, EPOLLOUT; 0: only errors are reported).
+/** jmp_io_start() - watch @fd (not owned) for @events (EPOLLIN, EPOLLOUT; 0: only errors are reported; EPOLLET: news only, the state
+ * itself when it is set or resumed).
  * Return: 0, -ENOMEM, or what epoll_ctl says: -EPERM for regular files. */
 int jmp_io_start(struct jmp_loop *loop, struct jmp_io *io, int fd, uint32_t events,
                  void (*run)(struct jmp_io *io, uint32_t revents));

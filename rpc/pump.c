@@ -24,6 +24,7 @@ struct jmp_pump {
 
     /* Descriptor to peer. */
     bool sending;                      /* a message is in flight: nothing is read meanwhile */
+    bool early;                        /* more came during it: not watched until all that is there has been read */
     bool eof, goaway_due, goaway_sent;
     int read_error;
 
@@ -46,13 +47,16 @@ static void watch(struct jmp_pump *pump)
 
     if (pump->fd < 0)
         return;
-    if (!pump->sending && !pump->eof)
+    /*
+     * A console's bytes come one by one, and watching is changed for none of them; those of a bulk transfer are always there
+     * already, and none of them wakes the loop.
+     */
+    if (!pump->eof && !(pump->sending && pump->early))
         events |= EPOLLIN;
     if (pump->rest_length > 0)
         events |= EPOLLOUT;
-    /* With nothing wanted a hang-up would be reported again and again. */
     if (events)
-        jmp_io_set(&pump->io, events);
+        jmp_io_set(&pump->io, events | EPOLLET);
     else
         jmp_io_pause(&pump->io);
 }
@@ -121,21 +125,25 @@ static void end_of_input(struct jmp_pump *pump, int error)
     say_goaway(pump);
 }
 
+/* Until a message is in flight, or nothing is left: only what comes then is news. */
 static void read_some(struct jmp_pump *pump)
 {
-    ssize_t n;
+    while (!pump->sending && !pump->eof && pump->fd >= 0) {
+        ssize_t n = read(pump->fd, chunk, sizeof(chunk));
 
-    if (pump->sending || pump->eof || pump->fd < 0)
-        return;
-    n = read(pump->fd, chunk, sizeof(chunk));
-    if (n > 0 || (n == 0 && pump->is_datagram)) {
-        pump->stats.bytes_out += (uint64_t)n;
-        send_frame(pump, JMP_FRAME_DATA, (size_t)n);
-    } else if (n == 0 || errno == EIO || errno == ECONNRESET) {
-        /* A tty that is gone says EIO; a reset is an end as well. */
-        end_of_input(pump, 0);
-    } else if (errno != EAGAIN && errno != EINTR && !(pump->is_datagram && errno == ECONNREFUSED)) {
-        end_of_input(pump, -errno);
+        if (n > 0 || (n == 0 && pump->is_datagram)) {
+            pump->stats.bytes_out += (uint64_t)n;
+            if (!send_frame(pump, JMP_FRAME_DATA, (size_t)n))
+                return;   /* the call is ending */
+        } else if (n == 0 || errno == EIO || errno == ECONNRESET) {
+            /* A tty that is gone says EIO; a reset is an end as well. */
+            end_of_input(pump, 0);
+        } else if (errno == EAGAIN) {
+            pump->early = false;
+            return;
+        } else if (errno != EINTR && !(pump->is_datagram && errno == ECONNREFUSED)) {
+            end_of_input(pump, -errno);
+        }
     }
 }
 
@@ -180,8 +188,10 @@ static void on_io(struct jmp_io *io, uint32_t revents)
 
     if (revents & (EPOLLOUT | EPOLLERR | EPOLLHUP) && pump->rest_length > 0)
         write_some(pump);
-    if (revents & (EPOLLIN | EPOLLERR | EPOLLHUP))
+    if (revents & (EPOLLIN | EPOLLERR | EPOLLHUP)) {
+        pump->early = pump->sending;
         read_some(pump);
+    }
     watch(pump);
 }
 

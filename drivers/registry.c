@@ -18,6 +18,8 @@ const struct jmp_driver_class *const jmp_builtin_drivers[] = {
     &jmp_disk_flasher_class,
     &jmp_sdwire_class,
     &jmp_usb_stick_class,
+    &jmp_pico_class,
+    &jmp_stlink_msd_class,
     &jmp_network_tcp_class,
     &jmp_network_udp_class,
     &jmp_network_unix_class,

@@ -10,6 +10,10 @@
 
 /* The wall clock may be set at any time; while leases run it is looked at this often. */
 #define RECHECK (60 * JMP_USEC_PER_SEC)
+
+static const struct jmp_lab_limits default_limits = {
+    .offline = 60 * JMP_USEC_PER_SEC, .hold_available = 30 * JMP_USEC_PER_SEC, .hold_listener = 2 * JMP_USEC_PER_SEC,
+};
 #define KEEP_HISTORY (INT64_C(30) * 24 * 3600 * JMP_SECOND)
 
 struct jmp_presence {
@@ -85,6 +89,7 @@ int jmp_lab_open(const char *directory, const char *namespace_, struct jmp_loop 
     if (!lab)
         return -ENOMEM;
     lab->loop = loop;
+    lab->limits = default_limits;
     lab->inotify_fd = -EBADF;
     lab->directory = strdup(directory);
     if (!lab->directory || asprintf(&path, "%s/lab.db", directory) < 0) {
@@ -262,12 +267,12 @@ static void on_liveness(struct jmp_timer *timer)
         following = presence->next;
         if (presence->streams > 0)
             continue;
-        if (presence->seen + JMP_LAB_OFFLINE <= now) {
+        if (presence->seen + lab->limits.offline <= now) {
             lose(lab, presence->exporter);
             forget(lab, presence);
             lost = true;
-        } else if (presence->seen + JMP_LAB_OFFLINE - now < next) {
-            next = presence->seen + JMP_LAB_OFFLINE - now;
+        } else if (presence->seen + lab->limits.offline - now < next) {
+            next = presence->seen + lab->limits.offline - now;
         }
     }
     if (lost)
@@ -279,7 +284,7 @@ static void on_liveness(struct jmp_timer *timer)
 static void expect_silence(struct jmp_lab *lab)
 {
     if (!lab->liveness.running)
-        jmp_timer_start(lab->loop, &lab->liveness, JMP_LAB_OFFLINE, on_liveness);
+        jmp_timer_start(lab->loop, &lab->liveness, lab->limits.offline, on_liveness);
 }
 
 int jmp_lab_heard(struct jmp_lab *lab, const char *exporter)
@@ -341,7 +346,7 @@ bool jmp_lab_is_online(const struct jmp_lab *lab, const struct jmp_exporter *exp
     if (!presence || !presence->heard || exporter->status == JMP_STATUS_OFFLINE)
         return false;
 
-    return presence->streams > 0 || presence->seen + JMP_LAB_OFFLINE > jmp_now();
+    return presence->streams > 0 || presence->seen + lab->limits.offline > jmp_now();
 }
 
 /*

@@ -10,13 +10,19 @@
 #include "labd/store.h"
 #include "labd/token.h"
 
-#define JMP_LAB_OFFLINE (60 * JMP_USEC_PER_SEC)      /* without a Status stream or a report */
 #define JMP_LAB_ENDPOINT_MAX 280u
 
 struct jmp_presence;
 
+struct jmp_lab_limits {          /* microseconds; tests shorten them */
+    uint64_t offline;            /* without a Status stream or a report an exporter counts as gone */
+    uint64_t hold_available;     /* how long Dial waits for an exporter that has not begun with the lease */
+    uint64_t hold_listener;      /* and for one that has, but whose Listen is still on the way */
+};
+
 struct jmp_lab {
     struct jmp_loop *loop;
+    struct jmp_lab_limits limits;
     struct jmp_store *store;
     struct jmp_key identity_key, stream_key;
     char *directory;
@@ -69,7 +75,7 @@ void jmp_watch_stop(struct jmp_lab *lab, struct jmp_watch *watch);   /* accepts 
 void jmp_lab_changed(struct jmp_lab *lab, const char *exporter);
 
 /*
- * Presence. An exporter is online while a Status stream of it is open, and for JMP_LAB_OFFLINE after the last sign of life.
+ * Presence. An exporter is online while a Status stream of it is open, and for limits.offline after the last sign of life.
  */
 int jmp_lab_heard(struct jmp_lab *lab, const char *exporter);            /* a sign of life */
 int jmp_lab_attach(struct jmp_lab *lab, const char *exporter);           /* a Status stream opens */

@@ -10,8 +10,6 @@
 #include "jumpstarter/v1/jumpstarter.pb-c.h"
 #include "labd/service.h"
 
-#define HOLD_AVAILABLE (30 * JMP_USEC_PER_SEC)   /* the exporter has not begun with the lease yet */
-#define HOLD_LISTENER (2 * JMP_USEC_PER_SEC)     /* it has, but its Listen is still on the way */
 #define TOKENS_MAX 256u                          /* that wait for one listener: whoever opens many at once gets them */
 
 /*
@@ -488,7 +486,7 @@ static void dial_try(struct dial *dial)
         return;
     case JMP_STATUS_AVAILABLE:
         dial->begun = 0;
-        if (!dial_hold(dial, dial->since + HOLD_AVAILABLE))
+        if (!dial_hold(dial, dial->since + dial->lab->limits.hold_available))
             dial_refuse(dial, JMP_FAILED_PRECONDITION, "exporter is not ready (status: Available)");
         return;
     }
@@ -498,7 +496,7 @@ static void dial_try(struct dial *dial)
     listener = listener_find(dial->lab, dial->lease);
     if (listener)
         dial_connect(dial, listener);
-    else if (!jmp_lab_is_attached(dial->lab, exporter.name) || !dial_hold(dial, dial->begun + HOLD_LISTENER))
+    else if (!jmp_lab_is_attached(dial->lab, exporter.name) || !dial_hold(dial, dial->begun + dial->lab->limits.hold_listener))
         dial_refuse(dial, JMP_UNAVAILABLE, "exporter is not listening on lease %s", dial->lease);
 }
 

@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Things gRPC core does that surprise; each cost somebody an afternoon. */
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <unistd.h>
 
+#include "base/child.h"
 #include "base/test.h"
 #include "google/protobuf/empty.pb-c.h"
 #include "jumpstarter/v1/jumpstarter.pb-c.h"
@@ -330,4 +335,139 @@ JMP_TEST(a_peer_that_comes_later_is_found_by_calling_again)
     assert_true(bench->tries > 1);
     stop();
     rmdir(directory);
+}
+
+/*
+ * Children are started while calls are answered: neither may disturb the other, and none of gRPC's descriptors may reach a child.
+ */
+#define CHILDREN 60
+#define CALLS_AT_ONCE 8
+
+static struct {
+    unsigned started, ended, answered;
+    char said[256];
+    int pipe[2];
+    struct jmp_child *child;
+} spawning;
+
+static void spawn_next(void);
+
+static void spawned_ended(struct jmp_child *child, void *user)
+{
+    ssize_t n = read(spawning.pipe[0], spawning.said, sizeof(spawning.said) - 1);
+
+    assert_int_equal(jmp_child_code(child), 0);
+    assert_true(n > 0);
+    spawning.said[n] = '\0';
+    /* Its own three, and the one with which it looks. */
+    assert_string_equal(spawning.said, "0\n1\n2\n3\n");
+    spawning.child = jmp_child_free(child);
+    if (++spawning.ended < CHILDREN)
+        spawn_next();
+    else
+        finish();
+}
+
+static void spawn_next(void)
+{
+    static char *const argv[] = { (char *)"ls", (char *)"/proc/self/fd", NULL };
+    const struct jmp_child_options options = { .argv = argv, .out = spawning.pipe[1] };
+
+    spawning.started++;
+    assert_int_equal(jmp_child_start(bench->loop, &options, spawned_ended, NULL, &spawning.child, NULL), 0);
+}
+
+static void loaded_done(const struct jmp_status *status, const ProtobufCMessage *response, void *user)
+{
+    Jumpstarter__V1__DriverCallRequest request = JUMPSTARTER__V1__DRIVER_CALL_REQUEST__INIT;
+
+    if (spawning.ended == CHILDREN)
+        return;
+    assert_int_equal(status->code, JMP_NOT_FOUND);
+    spawning.answered++;
+    assert_int_equal(jmp_channel_unary(bench->channel, &jmp_exporter_driver_call, NULL, 10 * JMP_USEC_PER_SEC, &request.base, loaded_done, NULL,
+                                       NULL), 0);
+}
+
+JMP_TEST(children_can_be_started_while_calls_are_answered)
+{
+    start(true);
+    assert_int_equal(pipe2(spawning.pipe, O_CLOEXEC | O_NONBLOCK), 0);
+    for (unsigned i = 0; i < CALLS_AT_ONCE; i++)
+        loaded_done(&(struct jmp_status){ .code = JMP_NOT_FOUND, .text = "" }, NULL, NULL);
+    spawn_next();
+    assert_int_equal(run(60 * JMP_USEC_PER_SEC), 0);
+    assert_int_equal(spawning.ended, CHILDREN);
+    assert_true(spawning.answered > CALLS_AT_ONCE + CHILDREN);
+    stop();
+    jmp_close_pairp(&spawning.pipe);
+}
+
+/*
+ * A host that swallows packets: a listening socket whose queue is full answers no further connection.
+ */
+struct black_hole {
+    int listener, waiting[16];
+    size_t count;
+};
+
+static void black_hole_open(struct black_hole *hole, unsigned *retport)
+{
+    struct sockaddr_in here = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    socklen_t length = sizeof(here);
+    bool full = false;
+
+    *hole = (struct black_hole){ .listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0) };
+    assert_int_equal(bind(hole->listener, (struct sockaddr *)&here, sizeof(here)), 0);
+    assert_int_equal(listen(hole->listener, 0), 0);
+    assert_int_equal(getsockname(hole->listener, (struct sockaddr *)&here, &length), 0);
+    while (!full && hole->count < ELEMENTSOF(hole->waiting)) {
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        struct pollfd connecting = { .fd = fd, .events = POLLOUT };
+
+        hole->waiting[hole->count++] = fd;
+        assert_true(fd >= 0);
+        if (connect(fd, (struct sockaddr *)&here, sizeof(here)) == 0)
+            continue;
+        assert_int_equal(errno, EINPROGRESS);
+        full = poll(&connecting, 1, 200) == 0;   /* the first that gets no answer */
+    }
+    assert_true(full);
+    *retport = ntohs(here.sin_port);
+}
+
+static void black_hole_close(struct black_hole *hole)
+{
+    for (size_t i = 0; i < hole->count; i++)
+        close(hole->waiting[i]);
+    close(hole->listener);
+}
+
+static void tick(struct jmp_timer *timer)
+{
+    bench->tries++;
+    jmp_timer_start(bench->loop, &bench->later, 20 * JMP_USEC_PER_MSEC, tick);
+}
+
+JMP_TEST(a_host_that_swallows_packets_is_waited_for_until_the_deadline_and_stops_nothing_else)
+{
+    Jumpstarter__V1__DriverCallRequest request = JUMPSTARTER__V1__DRIVER_CALL_REQUEST__INIT;
+    struct jmp_channel_options options = { .plaintext = true };
+    struct black_hole hole;
+    char endpoint[64];
+    unsigned port;
+
+    black_hole_open(&hole, &port);
+    snprintf(endpoint, sizeof(endpoint), "127.0.0.1:%u", port);
+    options.endpoint = endpoint;
+    start(false);
+    assert_int_equal(jmp_channel_new(bench->queue, &options, &bench->channel, NULL), 0);
+    tick(NULL);
+    assert_int_equal(jmp_channel_unary(bench->channel, &jmp_exporter_driver_call, NULL, 500 * JMP_USEC_PER_MSEC, &request.base, done, NULL,
+                                       NULL), 0);
+    assert_int_equal(run(20 * JMP_USEC_PER_SEC), 0);
+    assert_int_equal(bench->code, JMP_DEADLINE_EXCEEDED);
+    assert_true(bench->tries > 1);
+    stop();   /* with a connection that is still being tried */
+    black_hole_close(&hole);
 }

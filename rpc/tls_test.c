@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* TLS: who is trusted, and what is said when somebody is not. Certificates are made on the spot. */
+#include <netinet/in.h>
 #include <openssl/pem.h>
+#include <openssl/ssl.h>
 #include <openssl/x509v3.h>
+#include <pthread.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/test.h"
 #include "jumpstarter/v1/jumpstarter.pb-c.h"
@@ -219,4 +224,188 @@ JMP_TEST(a_unix_socket_needs_no_tls_and_leaves_no_file)
     assert_int_equal(answer.code, JMP_OK);
     assert_int_equal(stat(address + 5, &st), -1);
     rmdir(directory);
+}
+
+/*
+ * What is negotiated, seen by a peer that is not gRPC: on a thread of its own, because it blocks.
+ */
+struct raw_peer {
+    struct jmp_loop *loop;
+    struct jmp_post over;
+    const struct identity *identity;      /* as a server */
+    const char *offer;                    /* as a client: "h2,grpc-exp"; NULL: no list */
+    unsigned port;
+    int listener;
+    char offered[64], selected[32];       /* comma-separated */
+    bool spoke;                           /* HTTP/2 came after the handshake */
+};
+
+static void raw_peer_over(struct jmp_post *post)
+{
+    jmp_loop_exit(CONTAINER_OF(post, struct raw_peer, over)->loop, 0);
+}
+
+/* "h2,http/1.1" as TLS has it: each name behind its length. */
+static unsigned alpn_list(const char *names, unsigned char *list)
+{
+    unsigned n = 0;
+
+    while (*names) {
+        size_t length = strcspn(names, ",");
+
+        list[n++] = (unsigned char)length;
+        memcpy(list + n, names, length);
+        n += (unsigned)length;
+        names += length + (names[length] == ',');
+    }
+    return n;
+}
+
+static int note_offer(SSL *ssl, const unsigned char **out, unsigned char *outlen, const unsigned char *in, unsigned inlen, void *user)
+{
+    struct raw_peer *peer = user;
+    unsigned i = 0;
+
+    while (i < inlen) {
+        size_t used = strlen(peer->offered);
+
+        snprintf(peer->offered + used, sizeof(peer->offered) - used, "%s%.*s", used ? "," : "", in[i], (const char *)in + i + 1);
+        i += in[i] + 1u;
+    }
+    return SSL_select_next_proto((unsigned char **)out, outlen, (const unsigned char *)"\x02h2", 3, in, inlen) == OPENSSL_NPN_NEGOTIATED
+               ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
+}
+
+static void raw_peer_talk(struct raw_peer *peer, SSL *ssl, int fd)
+{
+    const struct timeval patience = { .tv_sec = 20 };
+    const unsigned char *selected;
+    unsigned length;
+    char data[1];
+
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+    SSL_set_fd(ssl, fd);
+    if ((peer->identity ? SSL_accept(ssl) : SSL_connect(ssl)) == 1) {
+        SSL_get0_alpn_selected(ssl, &selected, &length);
+        snprintf(peer->selected, sizeof(peer->selected), "%.*s", (int)length, (const char *)selected);
+        peer->spoke = SSL_read(ssl, data, 1) == 1;
+    }
+    SSL_free(ssl);
+    close(fd);
+}
+
+static void *raw_peer_main(void *user)
+{
+    struct raw_peer *peer = user;
+    SSL_CTX *context = SSL_CTX_new(peer->identity ? TLS_server_method() : TLS_client_method());
+    struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons((uint16_t)peer->port),
+                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    unsigned char list[64];
+    SSL *ssl;
+    int fd;
+
+    if (peer->identity) {
+        SSL_CTX_use_certificate(context, peer->identity->cert);
+        SSL_CTX_use_PrivateKey(context, peer->identity->key);
+        SSL_CTX_set_alpn_select_cb(context, note_offer, peer);
+        fd = accept4(peer->listener, NULL, NULL, SOCK_CLOEXEC);
+    } else {
+        fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+            fd = jmp_close(fd);
+    }
+    ssl = SSL_new(context);
+    if (peer->offer)
+        SSL_set_alpn_protos(ssl, list, alpn_list(peer->offer, list));
+    if (fd >= 0)
+        raw_peer_talk(peer, ssl, fd);
+    SSL_CTX_free(context);
+    jmp_loop_post(peer->loop, &peer->over);
+    return NULL;
+}
+
+JMP_TEST(our_server_speaks_http2_to_whoever_negotiates_it_and_to_nobody_else)
+{
+    static const struct {
+        const char *offer, *selected;
+        bool spoke;
+    } rows[] = {
+        { "h2", "h2", true },
+        { "grpc-exp,h2", "grpc-exp", true },      /* what gRPC core itself offers */
+        { "http/1.1,h2", "h2", true },
+        { "http/1.1", "", false },
+        { NULL, "", false },
+    };
+    const struct jmp_server_options options = { .handlers = handlers };
+    struct identity id = { 0 };
+
+    make_identity(&id, "server", "DNS:localhost", NULL);
+    for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+        struct raw_peer peer = { .offer = rows[i].offer, .over.run = raw_peer_over };
+        struct jmp_queue *queue;
+        struct jmp_server *server;
+        pthread_t thread;
+
+        assert_int_equal(jmp_loop_new(&peer.loop), 0);
+        assert_int_equal(jmp_queue_new(peer.loop, &queue), 0);
+        assert_int_equal(jmp_server_new(queue, &options, &server), 0);
+        assert_int_equal(jmp_server_listen(server, "127.0.0.1:0", id.cert_pem, id.key_pem, &peer.port, NULL), 0);
+        assert_int_equal(jmp_server_start(server), 0);
+        assert_int_equal(pthread_create(&thread, NULL, raw_peer_main, &peer), 0);
+        assert_int_equal(jmp_queue_run(queue), 0);
+        pthread_join(thread, NULL);
+        jmp_server_free(server);
+        jmp_queue_free(queue);
+        jmp_loop_free(peer.loop);
+
+        if (strcmp(peer.selected, rows[i].selected) != 0 || peer.spoke != rows[i].spoke)
+            fail_msg("%s: selected \"%s\"%s", rows[i].offer ?: "nothing", peer.selected, peer.spoke ? ", HTTP/2 came" : "");
+    }
+    drop_identity(&id);
+}
+
+/* Both kinds of credentials, for each has a list of its own in gRPC. */
+JMP_TEST(our_client_offers_http2_and_nothing_older)
+{
+    struct identity id = { 0 };
+
+    make_identity(&id, "server", "DNS:localhost", NULL);
+    for (unsigned insecure = 0; insecure < 2; insecure++) {
+        struct raw_peer peer = { .identity = &id, .over.run = raw_peer_over };
+        struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+        struct jmp_channel_options options = { .ca = id.cert_pem, .insecure = insecure };
+        Jumpstarter__V1__GetStatusRequest request = JUMPSTARTER__V1__GET_STATUS_REQUEST__INIT;
+        struct answer answer = { .code = JMP_UNKNOWN };
+        socklen_t length = sizeof(address);
+        struct jmp_channel *channel;
+        struct jmp_queue *queue;
+        char endpoint[64];
+        pthread_t thread;
+
+        peer.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        assert_int_equal(bind(peer.listener, (struct sockaddr *)&address, sizeof(address)), 0);
+        assert_int_equal(listen(peer.listener, 1), 0);
+        assert_int_equal(getsockname(peer.listener, (struct sockaddr *)&address, &length), 0);
+        snprintf(endpoint, sizeof(endpoint), "localhost:%u", ntohs(address.sin_port));
+        options.endpoint = endpoint;
+
+        assert_int_equal(jmp_loop_new(&peer.loop), 0);
+        answer.loop = peer.loop;
+        assert_int_equal(jmp_queue_new(peer.loop, &queue), 0);
+        assert_int_equal(jmp_channel_new(queue, &options, &channel, NULL), 0);
+        assert_int_equal(pthread_create(&thread, NULL, raw_peer_main, &peer), 0);
+        assert_int_equal(jmp_channel_unary(channel, &jmp_exporter_get_status, NULL, 20 * JMP_USEC_PER_SEC, &request.base, done, &answer,
+                                           NULL), 0);
+        assert_int_equal(jmp_queue_run(queue), 0);
+        pthread_join(thread, NULL);
+        jmp_channel_free(channel);
+        jmp_queue_free(queue);
+        jmp_loop_free(peer.loop);
+        close(peer.listener);
+
+        assert_string_equal(peer.offered, "grpc-exp,h2");
+        assert_string_equal(peer.selected, "h2");
+        assert_true(peer.spoke);
+    }
+    drop_identity(&id);
 }

@@ -134,17 +134,32 @@ static void remove_tools(const struct jmp_runtime *runtime)
     rmdir(runtime->tools);
 }
 
+static int make_directories(const struct jmp_runtime *runtime, struct jmp_error *reterr)
+{
+    int r;
+
+    /* Another exporter that ends takes the parent away with its own directory, perhaps just now. */
+    for (unsigned tries = 0; runtime->parent && tries < 3; tries++) {
+        r = make_private(runtime->parent, reterr);
+        if (r < 0)
+            return r;
+        if (make_private(runtime->directory, NULL) != -ENOENT)
+            break;
+    }
+    r = make_private(runtime->directory, reterr);
+    return r < 0 ? r : 0;
+}
+
 int jmp_runtime_open(const char *name, struct jmp_runtime **ret, struct jmp_error *reterr)
 {
     _cleanup_(jmp_runtime_freep) struct jmp_runtime *runtime = calloc(1, sizeof(*runtime));
-    _cleanup_free_ char *parent = NULL;
     int r;
 
     if (!runtime)
         return jmp_error_set(reterr, -ENOMEM, "%m");
     runtime->lock = -EBADF;
 
-    if (choose(name, &parent, &runtime->directory) < 0 ||
+    if (choose(name, &runtime->parent, &runtime->directory) < 0 ||
         asprintf(&runtime->hook_socket, "%s/" HOOK_SOCKET, runtime->directory) < 0 ||
         asprintf(&runtime->tools, "%s/" TOOLS, runtime->directory) < 0 ||
         asprintf(&runtime->lease_file, "%s/" LEASE, runtime->directory) < 0 ||
@@ -156,15 +171,9 @@ int jmp_runtime_open(const char *name, struct jmp_runtime **ret, struct jmp_erro
         return -ENAMETOOLONG;
     }
 
-    if (parent) {
-        r = make_private(parent, reterr);
-        if (r < 0)
-            return r;
-    }
-    r = make_private(runtime->directory, reterr);
+    r = make_directories(runtime, reterr);
     if (r < 0)
         return r;
-    runtime->made = parent != NULL;
 
     runtime->lock = open(runtime->lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (runtime->lock < 0)
@@ -198,10 +207,13 @@ struct jmp_runtime *jmp_runtime_free(struct jmp_runtime *runtime)
         unlink(runtime->hook_socket);
         remove_tools(runtime);
         unlink(runtime->lock_path);
-        if (runtime->made)
+        if (runtime->parent) {
             rmdir(runtime->directory);
+            rmdir(runtime->parent);   /* not while others are in it */
+        }
         jmp_close(runtime->lock);
     }
+    free(runtime->parent);
     free(runtime->directory);
     free(runtime->hook_socket);
     free(runtime->tools);

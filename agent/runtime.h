@@ -11,7 +11,7 @@ struct jmp_runtime {
     char *lease_file;      /* agent/remember.h */
     char *lock_path;
     int lock;
-    bool made;             /* the directory is removed at the end */
+    char *parent;          /* made by us, or NULL: removed at the end, with the directory, unless others use it */
 };
 
 /**
@@ -19,7 +19,7 @@ struct jmp_runtime {
  * @name:  of the exporter
  *
  * $RUNTIME_DIRECTORY (set by systemd), else /run/jmp-agent/NAME for root, else $XDG_RUNTIME_DIR/jmp-agent/NAME, else
- * jmp-agent-UID/NAME in the temporary directory.
+ * jmp-agent-UID/NAME in the temporary directory. All that is made is removed at the end, but for $RUNTIME_DIRECTORY.
  *
  * Return: 0, -EBUSY (this exporter runs already), -ENAMETOOLONG, -EPERM (not ours), errno; with words.
  */

@@ -115,6 +115,22 @@ static int run_command(struct jmp_ctl *ctl, const struct jmp_command *command, c
     return r;
 }
 
+/*
+ * In a shell the exporter is at hand, and what it calls a driver is one, also when people abbreviate a command by the same letters:
+ * "s" may be a relay. Whole names stay commands; "jmpctl driver" reaches drivers that are called so.
+ */
+static bool is_driver(struct jmp_ctl *ctl, const char *word)
+{
+    if (jmp_command_canonical(word, false) == word || !getenv("JUMPSTARTER_HOST"))
+        return false;
+    if (jmp_ctl_need_session(ctl, NULL) < 0)
+        return false;   /* the command will say why, if it needs one */
+    if (jmp_driver_ref_child(ctl->drivers->root, word))
+        return true;
+    jmp_ctl_close_session(ctl);
+    return false;
+}
+
 static int run(struct jmp_ctl *ctl, char **words, struct jmp_tree *tree, struct jmp_error *reterr)
 {
     const struct jmp_command *command;
@@ -138,6 +154,8 @@ static int run(struct jmp_ctl *ctl, char **words, struct jmp_tree *tree, struct 
         return jmp_cmd_help(ctl, NULL, words, reterr);
     }
 
+    if (is_driver(ctl, words[0]))
+        return jmp_ctl_driver(ctl, words, reterr);
     r = jmp_command_find(words, &command, &used, reterr);
     if (r == -ENOENT)
         return jmp_ctl_driver(ctl, words, reterr);

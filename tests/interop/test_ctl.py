@@ -204,6 +204,12 @@ class TestDirect:
                     f"{jmpctl} power on && j power off && exit 7"], env=place.env)
         assert done.status == 7, str(done)
 
+    def test_drivers_win_over_abbreviations_of_commands(self, jmpctl, serve, place):
+        exporter = serve({name: exporters.driver(exporters.POWER) for name in ("s", "get", "v")})
+        done = run([jmpctl, "shell", "--tls-grpc", exporter.endpoint, "--tls-grpc-insecure", "--", "sh", "-ec",
+                    '"$0" s on; "$0" v read; "$0" get drivers; "$0" driver get off; "$0" ver', jmpctl], env=place.env)
+        assert done.status == 0 and "5.0" in done.out, str(done)
+
     def test_interrupted_shell_ends(self, jmpctl, exporter, place):
         shell = Program([jmpctl, "shell", "--tls-grpc", exporter.endpoint, "--tls-grpc-insecure", "--", "sh", "-c",
                          "echo in the shell; exec sleep 60"], env=place.env, name="jmpctl shell")

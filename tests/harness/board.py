@@ -83,7 +83,10 @@ class Wires:
                 return
 
     def close(self):
-        os.close(self.master)
+        """May be called again."""
+        if self.master is not None:
+            os.close(self.master)
+        self.master = None
 
 
 class PtyBoard(Wires):

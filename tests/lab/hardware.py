@@ -123,6 +123,10 @@ class Acm(Function):
 
     kind = "acm"
 
+    def __init__(self, *how):
+        super().__init__(*how)
+        self.opened = []
+
     @property
     def board(self):
         return Path(f"/dev/ttyGS{(self.config / 'port_num').read_text().strip()}")
@@ -135,7 +139,13 @@ class Acm(Function):
         """The board's end, opened anew: it hangs up with the cable."""
         fd = os.open(self.board, os.O_RDWR | os.O_NOCTTY)
         tty.setraw(fd, termios.TCSANOW)
-        return Wires(fd)
+        self.opened.append(Wires(fd))
+        return self.opened[-1]
+
+    def close(self):
+        for wires in self.opened:    # the kernel waits for ever until nobody has the port open
+            wires.close()
+        super().close()
 
 
 class Storage(Function):
@@ -214,7 +224,7 @@ class Gadget:
         if port is not None:
             self.port = port
         write(self.config / "UDC", f"dummy_udc.{self.port}")
-        wait_until(lambda: self.sysfs() and any(self.sysfs().glob("*:*")), PLUG_TIMEOUT,
+        wait_until(lambda: is_configured(self.sysfs()), PLUG_TIMEOUT,
                    f"the host does not see {self.name} in socket {self.port}")
         settle()
         return self
@@ -244,6 +254,11 @@ def device_in(port):
     return found[0] if found else None
 
 
+def is_configured(device):
+    """Whether the host has given it interfaces; None has none."""
+    return device is not None and any(device.glob("*:*"))
+
+
 class Played:
     """A device that a program of this directory plays. `wires` are what the program does with bytes, what it says is in
     `program` (wait_line())."""
@@ -259,7 +274,7 @@ class Played:
         self.wires = Wires(ours.detach())
         with theirs:
             self.program = Program([self.path, self.port, *self.arguments], env=dict(os.environ), stdin=theirs)
-        wait_until(lambda: not self.program.alive() or self.sysfs() and any(self.sysfs().glob("*:*")), PLUG_TIMEOUT,
+        wait_until(lambda: not self.program.alive() or is_configured(self.sysfs()), PLUG_TIMEOUT,
                    f"the host does not see {self.path.name} in socket {self.port}")
         assert self.program.alive(), self.program.tail()
         settle()

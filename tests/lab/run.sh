@@ -9,6 +9,7 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 "$here/kernel" >/dev/null     # first, for without it there is nothing to install an environment for
 python=$("$here/../interop/venv.sh")
+[ -z "${LAB_SYSTEMD-}" ] || LAB_SYSTEMD=$(realpath "$LAB_SYSTEMD")
 cd "$here"
 export PYTHONDONTWRITEBYTECODE=1
 exec ./boot --time "${LAB_TIME:-600}" ${LAB_SYSTEMD:+--systemd "$LAB_SYSTEMD"} -- "$python" -m pytest "$@"

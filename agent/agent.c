@@ -130,6 +130,7 @@ int jmp_agent_run(const struct jmp_agent_options *options, struct jmp_problems *
         .ca = config->ca, .insecure = config->insecure, .grpc_options = config->grpc_options,
     };
     struct agent agent = { .options = options, .config = config };
+    _cleanup_(jmp_keep_freep) struct jmp_keep *keep = NULL;
     _cleanup_free_ char *full_name = NULL;
     int r;
 
@@ -146,7 +147,16 @@ int jmp_agent_run(const struct jmp_agent_options *options, struct jmp_problems *
             jmp_controller_start(agent.controller);
         }
         r = jmp_queue_run(agent.queue);
+        if (agent.again && agent.state == JMP_LEASE_GONE)
+            keep = jmp_devices_take_keep(agent.devices);
     }
     tear_down(&agent);
+    if (!keep) {
+        agent_tell_launcher(&agent);
+        return r;
+    }
+
+    r = jmp_keep_exec(keep, options->argv);
+    jmp_log(JMP_LOG_CRITICAL, FIELDS(.exporter = config->name, .error = r), "%s cannot be started anew: %m", options->argv[0]);
     return r;
 }

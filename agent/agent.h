@@ -11,11 +11,12 @@ struct jmp_agent_options {
     const struct jmp_plugins *plugins;
     const struct jmp_listener *listener;         /* direct mode; NULL: serve the controller of the config */
     bool exit_on_lease_end;
+    char *const *argv;                           /* of this process, argv[0] its path: a reload starts it anew */
     unsigned patience;                           /* waits for peers, in percent of the usual ones; 0: 100 */
 };
 
 /**
- * jmp_agent_run() - serve until SIGTERM, SIGINT or SIGQUIT (a second one hurries), or SIGHUP (after the lease)
+ * jmp_agent_run() - serve until SIGTERM, SIGINT or SIGQUIT (a second one hurries); SIGHUP reads the file anew
  *
  * Return: the exit status of the program: 0 after an orderly stop, 1 when a hook asked for it; or negative errno
  * with words

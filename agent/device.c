@@ -339,6 +339,8 @@ int jmp_devices_new(struct jmp_loop *loop, const struct jmp_exporter_config *con
 
 void jmp_devices_keep(struct jmp_devices *devices, struct jmp_keep *keep) { devices->core->keep = keep; }
 
+struct jmp_keep *jmp_devices_take_keep(struct jmp_devices *devices) { return TAKE_PTR(devices->core->keep); }
+
 void jmp_devices_set_limits(struct jmp_devices *devices, const struct jmp_limits *limits)
 {
     devices->limits = *limits;

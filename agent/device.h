@@ -36,6 +36,9 @@ JMP_DEFINE_CLEANUP(struct jmp_devices *, jmp_devices_free)
  * an earlier process parked and no device has asked for */
 void jmp_devices_keep(struct jmp_devices *devices, struct jmp_keep *keep);
 
+/** jmp_devices_take_keep() - at the end, before jmp_devices_free(): the caller's from now on, or NULL */
+struct jmp_keep *jmp_devices_take_keep(struct jmp_devices *devices);
+
 /** jmp_devices_start() - begin opening all devices, each on its own thread; @done is called on the loop once every one was
  * tried (opened or greyed out) */
 int jmp_devices_start(struct jmp_devices *devices, void (*done)(void *user), void *user);

@@ -2,19 +2,21 @@
 #include "agent/keep.h"
 
 #include <ctype.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <string.h>
 #include <systemd/sd-daemon.h>
 
 #include "base/uuid.h"
 
-#define LABEL_MAX 255u   /* of the manager */
+#define LABEL_MAX 255u     /* of the manager */
+#define HELD_FIRST 256     /* above where the next process finds them */
 
 struct parked {
     struct parked *next;
     char *label;      /* FDNAME */
     char *path;       /* NULL: from an earlier process, and not taken yet */
-    int fd;           /* the same; otherwise -EBADF */
+    int fd;           /* ours, for whoever comes next */
 };
 
 struct jmp_keep {
@@ -86,7 +88,10 @@ static int inherit(struct jmp_keep *keep, int fd, const char *label)
         jmp_close(fd);
         return -ENOMEM;
     }
-    parked->fd = fd;
+    parked->fd = fcntl(fd, F_DUPFD_CLOEXEC, HELD_FIRST);
+    jmp_close(fd);
+    if (parked->fd < 0)
+        return -errno;
     parked->label = strdup(label);
     if (!parked->label)
         return -ENOMEM;
@@ -139,25 +144,26 @@ struct jmp_keep *jmp_keep_free(struct jmp_keep *keep)
     return NULL;
 }
 
-static int put_locked(struct jmp_keep *keep, struct parked *parked, int fd)
+static int put_locked(struct jmp_keep *keep, struct parked *parked)
 {
     _cleanup_free_ char *words = NULL;
     struct parked **old = find(keep, parked->label);
-    int r;
+    int r = 0;
 
     if (*old)
         unpark(keep, old);
-    if (asprintf(&words, "FDSTORE=1\nFDNAME=%s", parked->label) < 0) {
+    if (keep->store && asprintf(&words, "FDSTORE=1\nFDNAME=%s", parked->label) < 0) {
         words = NULL;
         return -ENOMEM;
     }
-    r = sd_pid_notify_with_fds(0, 0, words, &fd, 1);
-    if (r <= 0)
+    if (keep->store)
+        r = sd_pid_notify_with_fds(0, 0, words, &parked->fd, 1);
+    if (r < 0)
         return r;
 
     parked->next = keep->first;
     keep->first = parked;
-    return 1;
+    return r > 0;
 }
 
 int jmp_keep_put(struct jmp_keep *keep, const char *path, const char *name, int fd)
@@ -165,13 +171,12 @@ int jmp_keep_put(struct jmp_keep *keep, const char *path, const char *name, int 
     _cleanup_(parked_freep) struct parked *parked = NULL;
     int r;
 
-    if (!keep->store)
-        return 0;
-
     parked = calloc(1, sizeof(*parked));
     if (!parked)
         return -ENOMEM;
-    parked->fd = -EBADF;
+    parked->fd = fcntl(fd, F_DUPFD_CLOEXEC, HELD_FIRST);
+    if (parked->fd < 0)
+        return -errno;
     parked->path = strdup(path);
     if (!parked->path)
         return -ENOMEM;
@@ -180,9 +185,9 @@ int jmp_keep_put(struct jmp_keep *keep, const char *path, const char *name, int 
         return r;
 
     pthread_mutex_lock(&keep->lock);
-    r = put_locked(keep, parked, fd);
+    r = put_locked(keep, parked);
     pthread_mutex_unlock(&keep->lock);
-    if (r > 0)
+    if (r >= 0)
         TAKE_PTR(parked);
     return r;
 }
@@ -201,9 +206,12 @@ int jmp_keep_take(struct jmp_keep *keep, const char *path, const char *name)
 
     pthread_mutex_lock(&keep->lock);
     parked = *find(keep, label);
-    if (parked && parked->fd >= 0) {
-        fd = TAKE_FD(parked->fd);
-        parked->path = TAKE_PTR(copy);
+    if (parked && !parked->path) {
+        fd = fcntl(parked->fd, F_DUPFD_CLOEXEC, SD_LISTEN_FDS_START);
+        if (fd < 0)
+            fd = -errno;
+        else
+            parked->path = TAKE_PTR(copy);
     }
     pthread_mutex_unlock(&keep->lock);
     return fd;
@@ -243,4 +251,47 @@ unsigned jmp_keep_settle(struct jmp_keep *keep)
     }
     pthread_mutex_unlock(&keep->lock);
     return dropped;
+}
+
+/* One label after the other, with colons between. */
+static int set_labels(const struct jmp_keep *keep)
+{
+    _cleanup_free_ char *labels = NULL;
+    size_t size;
+    FILE *stream = open_memstream(&labels, &size);
+    int r;
+
+    if (!stream)
+        return -ENOMEM;
+    for (const struct parked *parked = keep->first; parked; parked = parked->next)
+        fprintf(stream, "%s%s", parked->label, parked->next ? ":" : "");
+    if (fclose(stream) != 0)
+        return -ENOMEM;
+    r = setenv("LISTEN_FDNAMES", labels, 1);
+    return r < 0 ? -errno : 0;
+}
+
+int jmp_keep_exec(struct jmp_keep *keep, char *const *argv)
+{
+    char number[16];
+    int n = 0, r;
+
+    /* Nobody else runs any more, and what lies in the way is closed by the exec anyway. */
+    for (const struct parked *parked = keep->first; parked; parked = parked->next, n++) {
+        int fd = SD_LISTEN_FDS_START + n;
+
+        if (fd >= HELD_FIRST || dup2(parked->fd, fd) < 0)
+            return fd >= HELD_FIRST ? -EMFILE : -errno;
+    }
+    if (n > 0) {
+        r = set_labels(keep);
+        if (r < 0)
+            return r;
+        snprintf(number, sizeof(number), "%d", getpid());
+        setenv("LISTEN_PID", number, 1);
+        snprintf(number, sizeof(number), "%d", n);
+        setenv("LISTEN_FDS", number, 1);
+    }
+    execv(argv[0], argv);
+    return -errno;
 }

@@ -24,7 +24,7 @@ static const struct lease_rule rules[] = {
     { S(IDLE), S(RESUMED), S(RESUMING), S(REOPEN) },
     { S(IDLE), S(UNLEASED), S(IDLE), S(REPORT) },
     { S(IDLE), S(STOP), S(LEAVING), S(SAY_GOODBYE) },
-    { S(IDLE), S(HAND_OVER), S(LEAVING), S(SAY_GOODBYE) },
+    { S(IDLE), S(HAND_OVER), S(GONE), S(EXIT) },
 
     { S(OPENING), S(SESSION_UP), S(BEFORE), S(RUN_BEFORE) },
     { S(OPENING), S(SESSION_FAILED), S(FAILED), S(REPORT) | S(START_GRACE) },

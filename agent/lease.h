@@ -44,7 +44,7 @@ enum jmp_lease_event {
     JMP_LEASE_END_SESSION,     /* the client's EndSession */
     JMP_LEASE_GRACE_OVER,      /* the time given by START_GRACE has passed */
     JMP_LEASE_STOP,            /* SIGTERM, or the end of the last lease of an agent that is to go */
-    JMP_LEASE_HAND_OVER,       /* STOP, and the service manager starts us anew at once */
+    JMP_LEASE_HAND_OVER,       /* STOP, but we are started anew at once */
     JMP_LEASE_HURRY,           /* the second SIGTERM, or the time for an orderly stop is over */
     JMP_LEASE_GOODBYE_SAID,    /* the controller knows, or will not be told */
     JMP_LEASE_EVENTS,

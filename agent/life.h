@@ -71,6 +71,7 @@ struct agent {
     char motd_file[64];                  /* of the beforeLease hook that runs, or "" */
 
     bool served, drain, stopping, announced;
+    bool again;                          /* the file has changed: the process replaces itself, after the lease */
     int exit_code;
     struct jmp_timer grace, stop, watchdog;
 };
@@ -101,12 +102,23 @@ void agent_free_hooks(struct agent *agent);
 /** agent_hook_limit() - how long the end of this lease may take because of its afterLease hook, in microseconds */
 uint64_t agent_hook_limit(const struct agent *agent);
 
+/* launcher.c */
+/** agent_tell_launcher() - at the end of a process that serves one lease, if $JUMPSTARTER_LAUNCHER_SOCKET is set. Waits for at most
+ * ten seconds, on a loop of its own. */
+void agent_tell_launcher(const struct agent *agent);
+
+/* reload.c */
+/** agent_reload() - read the file anew; if it is right and says anything new, go on with it when no lease is held */
+void agent_reload(struct agent *agent);
+
 /* restart.c */
 /** agent_is_restarted() - whether the service manager will start us anew as soon as we have ended. May block for a second. */
 bool agent_is_restarted(void);
 
 /* stop.c */
 int agent_listen_to_signals(struct agent *agent);
+/** agent_drain() - leave when the present lease, if there is one, is over */
+void agent_drain(struct agent *agent);
 /** agent_note_stop() - a state was entered: the limit of one on the way out begins */
 void agent_note_stop(struct agent *agent);
 /** agent_drained() - between two leases: whether it is time to leave */

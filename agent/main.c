@@ -134,6 +134,8 @@ static int find_config(const struct flags *flags, char **ret)
     return *ret ? EXIT_ORDERLY : EXIT_FAILED;
 }
 
+static char **own_argv;   /* with our path as argv[0] */
+
 static int run_with(const struct flags *flags, const struct jmp_listener *listener, const char *path,
                     struct jmp_problems *problems)
 {
@@ -150,6 +152,7 @@ static int run_with(const struct flags *flags, const struct jmp_listener *listen
 
     /* Now, not when it ends. */
     print_problems(problems);
+    options.argv = own_argv;
     options.config = config;
     options.plugins = plugins;
     options.patience = flags->patience;
@@ -307,6 +310,9 @@ int main(int argc, char **argv)
     char text[160];
 
     signal(SIGPIPE, SIG_IGN);
+    own_argv = argv;
+    if (argc > 0)
+        argv[0] = realpath("/proc/self/exe", NULL) ?: argv[0];
     if (argc < 2) {
         help(stderr);
         return EXIT_USAGE;

@@ -282,7 +282,9 @@ static void do_close(struct agent *agent)
 
 static void do_recall(struct agent *agent)
 {
-    if (agent_drained(agent))
+    if (agent->again)
+        agent_feed(agent, JMP_LEASE_HAND_OVER);
+    else if (agent_drained(agent))
         agent_feed(agent, JMP_LEASE_STOP);
     else if (agent->word_known)
         agent_feed(agent, word(agent));

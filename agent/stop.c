@@ -43,12 +43,13 @@ void agent_note_stop(struct agent *agent)
 
     if (limit == JMP_USEC_INFINITY)
         return;
-    if (!agent->stopping) {
+    if (!agent->stopping && !agent->again) {
         agent->stopping = true;
         sd_notify(0, "STOPPING=1");
     }
     /* A manager would kill us before a long hook has ended. */
-    sd_notifyf(0, "EXTEND_TIMEOUT_USEC=%llu", (unsigned long long)(limit + STOP_LIMIT));
+    if (agent->stopping)
+        sd_notifyf(0, "EXTEND_TIMEOUT_USEC=%llu", (unsigned long long)(limit + STOP_LIMIT));
     if (jmp_timer_start(agent->loop, &agent->stop, limit, on_stop_limit) < 0)
         agent_tell(agent, JMP_LOG_ERROR, "no timer: the stop may take long");
 }
@@ -63,20 +64,21 @@ static void on_stop_signal(int signal, void *user)
         agent_feed(agent, JMP_LEASE_HURRY);
         return;
     }
+    agent->again = false;
     goes_on = signal == SIGUSR2 || (signal == SIGTERM && agent_is_restarted());
     agent_tell(agent, JMP_LOG_INFO, goes_on ? "%s: stopping, to be started anew" : "%s: stopping", strsignal(signal));
     agent_feed(agent, goes_on ? JMP_LEASE_HAND_OVER : JMP_LEASE_STOP);
 }
 
-static void on_drain_signal(int signal, void *user)
-{
-    struct agent *agent = user;
+static void on_reload_signal(int signal, void *user) { agent_reload(user); }
 
+void agent_drain(struct agent *agent)
+{
     if (agent->state == JMP_LEASE_START || agent->state == JMP_LEASE_IDLE || agent_is_direct(agent)) {
-        on_stop_signal(signal, user);
+        agent_feed(agent, JMP_LEASE_STOP);
         return;
     }
-    agent_tell(agent, JMP_LOG_INFO, "%s: stopping after this lease", strsignal(signal));
+    agent_tell(agent, JMP_LOG_INFO, "stopping after this lease");
     agent->drain = true;
 }
 
@@ -93,6 +95,6 @@ int agent_listen_to_signals(struct agent *agent)
     for (size_t i = 0; r == 0 && i < ELEMENTSOF(stops); i++)
         r = jmp_loop_signal(agent->loop, stops[i], on_stop_signal, agent);
     if (r == 0)
-        r = jmp_loop_signal(agent->loop, SIGHUP, on_drain_signal, agent);
+        r = jmp_loop_signal(agent->loop, SIGHUP, on_reload_signal, agent);
     return r;
 }

@@ -130,8 +130,8 @@ void jmp_call_hangup(struct jmp_call *call, unsigned newest);
  * go (a GPIO line, an open port). It is let go when the device closes while the agent goes on, when the service is stopped,
  * and when the next agent does not ask for it in the first open.
  *
- * Return: 1 parked, 0 there is no manager that keeps descriptors: all works but a restart lets go; -ENOMEM, -ENODEV (this
- * device has been given up) or what sending says.
+ * Return: 1 parked, 0 there is no manager that keeps descriptors: a restart lets go, a reload of the file does not; -ENOMEM,
+ * -EMFILE, -ENODEV (this device has been given up) or what sending says.
  */
 int jmp_call_keep(struct jmp_call *call, const char *name, int fd);
 /** jmp_call_kept() - in open: take what an earlier agent parked for this device under @name; it stays parked. The file may have

@@ -8,6 +8,7 @@ import socket
 import threading
 
 import pytest
+import yaml
 from harness import exporter as exporters
 from harness.board import PtyBoard
 from harness.lab import Lease
@@ -190,3 +191,62 @@ class TestBoard:
                 assert board.ran() == ["before"]
         finally:
             manager.close()
+
+
+class TestReload:
+    def edit(self, board, change):
+        settings = yaml.safe_load(board.path.read_text())
+        change(settings)
+        board.path.write_text(yaml.safe_dump(settings))
+        mark = board.program.mark()
+        board.program.process.send_signal(signal.SIGHUP)
+        return mark
+
+    def test_between_leases(self, lab, board):
+        """What changed is said, and holds at once; the console is not even hung up for it."""
+        board.pty.let_go()
+        pid = board.program.pid
+        mark = self.edit(board, lambda s: s["export"].update(echo=exporters.driver(exporters.ECHO)))
+        board.program.wait_line("echo is new", 20, mark)
+        board.program.wait_line("registered with", 20, mark)
+        lab.wait_status(board.name, "AVAILABLE")
+        assert board.program.pid == pid and not board.pty.is_hung_up()
+        with Lease(lab, "-n", board.name) as lease, client(lease.path) as root:
+            assert "echo" in root.children
+            root.children["power"].on()
+
+    def test_within_a_lease_it_waits(self, lab, board):
+        with Lease(lab, "-n", board.name) as lease, client(lease.path) as root:
+            mark = self.edit(board, lambda s: s["export"]["serial"]["config"].update(cps=1000))
+            board.program.wait_line("serial: option cps is new", 20, mark)
+            board.program.wait_line("this holds when the lease is over", 20, mark)
+            root.children["power"].on()
+        board.program.wait_line("registered with", 20, mark)
+        lab.wait_status(board.name, "AVAILABLE")
+        assert board.ran() == ["before", "after"]
+        mark = board.program.mark()
+        board.program.process.send_signal(signal.SIGHUP)
+        board.program.wait_line("says nothing new", 20, mark)
+
+    def test_a_wrong_file_changes_nothing(self, lab, board):
+        mark = self.edit(board, lambda s: s["export"].update(bad={"type": "no.such.Driver"}))
+        board.program.wait_line("there is no driver of type", 20, mark)
+        board.program.wait_line("all stays as it was", 20, mark)
+        with Lease(lab, "-n", board.name) as lease, client(lease.path) as root:
+            assert "bad" not in root.children
+
+
+def test_the_launcher_is_told_after_the_one_lease(lab, kind, place):
+    """As in the pods of an exporter set: the process ends with its first lease and tells who started it."""
+    told = place.root / "told"
+    program = place.file("jumpstarter-exec", f"#!/bin/sh\necho \"$@\" > {told}\n")
+    program.chmod(0o755)
+    socket_ = place.root / "launcher.sock"
+    exporter = lab.add_exporter(kind, {"power": exporters.driver(exporters.POWER)}, exitOnLeaseEnd=True,
+                                env={"JUMPSTARTER_LAUNCHER_SOCKET": str(socket_)})
+    with Lease(lab, "-n", exporter.name):
+        pass
+    assert exporter.program.wait(30) == 0
+    exporter.program.forget()
+    lab.exporters.pop(exporter.name)
+    assert told.read_text() == f"shutdown --socket {socket_}\n"

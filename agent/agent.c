@@ -113,6 +113,8 @@ static void tear_down(struct agent *agent)
     jmp_timer_close(&agent->watchdog);
     agent_free_hooks(agent);
     jmp_memory_clear(&agent->memory);
+    free(agent->word_context);
+    free(agent->context);
     agent->session = jmp_session_free(agent->session);
     agent->tunnels = jmp_tunnels_free(agent->tunnels);
     agent->controller = jmp_controller_free(agent->controller);

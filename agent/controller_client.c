@@ -245,6 +245,7 @@ static void on_status_message(struct jmp_rpc *rpc, const ProtobufCMessage *messa
     const Jumpstarter__V1__StatusResponse *response = (const void *)message;
     struct jmp_controller *c = user;
     const char *lease = NULL, *client = NULL;
+    _cleanup_free_ char *context = NULL;
     bool first = !c->heard, leased;
 
     if (!response)
@@ -271,7 +272,9 @@ static void on_status_message(struct jmp_rpc *rpc, const ProtobufCMessage *messa
         free(TAKE_PTR(c->release));
     }
 
-    c->events->status(leased, leased ? lease : NULL, leased ? client : NULL, c->user);
+    if (leased && response->n_context > 0 && jmp_context_print(response, &context) < 0)
+        jmp_log(JMP_LOG_WARNING, fields(c), "the context of lease %s is too large", lease);
+    c->events->status(leased, leased ? lease : NULL, leased ? client : NULL, context, c->user);
     /* One that knows us anew may have forgotten; but it has just handed us out, and would not like to hear that we are
      * free. */
     if (c->rebuilt && !(leased && c->reports.last.status == JMP_EXPORTER_AVAILABLE))

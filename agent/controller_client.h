@@ -21,8 +21,9 @@ struct jmp_controller_options {
 };
 
 struct jmp_controller_events {
-    /* A message of the Status stream; @lease and @client are borrowed, NULL unless @leased. */
-    void (*status)(bool leased, const char *lease, const char *client, void *user);
+    /* A message of the Status stream; strings are borrowed, NULL unless @leased. @context: what the client has said about the lease,
+     * a JSON object of strings, or NULL */
+    void (*status)(bool leased, const char *lease, const char *client, const char *context, void *user);
     /* Listen is up: clients of the lease may dial. Once for each jmp_controller_open_listen(). */
     void (*listening)(void *user);
     /* A client has dialled; @token is secret. */

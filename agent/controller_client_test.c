@@ -31,7 +31,7 @@ struct fake {
     /* What the client's user heard. */
     unsigned statuses, listening, dialled;
     bool leased, left;
-    char heard_lease[64], heard_client[64], token[64];
+    char heard_lease[64], heard_client[64], heard_context[64], token[64];
     const char *report_at_status;    /* reported from within the event, as the agent does */
     const char *awaited;             /* set by expect() */
     bool arrived;
@@ -84,13 +84,19 @@ static void assert_calls(const struct fake *fake, const char *const *calls)
 static void say_status(struct fake *fake, const char *lease, const char *client)
 {
     Jumpstarter__V1__StatusResponse response = JUMPSTARTER__V1__STATUS_RESPONSE__INIT;
+    Jumpstarter__V1__StatusResponse__ContextEntry ticket = JUMPSTARTER__V1__STATUS_RESPONSE__CONTEXT_ENTRY__INIT;
+    Jumpstarter__V1__StatusResponse__ContextEntry *entries[] = { &ticket };
 
+    ticket.key = (char *)"ticket";
+    ticket.value = (char *)"say \"no\"";
     if (lease) {
         response.leased = true;
         response._lease_name_case = JUMPSTARTER__V1__STATUS_RESPONSE___LEASE_NAME_LEASE_NAME;
         response.lease_name = (char *)lease;
         response._client_name_case = JUMPSTARTER__V1__STATUS_RESPONSE___CLIENT_NAME_CLIENT_NAME;
         response.client_name = (char *)client;
+        response.context = entries;
+        response.n_context = ELEMENTSOF(entries);
     }
     assert_int_equal(jmp_rpc_send(fake->status, &response.base), 0);
 }
@@ -242,7 +248,7 @@ static void serve(struct fake *fake, const char *address)
  * The user of the client.
  */
 
-static void heard_status(bool leased, const char *lease, const char *client, void *user)
+static void heard_status(bool leased, const char *lease, const char *client, const char *context, void *user)
 {
     struct fake *fake = fake_of(user);
 
@@ -250,6 +256,7 @@ static void heard_status(bool leased, const char *lease, const char *client, voi
     fake->leased = leased;
     snprintf(fake->heard_lease, sizeof(fake->heard_lease), "%s", lease ?: "");
     snprintf(fake->heard_client, sizeof(fake->heard_client), "%s", client ?: "");
+    snprintf(fake->heard_context, sizeof(fake->heard_context), "%s", context ?: "");
     note(fake, "heard", lease ?: "nothing");
     if (!leased && fake->report_at_status)
         jmp_controller_report(fake->controller, JMP_EXPORTER_AVAILABLE, fake->report_at_status);
@@ -336,6 +343,7 @@ JMP_TEST(a_lease_that_runs_already_is_heard_first)
     expect(&fake, "heard:lease-7");
     assert_true(fake.leased);
     assert_string_equal(fake.heard_client, "alice");
+    assert_string_equal(fake.heard_context, "{\"ticket\":\"say \\\"no\\\"\"}");
     assert_int_equal(jmp_controller_open_listen(fake.controller, "lease-7"), 0);
     expect(&fake, "listening");
     jmp_controller_report(fake.controller, JMP_EXPORTER_LEASE_READY, "ready");

@@ -589,6 +589,7 @@ int jmp_fanout_view(struct jmp_fanout *fanout, struct jmp_call *call, struct jmp
     viewer->call = call;
     viewer->fd = pair[0];
     viewer->position = fanout->replay ? jmp_ring_tail(fanout->ring) : jmp_ring_head(fanout->ring);
+    viewer->blocked = viewer->position < jmp_ring_head(fanout->ring);   /* what there is goes out as soon as it can */
     fanout->replay = false;
     viewer->end = UINT64_MAX;
     viewer->next = fanout->viewers;

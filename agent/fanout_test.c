@@ -68,6 +68,25 @@ JMP_TEST(every_viewer_sees_everything_from_its_beginning_on)
     assert_false(two.done);
 }
 
+JMP_TEST(after_a_restart_the_first_viewer_alone_sees_what_came_before)
+{
+    _cleanup_(bench_freep) struct bench *bench = bench_new(CONSOLE);
+    _cleanup_outcome_ struct outcome none = OUTCOME, one = OUTCOME, two = OUTCOME;
+    struct jmp_device *device = jmp_devices_find_path(bench->devices, "console");
+
+    bench_start(bench);
+    view(bench, &none);
+    board_says(bench, "held ", 5);
+    viewer_expects(bench, &none, "held ");   /* it has been read */
+    jmp_fanout_replay(device->fanouts[0], true);
+    view(bench, &one);
+    viewer_expects(bench, &one, "held ");
+    view(bench, &two);
+    board_says(bench, "new", 3);
+    viewer_expects(bench, &one, "new");
+    viewer_expects(bench, &two, "new");
+}
+
 JMP_TEST(what_viewers_write_reaches_the_board)
 {
     _cleanup_(bench_freep) struct bench *bench = bench_new(CONSOLE);

@@ -84,6 +84,7 @@ static int set_all(struct environment *environment, const struct agent_hook *hoo
         { "DEBIAN_FRONTEND", "noninteractive" },
         { "GIT_TERMINAL_PROMPT", "0" },
         { "JMP_EXPORTER", agent->config->name },
+        { "JMP_LEASE_CONTEXT", agent->context ?: "{}" },
     };
     int r = 0;
 

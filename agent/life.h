@@ -55,8 +55,10 @@ struct agent {
     /* The controller's last word. */
     bool word_known, word_leased;
     char word_lease[JMP_NAME_MAX + 1], word_client[JMP_NAME_MAX + 1];
+    char *word_context;                  /* JSON, or NULL */
 
     char lease[JMP_NAME_MAX + 1], client[JMP_NAME_MAX + 1];
+    char *context;                       /* of the lease, JSON, or NULL */
     bool listening, resetting;
     bool closing;
     unsigned closing_pending;            /* what the end of the session still waits for */

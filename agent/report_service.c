@@ -3,7 +3,11 @@
 
 #include <string.h>
 
+#include "base/json.h"
+#include "base/writer.h"
 #include "jumpstarter/v1/jumpstarter.pb-c.h"
+
+#define CONTEXT_MAX 64u   /* entries; stock clients set eight at most */
 
 typedef Jumpstarter__V1__DriverInstanceReport Report;
 typedef Jumpstarter__V1__DriverInstanceReport__LabelsEntry Label;
@@ -129,4 +133,28 @@ int jmp_report_build(const struct jmp_devices *devices, struct jmp_tree *tree, R
     *ret = builder.reports;
     *retcount = builder.count;
     return 0;
+}
+
+int jmp_context_print(const Jumpstarter__V1__StatusResponse *response, char **ret)
+{
+    _cleanup_(jmp_tree_freep) struct jmp_tree *tree = NULL;
+    _cleanup_(jmp_writer_freep) struct jmp_writer *writer = NULL;
+    const struct jmp_node *map;
+    int r;
+
+    if (response->n_context > CONTEXT_MAX)
+        return -E2BIG;
+    r = jmp_tree_new(0, &tree);
+    if (r == 0)
+        r = jmp_writer_new(tree, &writer);
+    if (r < 0)
+        return r;
+    jmp_writer_begin_map(writer);
+    for (size_t i = 0; i < response->n_context; i++) {
+        jmp_writer_key(writer, response->context[i]->key);
+        jmp_writer_string(writer, response->context[i]->value);
+    }
+    jmp_writer_end_map(writer);
+    r = jmp_writer_finish(writer, &map);
+    return r < 0 ? r : jmp_json_print(map, 0, ret);
 }

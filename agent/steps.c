@@ -93,6 +93,8 @@ static void open_lease(struct agent *agent, bool anew)
 
     snprintf(agent->lease, sizeof(agent->lease), "%s", agent->word_lease);
     snprintf(agent->client, sizeof(agent->client), "%s", agent->word_client);
+    free(agent->context);
+    agent->context = agent->word_context ? strdup(agent->word_context) : NULL;
     agent->listening = agent_is_direct(agent);
     agent->resetting = agent->closing = false;
     agent->served = true;
@@ -376,7 +378,7 @@ void agent_feed(struct agent *agent, enum jmp_lease_event event)
 }
 
 /* The controller has spoken: the word is kept, and is news unless it says what we do already. */
-static void on_status(bool leased, const char *lease, const char *client, void *user)
+static void on_status(bool leased, const char *lease, const char *client, const char *context, void *user)
 {
     struct agent *agent = user;
 
@@ -389,6 +391,8 @@ static void on_status(bool leased, const char *lease, const char *client, void *
     agent->word_leased = leased;
     snprintf(agent->word_lease, sizeof(agent->word_lease), "%s", leased ? lease : "");
     snprintf(agent->word_client, sizeof(agent->word_client), "%s", leased && client ? client : "");
+    free(agent->word_context);
+    agent->word_context = context ? strdup(context) : NULL;
 
     if (agent->state == JMP_LEASE_IDLE) {
         agent_feed(agent, word(agent));

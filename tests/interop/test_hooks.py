@@ -140,6 +140,7 @@ class TestWhatAHookCanDo:
         assert found["LEASE_NAME"] == lease and found["CLIENT_NAME"] == "alice"
         assert found["JMP_EXPORTER"] == exporter.name
         assert found["JMP_EXPORTER_LABELS"] == f"jumpstarter.dev/name={exporter.name}"
+        assert found["JMP_LEASE_CONTEXT"] == "{}"
         assert found["JMP_DRIVERS_ALLOW"] == "UNSAFE" and found["TERM"] == "dumb"
         assert found["DEBIAN_FRONTEND"] == "noninteractive" and found["GIT_TERMINAL_PROMPT"] == "0"
         assert not {"PS1", "NOTIFY_SOCKET", "LISTEN_FDS"} & set(found)

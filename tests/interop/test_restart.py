@@ -2,6 +2,7 @@
 """The agent is started anew while a client works: the client dials again and goes on, the board has noticed nothing."""
 
 import array
+import itertools
 import os
 import signal
 import socket
@@ -17,6 +18,8 @@ from harness.stock import client
 
 pytestmark = pytest.mark.native(reason="the stock exporter begins every lease anew")
 
+_numbers = itertools.count(1)
+
 FIRST = 3       # where a service manager puts the descriptors that it hands over
 
 
@@ -25,7 +28,7 @@ class Manager:
 
     def __init__(self, place):
         self.store = {}
-        self.path = place.root / "notify"
+        self.path = place.root / f"notify-{next(_numbers)}"
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind(str(self.path))
         self.socket.settimeout(0.1)

@@ -76,7 +76,12 @@ static int part_open(void *self, struct jmp_call *call)
     return part_claim(call);
 }
 
-static void part_close(void *self) { atomic_fetch_add(&bench_world.close_count, 1); }
+static void part_close(void *self)
+{
+    if (atomic_load(&bench_world.stuck_close))
+        spin_until(&bench_world.released);
+    atomic_fetch_add(&bench_world.close_count, 1);
+}
 
 static int part_reset(void *self, struct jmp_call *call)
 {

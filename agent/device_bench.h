@@ -20,6 +20,7 @@ struct bench_world {
     atomic_int open_count, close_count, reset_count, inside;
     atomic_bool released;         /* lets part.stuck go on */
     atomic_bool stuck_open;       /* part's open does not return */
+    atomic_bool stuck_close;      /* part's close does not, until released */
     atomic_int reset_error;
     atomic_int park;              /* what part's open parks as "thing", or 0 */
     atomic_int inherited;         /* what it was handed as "thing", or 0 */

@@ -299,6 +299,39 @@ JMP_TEST(children_of_a_driver_live_inside_its_life)
     bench_until_missing(bench, "home.son", false);
 }
 
+JMP_TEST(a_close_that_hangs_holds_up_neither_lease_nor_device)
+{
+    _cleanup_(bench_freep) struct bench *bench = bench_new("{\"bad\":" PART ",\"good\":" PART "}");
+    _cleanup_outcome_ struct outcome running = OUTCOME, answer = OUTCOME;
+    bool ended = false;
+
+    bench_start(bench);
+    assert_int_equal(bench_world.open_count, 2);
+    bench_call(bench, "bad", "stuck", JMP_CALL_UNARY, NULL, &running);
+    atomic_store(&bench_world.stuck_close, true);
+
+    /* The lease ends while a call does not return; the device is lost with it, and its close does not return either. */
+    assert_int_equal(jmp_devices_end_lease(bench->devices, bench_done, &ended), 0);
+    bench_until(bench, &ended);
+    assert_int_equal(running.error, -ETIMEDOUT);
+    bench_until_missing(bench, "bad", true);
+    assert_non_null(jmp_device_missing(jmp_devices_find_path(bench->devices, "bad")));
+
+    /* The neighbour answers all the time, and the device comes back with another self. */
+    bench_answer(bench, "good", "get", NULL, &answer);
+    assert_int_equal(answer.error, 0);
+    bench_until_missing(bench, "bad", false);
+    assert_int_equal(bench_world.open_count, 3);
+    assert_int_equal(bench_world.close_count, 0);
+    outcome_clear(&answer);
+    answer = OUTCOME;
+    bench_answer(bench, "bad", "get", NULL, &answer);
+    assert_int_equal(answer.error, 0);
+
+    atomic_store(&bench_world.stuck_close, false);
+    atomic_store(&bench_world.released, true);
+}
+
 JMP_TEST(the_end_waits_for_nobody_for_ever)
 {
     struct bench *bench = bench_new("{\"part\":" PART ",\"console\":{\"type\":\"console\"}}");

@@ -444,8 +444,8 @@ static void port_read(struct jmp_fanout *fanout)
         fanout_lost(fanout, n < 0 ? -errno : 0);
         return;
     }
-    /* A new viewer begins with the newest byte, so without viewers nothing has to be kept. */
-    if (fanout->viewers) {
+    /* A new viewer begins with the newest byte, so without viewers nothing has to be kept; but after a restart. */
+    if (fanout->viewers || fanout->replay) {
         jmp_ring_push(fanout->ring, data, (size_t)n);
         fanout_broadcast(fanout);
         hold_begin(fanout);

@@ -2,6 +2,7 @@
 #include "agent/fanout.h"
 
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "agent/device_bench.h"
@@ -68,17 +69,30 @@ JMP_TEST(every_viewer_sees_everything_from_its_beginning_on)
     assert_false(two.done);
 }
 
+/* What the board has written was taken: the loop runs until nothing of it waits any more. */
+static void bench_until_read(struct bench *bench, int board)
+{
+    uint64_t deadline = jmp_now() + BENCH_DEADLINE;
+    int waiting = 1;
+
+    while (waiting > 0) {
+        assert_true(jmp_now() < deadline);
+        sd_event_run(jmp_loop_event(bench->loop), 5000);
+        jmp_loop_dispatch(bench->loop, true);
+        assert_int_equal(ioctl(board, TIOCOUTQ, &waiting), 0);
+    }
+}
+
 JMP_TEST(after_a_restart_the_first_viewer_alone_sees_what_came_before)
 {
     _cleanup_(bench_freep) struct bench *bench = bench_new(CONSOLE);
-    _cleanup_outcome_ struct outcome none = OUTCOME, one = OUTCOME, two = OUTCOME;
+    _cleanup_outcome_ struct outcome one = OUTCOME, two = OUTCOME;
     struct jmp_device *device = jmp_devices_find_path(bench->devices, "console");
 
     bench_start(bench);
-    view(bench, &none);
-    board_says(bench, "held ", 5);
-    viewer_expects(bench, &none, "held ");   /* it has been read */
     jmp_fanout_replay(device->fanouts[0], true);
+    board_says(bench, "held ", 5);
+    bench_until_read(bench, atomic_load(&bench_world.board));
     view(bench, &one);
     viewer_expects(bench, &one, "held ");
     view(bench, &two);

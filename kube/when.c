@@ -118,19 +118,29 @@ static unsigned split(int64_t usec, struct tm *ret)
     return (unsigned)rest;
 }
 
+/* strftime() would write the year 296 with three digits. Returns the length. */
+static size_t print_date(const struct tm *tm, char ret[static JMP_KUBE_TIME_SIZE])
+{
+    int year = tm->tm_year + 1900, n;
+
+    n = snprintf(ret, JMP_KUBE_TIME_SIZE, "%04d-%02d-%02dT%02d:%02d:%02d", year < 0 ? 0 : year > 9999 ? 9999 : year,
+                 tm->tm_mon + 1, tm->tm_mday, tm->tm_hour, tm->tm_min, tm->tm_sec);
+    return n < 0 ? 0 : (size_t)n;
+}
+
 void jmp_kube_time_print(int64_t usec, char ret[static JMP_KUBE_TIME_SIZE])
 {
     struct tm tm;
 
     split(usec, &tm);
-    strftime(ret, JMP_KUBE_TIME_SIZE, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    strcpy(ret + print_date(&tm, ret), "Z");
 }
 
 void jmp_kube_microtime_print(int64_t usec, char ret[static JMP_KUBE_TIME_SIZE])
 {
     struct tm tm;
     unsigned rest = split(usec, &tm);
-    size_t length = strftime(ret, JMP_KUBE_TIME_SIZE, "%Y-%m-%dT%H:%M:%S", &tm);
+    size_t length = print_date(&tm, ret);
 
     snprintf(ret + length, JMP_KUBE_TIME_SIZE - length, ".%06uZ", rest);
 }

@@ -48,6 +48,8 @@ JMP_TEST(times_are_written_in_the_one_form_that_servers_take)
     assert_string_equal(text, "2024-10-24T15:23:45.000000Z");
     jmp_kube_microtime_print(INT64_C(1729783425000042), text);
     assert_string_equal(text, "2024-10-24T15:23:45.000042Z");
+    jmp_kube_microtime_print(INT64_C(-52826342400000000), text);
+    assert_string_equal(text, "0296-01-01T00:00:00.000000Z");
     jmp_kube_microtime_print(-1, text);
     assert_string_equal(text, "1969-12-31T23:59:59.999999Z");
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The exporter's side of ControllerService, on one persistent connection that is rebuilt for ever. Knows nothing of
- * sessions: agent/agent.c decides. (docs/protocol.md, "Controller")
+ * sessions: agent/steps.c decides. (docs/protocol.md, "Controller")
  */
 #pragma once
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The life of a lease as a table: state and event give the next state and what is to be done. No I/O, no clock, no
- * memory; agent/agent.c feeds the events and carries the actions out. (docs/protocol.md, "Life cycle")
+ * memory; agent/steps.c feeds the events and carries the actions out. (docs/lease.md)
  */
 #pragma once
 

@@ -161,8 +161,8 @@ class Client:
 class Bench:
     EMPTY = EMPTY
 
-    def __init__(self, place, build, hooks):
-        self.place, self.build, self.hooks = place, build, hooks
+    def __init__(self, place, build):
+        self.place, self.build = place, build
         self.world_path = place.root / "world"
         self.world = World(self.world_path)
         self.gates = {name: place.root / f"{name}-gate" for name in ("beforeLease", "afterLease")}
@@ -173,9 +173,8 @@ class Bench:
         settings["grpcOptions"] = GRPC
         settings["export"] = {"power": {"type": "jumpstarter_driver_power.driver.MockPower"},
                               "echo": {"type": "jumpstarter_driver_network.driver.EchoNetwork"}}
-        if hooks:
-            settings["hooks"] = {name: {"script": HOOK.format(gate, name), "timeout": 30}
-                                 for name, gate in self.gates.items()}
+        settings["hooks"] = {name: {"script": HOOK.format(gate, name), "timeout": 30}
+                             for name, gate in self.gates.items()}
         self.config = place.file("board.yaml", yaml.safe_dump(settings))
         self.exporter = self.peer.exporters[NAME]
         self.peer.do(self._start())
@@ -309,7 +308,7 @@ class Bench:
             "AVAILABLE": {"BEFORE_LEASE_HOOK", "LEASE_READY", "OFFLINE", "AFTER_LEASE_HOOK"},
             "BEFORE_LEASE_HOOK": {"LEASE_READY", "AFTER_LEASE_HOOK", "AVAILABLE", "OFFLINE"},
             "LEASE_READY": {"AFTER_LEASE_HOOK", "AVAILABLE", "OFFLINE"},
-            "AFTER_LEASE_HOOK": {"AVAILABLE", "OFFLINE"},
+            "AFTER_LEASE_HOOK": {"AVAILABLE", "BEFORE_LEASE_HOOK", "OFFLINE"},    # the second: another lease at once
             "OFFLINE": {"AVAILABLE", "BEFORE_LEASE_HOOK", "LEASE_READY"},
         }
         heard = [s for s, _ in self.exporter.history[mark:]]

@@ -47,7 +47,7 @@ class Runner:
     def __init__(self, options):
         self.options = options
         self.place = Place(options.build)
-        self.bench = Bench(self.place, options.build, "beforeLease" in table.MOMENTS)
+        self.bench = Bench(self.place, options.build)
         self.failed, self.memory, self.longest = 0, [], 0
 
     def close(self):
@@ -108,8 +108,8 @@ class Runner:
 
 
 def run_shard(options, index):
-    # what restarts the agent comes last: the longer one lives, the more its memory tells
-    rows = sorted(wanted(options)[index::options.jobs], key=lambda row: row[2])
+    # what needs much memory comes first, and what restarts the agent last: the longer one lives, the more its memory tells
+    rows = sorted(wanted(options)[index::options.jobs], key=lambda row: (row[2], not row[0].startswith("edge")))
     runner = Runner(options)
     try:
         runner.fresh()

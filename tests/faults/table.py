@@ -263,10 +263,6 @@ async def _used(bench, lease):
 
 MOMENTS = {"start": start, "idle": idle, "announced": announced, "beforeLease": before, "in use": in_use,
            "EndSession": end_session, "afterLease": after, "release": release, "lease over": over, "shutdown": shutdown}
-# The agent does not run hooks yet.
-for name in ("beforeLease", "afterLease"):
-    del MOMENTS[name]
-
 
 def rows():
     """(fault, moment) of each row. Without a tunnel the router is not asked: then its faults are rows of nothing."""

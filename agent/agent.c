@@ -5,7 +5,10 @@
 #include <string.h>
 #include <systemd/sd-daemon.h>
 
+#include "agent/describe.h"
 #include "agent/keep.h"
+#include "agent/metrics.h"
+#include "agent/metrics_server.h"
 #include "agent/life.h"
 
 static void on_devices_up(void *user)
@@ -32,6 +35,66 @@ static int add_problem(struct jmp_problems *problems, int r, struct jmp_error *e
     if (!error->error)
         jmp_error_set(error, r, "%m");
     jmp_problems_add(problems, false, error);
+    return r;
+}
+
+static bool is_free(const struct agent *agent)
+{
+    return agent->state == JMP_LEASE_START || agent->state == JMP_LEASE_IDLE;
+}
+
+static void describe(struct jmp_writer *writer, void *user)
+{
+    const struct agent *agent = user;
+
+    jmp_agent_describe(&(struct jmp_agent_view){
+        .name = agent->config->name, .namespace_ = agent->config->namespace_, .started = agent->started,
+        .state = agent->state, .lease = is_free(agent) ? "" : agent->lease, .client = agent->client,
+        .lease_began = agent->lease_began, .leases = agent->leases, .port = agent->port, .draining = agent->drain,
+        .session = agent->session, .controller = agent->controller, .tunnels = agent->tunnels, .devices = agent->devices,
+    }, writer);
+}
+
+static const char *drain(void *user) { return agent_drain(user); }
+
+static const struct jmp_control_events control_events = { .describe = describe, .drain = drain };
+
+static void count_device(const struct jmp_device *device, void *user)
+{
+    struct jmp_metrics_now *now = user;
+
+    now->devices++;
+    now->missing += jmp_device_missing(device) != NULL;
+}
+
+static void print_metrics(FILE *out, void *user)
+{
+    const struct agent *agent = user;
+    struct jmp_metrics_now now = { .leased = !is_free(agent), .leases = agent->leases };
+
+    if (agent->tunnels)
+        now.tunnels = jmp_tunnels_count(agent->tunnels);
+    if (agent->controller) {
+        struct jmp_controller_stats stats;
+
+        jmp_controller_stats(agent->controller, &stats);
+        now.connected = stats.connected;
+        now.reconnects = stats.reconnects;
+    }
+    jmp_devices_each(agent->devices, count_device, &now);
+    jmp_metrics_print(out, &now);
+}
+
+static int open_metrics(struct agent *agent, struct jmp_error *reterr)
+{
+    unsigned port;
+    int r;
+
+    if (!agent->options->metrics)
+        return 0;
+    r = jmp_metrics_server_new(agent->loop, agent->options->metrics, print_metrics, agent, &agent->metrics, &port, reterr);
+    if (r == 0 && port)
+        agent_tell(agent, JMP_LOG_INFO, "metrics at http://localhost:%u/metrics", port);
     return r;
 }
 
@@ -88,6 +151,11 @@ static int set_up(struct agent *agent, const struct jmp_channel_options *router,
     if (r < 0 && r != -ENOENT)
         agent_tell(agent, JMP_LOG_WARNING, "what an earlier process has left to remember is lost: %s", error.text);
     error = JMP_ERROR_INIT;
+    r = jmp_control_new(agent->loop, agent->runtime->control_socket, &control_events, agent, &agent->control, &error);
+    if (r == 0)
+        r = open_metrics(agent, &error);
+    if (r < 0)
+        return add_problem(problems, r, &error);
     if (agent_is_direct(agent)) {
         r = agent_open_session(agent, &error);
     } else {
@@ -115,6 +183,9 @@ static void tear_down(struct agent *agent)
     jmp_memory_clear(&agent->memory);
     free(agent->word_context);
     free(agent->context);
+    agent->control = jmp_control_free(agent->control);
+    agent->metrics = jmp_metrics_server_free(agent->metrics);
+    agent->telemetry = jmp_telemetry_free(agent->telemetry);
     agent->session = jmp_session_free(agent->session);
     agent->tunnels = jmp_tunnels_free(agent->tunnels);
     agent->controller = jmp_controller_free(agent->controller);
@@ -131,7 +202,7 @@ int jmp_agent_run(const struct jmp_agent_options *options, struct jmp_problems *
     const struct jmp_channel_options router = {
         .ca = config->ca, .insecure = config->insecure, .grpc_options = config->grpc_options,
     };
-    struct agent agent = { .options = options, .config = config };
+    struct agent agent = { .options = options, .config = config, .started = jmp_now() };
     _cleanup_(jmp_keep_freep) struct jmp_keep *keep = NULL;
     _cleanup_free_ char *full_name = NULL;
     int r;

@@ -12,6 +12,7 @@ struct jmp_agent_options {
     const struct jmp_listener *listener;         /* direct mode; NULL: serve the controller of the config */
     bool exit_on_lease_end;
     char *const *argv;                           /* of this process, argv[0] its path: a reload starts it anew */
+    const char *metrics;                         /* where counters are served (agent/metrics_server.h), or NULL */
     unsigned patience;                           /* waits for peers, in percent of the usual ones; 0: 100 */
 };
 

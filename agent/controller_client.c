@@ -14,12 +14,9 @@
 
 #define UNARY_TIMEOUT (30 * JMP_USEC_PER_SEC)
 #define GOODBYE_TIMEOUT (1 * JMP_USEC_PER_SEC)
-/*
- * When is Listen up? A Go controller sends the response headers of a stream with its first message, so there is nothing
- * to wait for. But our request is on its way once flow control has taken it, on the same connection as the report that
- * follows; what is left is that the controller's handler has its turn, for which we wait a little. Our own service
- * sends headers at once, which ends the wait.
- */
+/* When is Listen up? A Go controller sends the headers of a stream with its first message, so there is nothing to wait for.
+ * But our request is on its way once flow control has taken it, on the same connection as the report that follows; what is
+ * left is that the controller's handler has its turn. Our own service sends headers at once, which ends the wait. */
 #define LISTEN_SETTLES (10 * JMP_USEC_PER_MSEC)
 #define LISTEN_ANSWERED (1 * JMP_USEC_PER_MSEC)
 #define REMIND_EACH (600 * JMP_USEC_PER_SEC)
@@ -54,6 +51,10 @@ struct jmp_controller {
     bool rebuilt;                    /* registered anew since the last message */
     struct jmp_backoff backoff;
     struct jmp_timer retry, silence;
+    bool connected;                  /* for people: not lost since it was there */
+    uint64_t since;
+    unsigned reconnects;
+    char error[256];
 
     struct jmp_reports reports;
     bool no_reports;
@@ -137,9 +138,7 @@ static int unary(struct jmp_controller *c, unsigned call, const struct jmp_metho
     return jmp_channel_unary(c->channel, method, identity(c), timeout, request, done, c, &c->calls[call]);
 }
 
-/*
- * Register and Status.
- */
+/* Register and Status. */
 
 static void on_retry(struct jmp_timer *timer);
 
@@ -153,10 +152,20 @@ static void retry_later(struct jmp_controller *c)
         jmp_log(JMP_LOG_CRITICAL, fields(c), "no timer: the controller is not tried again");
 }
 
+static void note_connected(struct jmp_controller *c, bool connected)
+{
+    if (c->connected != connected)
+        c->since = jmp_now();
+    c->reconnects += c->connected && !connected;
+    c->connected = connected;
+}
+
 static void lost(struct jmp_controller *c, const char *what, const struct jmp_status *status)
 {
     bool news = !c->told_of_failure || c->told_code != status->code || jmp_now() - c->told_at >= REMIND_EACH;
 
+    note_connected(c, false);
+    snprintf(c->error, sizeof(c->error), "%s: %s: %s", what, jmp_code_name(status->code), JMP_REDACT(status->text));
     /* A controller that is away for an hour is a few lines, not a thousand. */
     jmp_log(news ? JMP_LOG_WARNING : JMP_LOG_DEBUG, fields(c), "%s with %s: %s: %s; trying again", what,
             c->options.channel.endpoint, jmp_code_name(status->code), JMP_REDACT(status->text));
@@ -176,12 +185,12 @@ static void lost(struct jmp_controller *c, const char *what, const struct jmp_st
 static void on_endpoints(const struct jmp_status *status, const ProtobufCMessage *message, void *user)
 {
     const Jumpstarter__V1__GetServiceEndpointsResponse *response = (const void *)message;
+    struct jmp_controller *c = user;
 
-    if (!landed(user, CALL_ENDPOINTS))
-        return;
     /* Best effort: old controllers know nothing of it. */
-    if (response && response->n_telemetry_endpoints > 0)
-        jmp_log(JMP_LOG_INFO, fields(user), "the controller offers telemetry, which is not used");
+    if (landed(c, CALL_ENDPOINTS) && response && response->n_telemetry_endpoints > 0)
+        c->events->telemetry(response->telemetry_endpoints[0]->endpoint, response->telemetry_endpoints[0]->certificate,
+                             response->telemetry_endpoints[0]->min_severity, c->user);
 }
 
 static void on_registered(const struct jmp_status *status, const ProtobufCMessage *message, void *user)
@@ -259,6 +268,7 @@ static void on_status_message(struct jmp_rpc *rpc, const ProtobufCMessage *messa
     c->heard = true;
     if (first) {
         jmp_timer_stop(&c->silence);
+        note_connected(c, true);
         if (c->told_of_failure || c->rebuilt)
             jmp_log(JMP_LOG_INFO, fields(c), "registered with %s", c->options.channel.endpoint);
         c->told_of_failure = false;
@@ -336,9 +346,7 @@ static void open_status(struct jmp_controller *c)
         jmp_log(JMP_LOG_CRITICAL, fields(c), "no timer: should the controller say nothing, it is waited for for ever");
 }
 
-/*
- * Reports.
- */
+/* Reports. */
 
 static void on_report_retry(struct jmp_timer *timer)
 {
@@ -426,9 +434,7 @@ void jmp_controller_report(struct jmp_controller *c, enum jmp_exporter_status st
     send_reports(c);
 }
 
-/*
- * Listen.
- */
+/* Listen. */
 
 static void is_up(struct jmp_controller *c)
 {
@@ -543,9 +549,7 @@ void jmp_controller_close_listen(struct jmp_controller *c)
     free(TAKE_PTR(c->lease));
 }
 
-/*
- * ReleaseLease.
- */
+/* ReleaseLease. */
 
 static void on_release_retry(struct jmp_timer *timer)
 {
@@ -718,9 +722,7 @@ void jmp_controller_goodbye(struct jmp_controller *c, void (*done)(void *user), 
         leave(c);
 }
 
-/*
- * Life.
- */
+/* Life. */
 
 int jmp_controller_new(struct jmp_queue *queue, const struct jmp_controller_options *options,
                        const struct jmp_controller_events *events, void *user, struct jmp_controller **ret,
@@ -775,10 +777,19 @@ struct jmp_controller *jmp_controller_free(struct jmp_controller *c)
     return NULL;
 }
 
+const char *jmp_controller_bearer(struct jmp_controller *c) { return jmp_token_bearer(c->token); }
+
+void jmp_controller_stats(const struct jmp_controller *c, struct jmp_controller_stats *ret)
+{
+    *ret = (struct jmp_controller_stats){ .endpoint = c->options.channel.endpoint, .connected = c->connected,
+                                          .since = c->since, .reconnects = c->reconnects, .error = c->error };
+}
+
 void jmp_controller_start(struct jmp_controller *c)
 {
     if (c->started)
         return;
+    c->since = jmp_now();
     c->started = true;
     open_register(c);
 }

@@ -28,6 +28,8 @@ struct jmp_controller_events {
     void (*listening)(void *user);
     /* A client has dialled; @token is secret. */
     void (*dialled)(const char *endpoint, const char *token, void *user);
+    /* The controller has a TelemetryService; @certificate is PEM, "": none of its own. */
+    void (*telemetry)(const char *endpoint, const char *certificate, const char *min_severity, void *user);
     /* @words for people: "registered with lab:8082" */
     void (*changed)(const char *words, void *user);
 };
@@ -56,6 +58,18 @@ void jmp_controller_close_listen(struct jmp_controller *controller);
 /** jmp_controller_release() - ask for the end of @lease until the controller agrees, or its Status says that it is
  * over */
 int jmp_controller_release(struct jmp_controller *controller, const char *lease);
+
+/** jmp_controller_bearer() - the exporter's own "authorization"; secret, borrowed until the next call */
+const char *jmp_controller_bearer(struct jmp_controller *controller);
+
+struct jmp_controller_stats {
+    const char *endpoint;
+    bool connected;                        /* Status speaks to us */
+    uint64_t since;                        /* jmp_now() of that change; of the start, if there was none */
+    unsigned reconnects;                   /* times it was lost */
+    const char *error;                     /* of the last loss or refusal, "" before any; borrowed until the next event */
+};
+void jmp_controller_stats(const struct jmp_controller *controller, struct jmp_controller_stats *ret);
 
 /** jmp_controller_goodbye() - a release that is under way, then OFFLINE and Unregister; @done once, whatever came of
  * it */

@@ -277,6 +277,11 @@ static void heard_dialled(const char *endpoint, const char *token, void *user)
     note(fake, "dialled", endpoint);
 }
 
+static void heard_telemetry(const char *endpoint, const char *certificate, const char *min_severity, void *user)
+{
+    note(fake_of(user), "telemetry", endpoint);
+}
+
 static void heard_changed(const char *words, void *user) { assert_true(*words); }
 
 static void heard_left(void *user)
@@ -286,7 +291,7 @@ static void heard_left(void *user)
 }
 
 static const struct jmp_controller_events events = {
-    .status = heard_status, .listening = heard_listening, .dialled = heard_dialled, .changed = heard_changed,
+    .status = heard_status, .listening = heard_listening, .dialled = heard_dialled, .telemetry = heard_telemetry, .changed = heard_changed,
 };
 
 static void fake_open(struct fake *fake)

@@ -536,6 +536,14 @@ int jmp_devices_report(const struct jmp_devices *devices, int (*each)(const stru
     return report(devices->root, NULL, each, user);
 }
 
+void jmp_devices_each(const struct jmp_devices *devices, void (*each)(const struct jmp_device *device, void *user),
+                      void *user)
+{
+    for (const struct jmp_device *device = devices->root; device; device = device->all_next)
+        if (!device->target && device->parent)
+            each(device, user);
+}
+
 struct jmp_device *jmp_devices_find(struct jmp_devices *devices, const char *uuid)
 {
     EACH_DEVICE(device, devices)

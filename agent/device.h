@@ -65,6 +65,10 @@ struct jmp_device_report {
 int jmp_devices_report(const struct jmp_devices *devices, int (*each)(const struct jmp_device_report *report, void *user),
                        void *user);
 
+/** jmp_devices_each() - all that have hardware or may have it, parents first: neither the root nor refs */
+void jmp_devices_each(const struct jmp_devices *devices, void (*each)(const struct jmp_device *device, void *user),
+                      void *user);
+
 /** jmp_devices_find() - by canonical uuid (jmp_uuid_parse()), or NULL */
 struct jmp_device *jmp_devices_find(struct jmp_devices *devices, const char *uuid);
 /** jmp_devices_find_path() - by dotted path, or NULL */

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "agent/call.h"
+#include "agent/metrics.h"
 #include "agent/report_service.h"
 #include "base/uuid.h"
 #include "jumpstarter/v1/jumpstarter.pb-c.h"
@@ -68,8 +69,8 @@ static bool may_log(void)
     return ++lines <= 10;
 }
 
-void jmp_service_log_operation(struct jmp_logstream *logs, const struct jmp_device *device, const char *method,
-                               enum jmp_operation_step step, int error, const char *text)
+uint64_t jmp_service_log_operation(struct jmp_logstream *logs, const struct jmp_device *device, const char *method,
+                                   enum jmp_operation_step step, uint64_t began, int error, const char *text)
 {
     static const struct {
         const char *message, *result;
@@ -92,6 +93,10 @@ void jmp_service_log_operation(struct jmp_logstream *logs, const struct jmp_devi
     });
     if (step == JMP_OPERATION_FAILED && error != -ECANCELED && may_log())
         jmp_log(JMP_LOG_WARNING, &fields, "%s: %s", method, text);
+    if (step == JMP_OPERATION_STARTED)
+        return jmp_now();
+    jmp_metrics_operation(fields.driver_type, method, fields.error_type, began ? jmp_now() - began : 0);
+    return 0;
 }
 
 /*
@@ -109,6 +114,7 @@ struct driver_call {
     const struct jmp_node *args;
     bool items;
     bool ended;                      /* the answer is on its way */
+    uint64_t began;
     char method[];
 };
 
@@ -189,7 +195,7 @@ static void on_done(struct jmp_call *call, int error, const char *text, const st
 
     c->call = NULL;
     jmp_service_log_operation(c->logs, c->device, c->method, error ? JMP_OPERATION_FAILED : JMP_OPERATION_COMPLETED,
-                              error, text);
+                              c->began, error, text);
     if (!c->rpc || c->ended) {
         drop(c);
     } else if (error || c->items) {
@@ -232,7 +238,7 @@ static void start(struct driver_call *c)
     r = jmp_call_start(c->device, c->method, c->items ? JMP_CALL_ITEMS : JMP_CALL_UNARY, c->args, &call_events, c,
                        &c->call, &error);
     if (r == 0) {
-        jmp_service_log_operation(c->logs, c->device, c->method, JMP_OPERATION_STARTED, 0, NULL);
+        c->began = jmp_service_log_operation(c->logs, c->device, c->method, JMP_OPERATION_STARTED, 0, 0, NULL);
         return;
     }
 
@@ -241,7 +247,7 @@ static void start(struct driver_call *c)
         jmp_rpc_finish(c->rpc, JMP_NOT_FOUND, "%s", error.text);
         return;
     }
-    jmp_service_log_operation(c->logs, c->device, c->method, JMP_OPERATION_FAILED, r, error.text);
+    jmp_service_log_operation(c->logs, c->device, c->method, JMP_OPERATION_FAILED, 0, r, error.text);
     jmp_service_call_failed(c->rpc, r, error.text);
 }
 

@@ -23,7 +23,8 @@ void jmp_service_call_failed(struct jmp_rpc *rpc, int error, const char *text);
 
 enum jmp_operation_step { JMP_OPERATION_STARTED, JMP_OPERATION_COMPLETED, JMP_OPERATION_FAILED };
 
-/** jmp_service_log_operation() - the record that LogStream readers get around each driver call
+/** jmp_service_log_operation() - the record that LogStream readers get around each driver call; it is counted, too
+ * @began: jmp_now() of STARTED, which returns it; 0: it did not come so far
  * @error: of FAILED, negative errno; @text: its words, for the exporter's own log */
-void jmp_service_log_operation(struct jmp_logstream *logs, const struct jmp_device *device, const char *method,
-                               enum jmp_operation_step step, int error, const char *text);
+uint64_t jmp_service_log_operation(struct jmp_logstream *logs, const struct jmp_device *device, const char *method,
+                                   enum jmp_operation_step step, uint64_t began, int error, const char *text);

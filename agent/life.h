@@ -6,6 +6,7 @@
 #pragma once
 
 #include "agent/agent.h"
+#include "agent/control.h"
 #include "agent/controller_client.h"
 #include "agent/device.h"
 #include "agent/hook.h"
@@ -14,6 +15,7 @@
 #include "agent/remember.h"
 #include "agent/runtime.h"
 #include "agent/session.h"
+#include "agent/telemetry_client.h"
 #include "agent/tunnel.h"
 #include "base/log.h"
 #include "base/uuid.h"
@@ -44,6 +46,10 @@ struct agent {
     struct jmp_session *session;
     struct jmp_controller *controller;   /* NULL in direct mode */
     struct jmp_tunnels *tunnels;
+    struct jmp_control *control;
+    struct jmp_metrics_server *metrics;  /* or NULL */
+    struct jmp_telemetry *telemetry;     /* or NULL */
+    uint64_t started, leases;            /* leases: begun up to now */
     char uuid[JMP_UUID_SIZE];
     unsigned port;                       /* in direct mode */
 
@@ -119,9 +125,9 @@ bool agent_is_restarted(void);
 
 /* stop.c */
 int agent_listen_to_signals(struct agent *agent);
-/** agent_drain() - leave when the present lease, if there is one, is over */
-void agent_drain(struct agent *agent);
 /** agent_note_stop() - a state was entered: the limit of one on the way out begins */
 void agent_note_stop(struct agent *agent);
+/** agent_drain() - leave after the lease, or now if there is none. Return: which, for people. */
+const char *agent_drain(struct agent *agent);
 /** agent_drained() - between two leases: whether it is time to leave */
 bool agent_drained(const struct agent *agent);

@@ -23,6 +23,7 @@ struct flags {
     bool tls_grpc_insecure;
     const char *passphrase, *passphrase_file;
     bool exit_on_lease_end;
+    const char *metrics;
     unsigned patience;
     const char *log_level, *log_format;
     const char *output;
@@ -46,6 +47,8 @@ static const struct jmp_option run_options[] = {
       .help = "what clients of the listener have to know; visible to other users of this machine" },
     { JMP_FIELD(struct flags, passphrase_file), .value_name = "FILE", .help = "the same, read from a file" },
     { JMP_FIELD(struct flags, exit_on_lease_end), .help = "end after the first lease" },
+    { JMP_FIELD(struct flags, metrics), .value_name = "ADDRESS",
+      .help = "serve counters for monitoring at unix:/PATH or 127.0.0.1:PORT" },
     { JMP_FIELD(struct flags, patience), .preset = "100", .value_name = "PERCENT",
       .help = "how long to wait for peers and before another try, in percent of the usual; for tests" },
     { JMP_FIELD(struct flags, log_level), .value_name = "LEVEL", .preset = "info",
@@ -156,6 +159,7 @@ static int run_with(const struct flags *flags, const struct jmp_listener *listen
     options.config = config;
     options.plugins = plugins;
     options.patience = flags->patience;
+    options.metrics = flags->metrics;
     options.exit_on_lease_end = flags->exit_on_lease_end || config->exit_on_lease_end;
     r = jmp_agent_run(&options, problems);
     return r < 0 ? EXIT_FAILED : r;

@@ -9,6 +9,7 @@
 #include <sys/un.h>
 
 #define HOOK_SOCKET "hook.sock"
+#define CONTROL_SOCKET "control.sock"
 #define LOCK "lock"
 #define TOOLS "bin"
 #define LEASE "lease"
@@ -161,12 +162,14 @@ int jmp_runtime_open(const char *name, struct jmp_runtime **ret, struct jmp_erro
 
     if (choose(name, &runtime->parent, &runtime->directory) < 0 ||
         asprintf(&runtime->hook_socket, "%s/" HOOK_SOCKET, runtime->directory) < 0 ||
+        asprintf(&runtime->control_socket, "%s/" CONTROL_SOCKET, runtime->directory) < 0 ||
         asprintf(&runtime->tools, "%s/" TOOLS, runtime->directory) < 0 ||
         asprintf(&runtime->lease_file, "%s/" LEASE, runtime->directory) < 0 ||
         asprintf(&runtime->lock_path, "%s/" LOCK, runtime->directory) < 0)
         return jmp_error_set(reterr, -ENOMEM, "%m");
-    if (strlen(runtime->hook_socket) >= sizeof(((struct sockaddr_un *)NULL)->sun_path)) {
-        jmp_error_set(reterr, -ENAMETOOLONG, "%s is too long for a socket", runtime->hook_socket);
+    /* The longer of the two. */
+    if (strlen(runtime->control_socket) >= sizeof(((struct sockaddr_un *)NULL)->sun_path)) {
+        jmp_error_set(reterr, -ENAMETOOLONG, "%s is too long for a socket", runtime->control_socket);
         jmp_error_hint(reterr, "shorten the exporter's name, or set XDG_RUNTIME_DIR to a shorter path");
         return -ENAMETOOLONG;
     }
@@ -205,6 +208,7 @@ struct jmp_runtime *jmp_runtime_free(struct jmp_runtime *runtime)
     /* Only who holds the lock may take anything away. */
     if (runtime->lock >= 0) {
         unlink(runtime->hook_socket);
+        unlink(runtime->control_socket);
         remove_tools(runtime);
         unlink(runtime->lock_path);
         if (runtime->parent) {
@@ -216,6 +220,7 @@ struct jmp_runtime *jmp_runtime_free(struct jmp_runtime *runtime)
     free(runtime->parent);
     free(runtime->directory);
     free(runtime->hook_socket);
+    free(runtime->control_socket);
     free(runtime->tools);
     free(runtime->lease_file);
     free(runtime->lock_path);

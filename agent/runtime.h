@@ -7,6 +7,7 @@
 struct jmp_runtime {
     char *directory;       /* 0700, ours */
     char *hook_socket;     /* a path in it that a unix socket's address can hold */
+    char *control_socket;  /* another */
     char *tools;           /* a directory in it where jmpctl, if there is one, is called j */
     char *lease_file;      /* agent/remember.h */
     char *lock_path;

@@ -103,6 +103,8 @@ static void open_lease(struct agent *agent, bool anew)
         jmp_memory_clear(&agent->memory);
     memcpy(agent->text, agent->memory.text, sizeof(agent->text));
     agent->lease_began = jmp_now();
+    agent->leases++;
+    jmp_telemetry_set_lease(agent->telemetry, agent->lease, agent->client);
     if (!agent_is_direct(agent))
         agent_tell(agent, JMP_LOG_INFO, "lease %s %s%s%s", agent->lease, anew ? "begins" : "goes on after a restart",
                    *agent->client ? " for " : "", agent->client);
@@ -251,6 +253,7 @@ void agent_closed(struct agent *agent)
         agent_tell(agent, JMP_LOG_INFO, "lease %s is over", agent->lease);
     agent->closing = false;
     *agent->client = '\0';
+    jmp_telemetry_set_lease(agent->telemetry, NULL, NULL);
     agent_feed(agent, JMP_LEASE_SESSION_DOWN);
 }
 
@@ -323,6 +326,7 @@ static void note_state(struct agent *agent)
         [JMP_LEASE_STOP_CLOSING] = "stopping", [JMP_LEASE_LEAVING] = "stopping", [JMP_LEASE_HANDING] = "restarting", [JMP_LEASE_GONE] = "stopped",
     };
 
+    jmp_control_changed(agent->control);
     sd_notifyf(0, "STATUS=%s%s%s", agent_is_direct(agent) && agent->state == JMP_LEASE_READY ? "serving directly" :
                words[agent->state], *agent->client ? " for " : "", agent->client);
 }
@@ -434,6 +438,30 @@ static void on_changed(const char *words, void *user)
         sd_notifyf(0, "STATUS=%s", words);
 }
 
+static const char *bearer(void *user) { return jmp_controller_bearer(((struct agent *)user)->controller); }
+
+static void on_telemetry(const char *endpoint, const char *certificate, const char *min_severity, void *user)
+{
+    struct agent *agent = user;
+    const struct jmp_telemetry_options options = {
+        .queue = agent->queue, .logs = agent->logs, .name = agent->config->name, .bearer = bearer, .user = agent,
+    };
+    const struct jmp_channel_options channel = {
+        .endpoint = endpoint, .ca = *certificate ? certificate : NULL,
+        .plaintext = !*certificate && agent->config->insecure,
+    };
+    struct jmp_error error = JMP_ERROR_INIT;
+
+    /* It is offered again with each registration. */
+    if (agent->telemetry)
+        return;
+    if (jmp_telemetry_new(&options, &channel, min_severity, &agent->telemetry, &error) < 0)
+        agent_tell(agent, JMP_LOG_WARNING, "the controller's telemetry service cannot be used: %s", error.text);
+    else
+        agent_tell(agent, JMP_LOG_INFO, "what is logged goes to the telemetry service at %s, too", endpoint);
+}
+
 const struct jmp_controller_events agent_controller_events = {
-    .status = on_status, .listening = on_listening, .dialled = on_dialled, .changed = on_changed,
+    .status = on_status, .listening = on_listening, .dialled = on_dialled, .telemetry = on_telemetry,
+    .changed = on_changed,
 };

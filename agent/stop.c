@@ -72,14 +72,18 @@ static void on_stop_signal(int signal, void *user)
 
 static void on_reload_signal(int signal, void *user) { agent_reload(user); }
 
-void agent_drain(struct agent *agent)
+const char *agent_drain(struct agent *agent)
 {
-    if (agent->state == JMP_LEASE_START || agent->state == JMP_LEASE_IDLE || agent_is_direct(agent)) {
-        agent_feed(agent, JMP_LEASE_STOP);
-        return;
-    }
-    agent_tell(agent, JMP_LOG_INFO, "stopping after this lease");
+    agent->again = false;   /* a reload that was to follow the lease */
     agent->drain = true;
+    if (agent->state == JMP_LEASE_START || agent->state == JMP_LEASE_IDLE || agent_is_direct(agent)) {
+        agent_tell(agent, JMP_LOG_INFO, "stopping, as was asked for on the control socket");
+        agent_feed(agent, JMP_LEASE_STOP);
+        return "nobody has a lease: the exporter stops now";
+    }
+    agent_tell(agent, JMP_LOG_INFO, "stopping after this lease, as was asked for on the control socket");
+    jmp_control_changed(agent->control);
+    return "the exporter stops after this lease";
 }
 
 bool agent_drained(const struct agent *agent)

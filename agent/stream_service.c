@@ -5,6 +5,7 @@
 
 #include "agent/call.h"
 #include "agent/exporter_service.h"
+#include "agent/metrics.h"
 #include "agent/resource.h"
 #include "agent/session.h"
 #include "base/json.h"
@@ -30,6 +31,7 @@ struct stream {
     struct jmp_loop *loop;
     struct jmp_device *device;
     struct jmp_timer drain;
+    uint64_t began;
     bool resource;
     char encoding[16];               /* of a resource, "" for none */
     char method[];
@@ -53,8 +55,11 @@ static void on_drain(struct jmp_timer *timer)
 
 static void pump_closed(struct jmp_pump *pump, const struct jmp_status *status, void *user)
 {
+    struct jmp_pump_stats stats;
     struct stream *s = user;
 
+    jmp_pump_stats(pump, &stats);
+    jmp_metrics_bytes(jmp_device_kind(s->device), stats.bytes_in, stats.bytes_out);
     s->pump = jmp_pump_free(pump);
     s->session = NULL;
     if (s->call && jmp_timer_start(s->loop, &s->drain, DRAIN_LIMIT, on_drain) < 0)
@@ -132,7 +137,7 @@ static void on_done(struct jmp_call *call, int error, const char *text, const st
 
     s->call = NULL;
     jmp_service_log_operation(s->logs, s->device, s->method, error ? JMP_OPERATION_FAILED : JMP_OPERATION_COMPLETED,
-                              error, text);
+                              s->began, error, text);
     if (s->rpc && error == -ENODEV) {
         fail(s, error, text);
         return;
@@ -166,11 +171,11 @@ static void start_driver(struct stream *s)
     /* Headers, for which clients wait before they send or read anything, leave as soon as the device is open. */
     r = jmp_call_start(s->device, s->method, JMP_CALL_STREAM, NULL, &call_events, s, &s->call, &error);
     if (r == 0) {
-        jmp_service_log_operation(s->logs, s->device, s->method, JMP_OPERATION_STARTED, 0, NULL);
+        s->began = jmp_service_log_operation(s->logs, s->device, s->method, JMP_OPERATION_STARTED, 0, 0, NULL);
         return;
     }
     if (r != -ENOENT)
-        jmp_service_log_operation(s->logs, s->device, s->method, JMP_OPERATION_FAILED, r, error.text);
+        jmp_service_log_operation(s->logs, s->device, s->method, JMP_OPERATION_FAILED, 0, r, error.text);
     start_failed(s, r, error.text);
 }
 

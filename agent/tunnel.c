@@ -124,6 +124,18 @@ struct jmp_tunnels *jmp_tunnels_free(struct jmp_tunnels *tunnels)
     return NULL;
 }
 
+void jmp_tunnels_each(const struct jmp_tunnels *tunnels, void (*each)(const struct jmp_tunnel_stats *stats, void *user),
+                      void *user)
+{
+    for (const struct tunnel *tunnel = tunnels->first; tunnel; tunnel = tunnel->next) {
+        struct jmp_pump_stats pump;
+
+        jmp_pump_stats(tunnel->pump, &pump);
+        each(&(struct jmp_tunnel_stats){ .router = jmp_channel_endpoint(tunnel->router->channel), .opened = tunnel->opened,
+                                         .bytes_in = pump.bytes_in, .bytes_out = pump.bytes_out }, user);
+    }
+}
+
 unsigned jmp_tunnels_count(const struct jmp_tunnels *tunnels) { return tunnels->count; }
 
 /* The connection to a router is kept; with more routers than places the one idle for longest goes. */

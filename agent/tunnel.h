@@ -35,4 +35,12 @@ int jmp_tunnels_open(struct jmp_tunnels *tunnels, struct jmp_session *session, c
 /** jmp_tunnels_end() - the session has gone: what it said last may leave for a second, then all present tunnels are
  * cut */
 void jmp_tunnels_end(struct jmp_tunnels *tunnels);
+struct jmp_tunnel_stats {
+    const char *router;
+    uint64_t opened;                 /* jmp_now() */
+    uint64_t bytes_in, bytes_out;    /* from the client, to the client */
+};
+/** jmp_tunnels_each() - look at each, the newest first */
+void jmp_tunnels_each(const struct jmp_tunnels *tunnels, void (*each)(const struct jmp_tunnel_stats *stats, void *user),
+                      void *user);
 unsigned jmp_tunnels_count(const struct jmp_tunnels *tunnels);

@@ -114,6 +114,8 @@ int jmp_cmd_delete_leases(struct jmp_ctl *ctl, void *options, char **words, stru
 int jmp_cmd_shell(struct jmp_ctl *ctl, void *options, char **words, struct jmp_error *reterr);
 int jmp_cmd_driver(struct jmp_ctl *ctl, void *options, char **words, struct jmp_error *reterr);
 int jmp_cmd_logs(struct jmp_ctl *ctl, void *options, char **words, struct jmp_error *reterr);
+int jmp_cmd_agent_status(struct jmp_ctl *ctl, void *options, char **words, struct jmp_error *reterr);
+int jmp_cmd_agent_drain(struct jmp_ctl *ctl, void *options, char **words, struct jmp_error *reterr);
 int jmp_cmd_complete(struct jmp_ctl *ctl, void *options, char **words, struct jmp_error *reterr);
 int jmp_cmd_completion(struct jmp_ctl *ctl, void *options, char **words, struct jmp_error *reterr);
 int jmp_cmd_manual(struct jmp_ctl *ctl, void *options, char **words, struct jmp_error *reterr);
@@ -124,7 +126,8 @@ int jmp_cmd_help(struct jmp_ctl *ctl, void *options, char **words, struct jmp_er
 extern const struct jmp_option jmp_usb_list_options[], jmp_usb_attach_options[], jmp_usb_status_options[];
 extern const struct jmp_option jmp_get_exporters_options[], jmp_get_leases_options[], jmp_get_drivers_options[],
     jmp_create_lease_options[], jmp_update_lease_options[], jmp_delete_leases_options[], jmp_shell_options[],
-    jmp_driver_options[], jmp_logs_options[], jmp_plain_options[];
+    jmp_driver_options[], jmp_logs_options[], jmp_agent_status_options[],
+    jmp_plain_options[];
 
 struct jmp_get_exporters {
     struct jmp_ctl_options common;
@@ -179,4 +182,10 @@ struct jmp_shell {
     const struct jmp_node *selector;
     const char *name, *duration, *acquisition_timeout, *retry_timeout, *dial_timeout;
     bool exporter_logs;
+};
+
+struct jmp_agent_status {
+    struct jmp_ctl_options common;
+    const char *output;
+    bool watch;
 };

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/telemetry_client.h"
+
+#include <string.h>
+
+#include "agent/session_bench.h"
+#include "jumpstarter/v1/telemetry.pb-c.h"
+#include "rpc/server.h"
+
+/* A service that writes down what it is told: one line an entry. */
+struct service {
+    struct bench bench;              /* lends its loop, its queue and its log */
+    struct jmp_server *server;
+    struct jmp_telemetry *telemetry;
+    char seen[64 * 1024];
+    unsigned calls, entries, most;
+    enum jmp_code code;
+    const char *awaited;
+    bool arrived;
+};
+
+static void do_push(struct jmp_rpc *rpc, const ProtobufCMessage *message, void *user)
+{
+    const Jumpstarter__V1__PushLogsRequest *request = (const void *)message;
+    Jumpstarter__V1__PushLogsResponse response = JUMPSTARTER__V1__PUSH_LOGS_RESPONSE__INIT;
+    struct service *service = user;
+
+    assert_string_equal(jmp_rpc_metadata(rpc, "authorization", NULL), "Bearer secret");
+    assert_null(jmp_rpc_metadata(rpc, "jumpstarter-name", NULL));
+    service->calls++;
+    service->entries += (unsigned)request->n_entries;
+    if (request->n_entries > service->most)
+        service->most = (unsigned)request->n_entries;
+    for (size_t i = 0; i < request->n_entries; i++) {
+        const Jumpstarter__V1__LogEntry *entry = request->entries[i];
+        size_t used = strlen(service->seen);
+
+        assert_non_null(entry->timestamp);
+        assert_true(entry->timestamp->seconds > 1000000000);
+        snprintf(service->seen + used, sizeof(service->seen) - used, "%s|%s|%s|%s|%s|%s|%s|%s|%s%s%s\n", entry->severity,
+                 entry->message, entry->component, entry->exporter, entry->lease, entry->client, entry->operation,
+                 entry->result, entry->driver_type, entry->n_extra_fields ? "|" : "",
+                 entry->n_extra_fields ? entry->extra_fields[0]->value : "");
+    }
+    if (service->awaited && strstr(service->seen, service->awaited))
+        service->arrived = true;
+    if (service->code != JMP_OK)
+        jmp_rpc_finish(rpc, service->code, "no");
+    else
+        jmp_rpc_reply(rpc, &response.base);
+}
+
+static const struct jmp_handler handlers[] = { { &jmp_telemetry_push_logs, do_push }, {} };
+
+static const char *bearer(void *user) { return "Bearer secret"; }
+
+static void service_open(struct service *service, const char *min_severity)
+{
+    const struct jmp_server_options server = { .handlers = handlers, .user = service };
+    struct jmp_telemetry_options options = { .name = "bench", .bearer = bearer };
+    struct jmp_channel_options channel = { .plaintext = true };
+    char endpoint[32];
+    unsigned port;
+
+    *service = (struct service){ 0 };
+    bench_open(&service->bench, NULL);
+    assert_int_equal(jmp_server_new(service->bench.queue, &server, &service->server), 0);
+    assert_int_equal(jmp_server_listen(service->server, "127.0.0.1:0", NULL, NULL, &port, NULL), 0);
+    assert_int_equal(jmp_server_start(service->server), 0);
+    snprintf(endpoint, sizeof(endpoint), "127.0.0.1:%u", port);
+    channel.endpoint = endpoint;
+    options.queue = service->bench.queue;
+    options.logs = service->bench.logs;
+    assert_int_equal(jmp_telemetry_new(&options, &channel, min_severity, &service->telemetry, NULL), 0);
+}
+
+static void service_close(struct service *service)
+{
+    service->telemetry = jmp_telemetry_free(service->telemetry);
+    service->server = jmp_server_free(service->server);
+    bench_close(&service->bench);
+}
+
+static void expect(struct service *service, const char *text)
+{
+    service->awaited = text;
+    service->arrived = strstr(service->seen, text) != NULL;
+    bench_until(&service->bench, &service->arrived);
+    service->awaited = NULL;
+}
+
+JMP_TEST(what_is_logged_is_pushed_with_its_fields)
+{
+    struct service service;
+
+    service_open(&service, "info");
+    jmp_log(JMP_LOG_INFO, NULL, "before any lease");
+    jmp_telemetry_set_lease(service.telemetry, "lease-1", "alice");
+    jmp_log(JMP_LOG_WARNING, FIELDS(.source = JMP_LOG_DRIVER, .driver = "board.power", .driver_type = "power",
+                                    .operation = "on", .result = "failure"), "no power");
+    jmp_telemetry_set_lease(service.telemetry, "", "");
+    jmp_log(JMP_LOG_INFO, NULL, "after it");
+    expect(&service, "after it");
+    assert_non_null(strstr(service.seen, "info|before any lease|exporter|bench|||||\n"));
+    expect(&service, "warning|no power|exporter|bench|lease-1|alice|on|failure|power|board.power\n");
+    service_close(&service);
+}
+
+JMP_TEST(there_are_at_most_fifty_in_a_batch_and_none_is_lost_on_the_way)
+{
+    struct service service;
+
+    service_open(&service, "info");
+    for (unsigned i = 0; i < 200; i++)
+        jmp_log(JMP_LOG_INFO, NULL, "number %u.", i);
+    expect(&service, "number 199.");
+    assert_int_equal(service.most, 50);
+    for (unsigned i = 0; i < 200; i++) {
+        char text[32];
+
+        snprintf(text, sizeof(text), "|number %u.|", i);
+        assert_non_null(strstr(service.seen, text));
+    }
+    service_close(&service);
+}
+
+JMP_TEST(what_is_less_severe_than_asked_for_stays_here)
+{
+    struct service service;
+
+    service_open(&service, "error");
+    jmp_log(JMP_LOG_WARNING, NULL, "a warning");
+    jmp_log(JMP_LOG_ERROR, NULL, "an error");
+    expect(&service, "error|an error|");
+    assert_null(strstr(service.seen, "a warning"));
+    service_close(&service);
+}
+
+/* Its complaint is logged, and so pushed: that must not go round for ever. */
+JMP_TEST(a_service_that_refuses_is_complained_about_once)
+{
+    struct service service;
+    unsigned calls;
+
+    service_open(&service, "no such level");
+    service.code = JMP_UNAVAILABLE;
+    jmp_log(JMP_LOG_INFO, NULL, "first");
+    expect(&service, "telemetry is not taken");
+    calls = service.calls;
+    jmp_log(JMP_LOG_INFO, NULL, "second");
+    expect(&service, "second");
+    assert_true(service.calls <= calls + 1);
+    assert_ptr_equal(strstr(strstr(service.seen, "telemetry is not taken") + 1, "telemetry is not taken"), NULL);
+    service_close(&service);
+}
+
+JMP_TEST(it_may_be_freed_with_a_push_under_way)
+{
+    struct service service;
+
+    service_open(&service, "info");
+    jmp_log(JMP_LOG_INFO, NULL, "on its way");
+    jmp_telemetry_set_lease(service.telemetry, "lease-1", "alice");
+    service_close(&service);
+}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* On libcurl, which does one request at a time here: redirects are followed by hand, so that a signed URL stays as it was
- * signed, byte for byte, and so that we decide what another origin gets to see. */
+/* On libcurl, which does one request at a time here: redirects are followed by hand, so that a signed URL stays as it
+ * was signed, byte for byte, and so that we decide what another origin gets to see. */
 #include "agent/fetch.h"
 
 #include <ctype.h>

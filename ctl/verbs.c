@@ -38,6 +38,8 @@ static const struct {
     { "jumpstarter_driver_opendal.client.FlasherClient", FLASHER },
     { "jumpstarter.client.flasher.FlasherClient", FLASHER },
     { "jumpstarter_driver_esp32.client.Esp32FlasherClient", FLASHER },
+    { "jumpstarter_driver_pi_pico.client.PiPicoClient", FLASHER },
+    { "jumpstarter_driver_stlink_msd.client.StlinkMsdFlasherClient", FLASHER },
     { "jumpstarter_driver_gpiod.client.DigitalOutputClient", OUTPUT },
     { "jumpstarter_driver_gpiod.client.DigitalInputClient", INPUT },
 };

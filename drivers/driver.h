@@ -99,13 +99,14 @@ int jmp_call_fd(struct jmp_call *call, const char *arg, bool write);
 void *jmp_call_parent(struct jmp_call *call);
 
 /**
- * jmp_call_child() - call a method without arguments of a device that the configuration gives this one as its child, by "children"
- * or by a ref in it; its answer is thrown away
+ * jmp_call_child() - call a method without arguments of a device that the configuration gives this one as its child, by
+ * "children" or by a ref in it; its answer is thrown away
  *
- * Waits without the turn, like jmp_call_wait(); in a call that was cancelled before, to tidy up, up to 5 seconds with it. Not for children that the driver brings along itself: those have its self.
+ * Waits without the turn, like jmp_call_wait(); in a call that was cancelled before, to tidy up, up to 5 seconds with it.
+ * Not for children that the driver brings along itself: those have its self.
  *
- * Return: 0, or with a sentence that begins with the child's name: what the method returned; -ENOENT (no such child or method),
- * -ECONNABORTED (its hardware is missing); -ECANCELED.
+ * Return: 0, or with a sentence that begins with the child's name: what the method returned; -ENOENT (no such child or
+ * method), -ECONNABORTED (its hardware is missing); -ECANCELED.
  */
 int jmp_call_child(struct jmp_call *call, const char *child, const char *method);
 /** jmp_call_has_child() - is there such a child, with such a method? */

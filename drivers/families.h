@@ -20,6 +20,7 @@ extern const struct jmp_driver_class jmp_flasher_mock_class;
 extern const struct jmp_driver_class jmp_storage_mux_class;
 extern const struct jmp_driver_class jmp_disk_flasher_class;
 extern const struct jmp_driver_class jmp_sdwire_class;
+extern const struct jmp_driver_class jmp_dutlink_class;
 extern const struct jmp_driver_class jmp_usb_stick_class;
 extern const struct jmp_driver_class jmp_pico_class;
 extern const struct jmp_driver_class jmp_stlink_msd_class;

@@ -17,6 +17,7 @@ const struct jmp_driver_class *const jmp_builtin_drivers[] = {
     &jmp_storage_mux_class,
     &jmp_disk_flasher_class,
     &jmp_sdwire_class,
+    &jmp_dutlink_class,
     &jmp_usb_stick_class,
     &jmp_pico_class,
     &jmp_stlink_msd_class,

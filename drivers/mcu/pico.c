@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Raspberry Pi Pico and other boards with an RP2040 or RP2350. A UF2 file gets there by the boot ROM's own protocol, if we may use the
- * USB device, which reads back what it wrote; else by the disk that it pretends to be, if something has mounted that.
+ * Raspberry Pi Pico and other boards with an RP2040 or RP2350. A UF2 file gets there by the boot ROM's own protocol,
+ * if we may use the USB device, which reads back what it wrote; else by the disk that it pretends to be, if something
+ * has mounted that.
  */
 #include <fcntl.h>
 #include <limits.h>
@@ -255,7 +256,8 @@ static int write_sector(struct jmp_picoboot *boot, struct jmp_call *call, const 
     return 0;
 }
 
-/* Absolute blocks are for the boot loader's disk: a page far behind any program, which works round an error of the first RP2350. */
+/* Absolute blocks are for the boot loader's disk: a page far behind any program, which works round an error of the
+ * first RP2350. */
 static bool is_program(const struct jmp_uf2_block *block)
 {
     return block->family != 0xe48bff57u;

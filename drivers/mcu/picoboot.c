@@ -36,7 +36,8 @@ static int bulk(struct jmp_picoboot *boot, uint8_t endpoint, void *data, size_t 
     return (size_t)moved == size ? 0 : -EPROTO;
 }
 
-/* A command with its data, and its empty answer. A stall says no; why is not asked, for nobody could do anything about it. */
+/* A command with its data, and its empty answer. A stall says no; why is not asked, for nobody could do anything about
+ * it. */
 static int command(struct jmp_picoboot *boot, uint8_t id, const void *args, uint8_t args_size, void *data,
                    uint32_t size)
 {

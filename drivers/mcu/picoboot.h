@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * PICOBOOT: what the boot ROM of an RP2040 or RP2350 speaks over USB beside its disk ("Bootrom" in their data sheets). Commands of 32
- * bytes on a bulk pipe, then their data, then an empty packet the other way.
+ * PICOBOOT: what the boot ROM of an RP2040 or RP2350 speaks over USB beside its disk ("Bootrom" in their data sheets).
+ * Commands of 32 bytes on a bulk pipe, then their data, then an empty packet the other way.
  */
 #pragma once
 

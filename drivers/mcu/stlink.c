@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The disk that an ST-LINK pretends to be: a binary or hex file that is copied there is programmed into the board's chip. */
+/* The disk that an ST-LINK pretends to be: a binary or hex file that is copied there is programmed into the board's
+ * chip. */
 #include <limits.h>
 #include <string.h>
 #include <strings.h>

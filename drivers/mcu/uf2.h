@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* UF2, the files that boot loaders of microcontrollers take: blocks of 512 bytes, each with an address. Bytes in, blocks out. */
+/* UF2, the files that boot loaders of microcontrollers take: blocks of 512 bytes, each with an address. Bytes in,
+ * blocks out. */
 #pragma once
 
 #include <stdbool.h>
@@ -21,7 +22,8 @@ struct jmp_uf2_block {
 /**
  * jmp_uf2_check() - is this a whole file?
  *
- * Every block is well-formed and one of as many as its family says; of each family they come in ascending order and do not overlap.
+ * Every block is well-formed and one of as many as its family says; of each family they come in ascending order and do
+ * not overlap.
  *
  * Return: 0, -EBADMSG with words.
  */

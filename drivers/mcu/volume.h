@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The small disks that boot loaders and debug probes pretend to be: found where something has mounted them, and written to. */
+/* The small disks that boot loaders and debug probes pretend to be: found where something has mounted them, and
+ * written to. */
 #pragma once
 
 #include "drivers/driver.h"
@@ -18,7 +19,8 @@ int jmp_volume_find(const char *root, bool (*fits)(const char *place, const void
 /** jmp_volume_has() - is there a file of this name? */
 bool jmp_volume_has(const char *place, const char *name);
 
-/** jmp_volume_info() - the lines "KEY: VALUE" of a text file there, as members of the map that is being written; at most 64 of them */
+/** jmp_volume_info() - the lines "KEY: VALUE" of a text file there, as members of the map that is being written; at
+ * most 64 of them */
 int jmp_volume_info(const char *place, const char *name, struct jmp_writer *writer);
 
 /**

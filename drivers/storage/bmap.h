@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A block map, as bmaptool and Yocto write it: which blocks of an image hold something, with a checksum for each range. What
- * is not mapped need not be written. Bytes in, a table out.
+ * A block map, as bmaptool and Yocto write it: which blocks of an image hold something, with a checksum for each
+ * range. What is not mapped need not be written. Bytes in, a table out.
  */
 #pragma once
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Whole images onto a medium and back: a block device, or a file that stands for one. What is said by an image (image.h) is written
- * by a thread (io.h) to a device that is ours to write (guard.h).
+ * Whole images onto a medium and back: a block device, or a file that stands for one. What is said by an image
+ * (image.h) is written by a thread (io.h) to a device that is ours to write (guard.h).
  */
 #pragma once
 
@@ -49,11 +49,12 @@ struct jmp_disk {
 /**
  * jmp_disk_write() - the image of argument @arg becomes the content of @path
  *
- * Waits for the medium; refuses a device that the machine uses. Plain and Android sparse images; a block map is kept for the next image.
- * Progress, rate and SHA-256 go to the log.
+ * Waits for the medium; refuses a device that the machine uses. Plain and Android sparse images; a block map is kept
+ * for the next image. Progress, rate and SHA-256 go to the log.
  *
- * Return: 0, or with a sentence: -ETIMEDOUT (no medium, nothing moved), -EBUSY, -EPERM (not ours), -ENOSPC (too small), -EINVAL (compressed,
- * and nobody said so), -EBADMSG (damaged image), -EIO and others of the device, -ECANCELED.
+ * Return: 0, or with a sentence: -ETIMEDOUT (no medium, nothing moved), -EBUSY, -EPERM (not ours), -ENOSPC (too
+ * small), -EINVAL (compressed, and nobody said so), -EBADMSG (damaged image), -EIO and others of the device,
+ * -ECANCELED.
  */
 int jmp_disk_write(struct jmp_disk *disk, struct jmp_call *call, const char *path, const char *arg);
 /** jmp_disk_read() - all of @path goes where argument @arg says */

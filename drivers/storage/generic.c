@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Storage that needs no hardware of its own kind. A mux of any two-state device and a block device: a GPIO line that drives the
- * select pin of an SD mux, a relay that moves a USB stick. And a disk that is always at the host, such as what a board's boot
- * loader offers over USB.
+ * Storage that needs no hardware of its own kind. A mux of any two-state device and a block device: a GPIO line that
+ * drives the select pin of an SD mux, a relay that moves a USB stick. And a disk that is always at the host, such as
+ * what a board's boot loader offers over USB.
  */
 #include <string.h>
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What an image says about a medium. Bytes of the file go in, cut anywhere; out come pieces, in ascending order: bytes for an
- * offset, a pattern for a range. What lies between them may stay as it is. Plain images, plain ones with a block map, and Android's
- * sparse format. Knows nothing of disks.
+ * What an image says about a medium. Bytes of the file go in, cut anywhere; out come pieces, in ascending order: bytes
+ * for an offset, a pattern for a range. What lies between them may stay as it is. Plain images, plain ones with a
+ * block map, and Android's sparse format. Knows nothing of disks.
  */
 #pragma once
 
@@ -36,8 +36,8 @@ int jmp_image_new(enum jmp_image_kind kind, const struct jmp_bmap *map, uint64_t
 struct jmp_image *jmp_image_free(struct jmp_image *image);
 JMP_DEFINE_CLEANUP(struct jmp_image *, jmp_image_free)
 
-/** jmp_image_push() - the next bytes of the file. Return: 0, -EBADMSG (not well-formed, a checksum is wrong), -ENOSPC, -ENOMEM, with
- * words; or what the sink said. */
+/** jmp_image_push() - the next bytes of the file. Return: 0, -EBADMSG (not well-formed, a checksum is wrong), -ENOSPC,
+ * -ENOMEM, with words; or what the sink said. */
 int jmp_image_push(struct jmp_image *image, const void *data, size_t size, struct jmp_error *reterr);
 /** jmp_image_finish() - the file is complete. Return: 0, or -EBADMSG with words: it cannot be. */
 int jmp_image_finish(struct jmp_image *image, struct jmp_error *reterr);

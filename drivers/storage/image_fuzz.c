@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An image from anybody. The first byte chooses the size of the pieces, and whether the rest is a block map and then the image
- * for it, with its length in front. */
+/* An image from anybody. The first byte chooses the size of the pieces, and whether the rest is a block map and then
+ * the image for it, with its length in front. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

@@ -74,8 +74,8 @@ static int set_direct(struct jmp_disk_io *io, uint64_t offset, size_t size)
     return 0;
 }
 
-/* Starts writing back what was just written, and waits for what came before it: so that little is dirty at any time, and the
- * rest of the machine does not wait for our card. */
+/* Starts writing back what was just written, and waits for what came before it: so that little is dirty at any time,
+ * and the rest of the machine does not wait for our card. */
 static int write_back(struct jmp_disk_io *io, uint64_t offset, size_t size)
 {
     int r = 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A thread that reads or writes one descriptor while its owner fetches or sends bytes: a few buffers in a ring, worked on in
- * order. A device that hangs hangs this thread alone; whoever waits for it has a limit and can be cancelled.
+ * A thread that reads or writes one descriptor while its owner fetches or sends bytes: a few buffers in a ring, worked
+ * on in order. A device that hangs hangs this thread alone; whoever waits for it has a limit and can be cancelled.
  */
 #pragma once
 
@@ -29,8 +29,8 @@ struct jmp_disk_io;
  */
 int jmp_disk_io_new(int fd, size_t align, bool block, struct jmp_disk_io **ret);
 
-/** jmp_disk_io_free() - waits up to 5 s for what is under way; after that the thread ends by itself, some day, and closes the
- * descriptor. Always NULL; accepts NULL. */
+/** jmp_disk_io_free() - waits up to 5 s for what is under way; after that the thread ends by itself, some day, and
+ * closes the descriptor. Always NULL; accepts NULL. */
 struct jmp_disk_io *jmp_disk_io_free(struct jmp_disk_io *io);
 JMP_DEFINE_CLEANUP(struct jmp_disk_io *, jmp_disk_io_free)
 
@@ -43,8 +43,8 @@ JMP_DEFINE_CLEANUP(struct jmp_disk_io *, jmp_disk_io_free)
 int jmp_disk_io_get(struct jmp_disk_io *io, struct jmp_call *call, uint64_t stall, struct jmp_io_buffer **ret);
 /** jmp_disk_io_submit() - hand over the buffer that was got last */
 void jmp_disk_io_submit(struct jmp_disk_io *io);
-/** jmp_disk_io_take() - wait for the oldest request that was not taken: of reads, whose owner has to take each; valid until the
- * next call. Return: 1, 0 (none is under way), or as above. */
+/** jmp_disk_io_take() - wait for the oldest request that was not taken: of reads, whose owner has to take each; valid
+ * until the next call. Return: 1, 0 (none is under way), or as above. */
 int jmp_disk_io_take(struct jmp_disk_io *io, struct jmp_call *call, uint64_t stall, const struct jmp_io_buffer **ret);
 /** jmp_disk_io_drain() - wait until all is done. Return: 0 or as above. */
 int jmp_disk_io_drain(struct jmp_disk_io *io, struct jmp_call *call, uint64_t stall);

@@ -17,6 +17,7 @@ struct jmp_medium {
  * @wait:  microseconds to wait for it; an absent path, no medium and a size of 0 are waited for
  * @ret:   the descriptor is the caller's; exclusive when @write, so that nobody mounts it meanwhile
  *
- * Return: 0, or with a sentence: -ETIMEDOUT, -EBUSY, -EPERM, -EROFS, -EINVAL (neither block device nor file), -ECANCELED, what open() says.
+ * Return: 0, or with a sentence: -ETIMEDOUT, -EBUSY, -EPERM, -EROFS, -EINVAL (neither block device nor file),
+ * -ECANCELED, what open() says.
  */
 int jmp_medium_open(struct jmp_call *call, const char *path, bool write, uint64_t wait, struct jmp_medium *ret);

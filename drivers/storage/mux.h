@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What every storage mux does, whatever switches it: the medium is at the host, at the board, or nowhere. Images are written and read
- * at the host; a transfer that does not come to its end leaves the medium where it was before.
+ * What every storage mux does, whatever switches it: the medium is at the host, at the board, or nowhere. Images are
+ * written and read at the host; a transfer that does not come to its end leaves the medium where it was before.
  */
 #pragma once
 
@@ -17,8 +17,8 @@ struct jmp_mux {
     bool busy;                      /* a transfer is under way */
     /* Switches; only to HOST, DUT and OFF. Return: 0 or with a sentence. */
     int (*select)(void *self, struct jmp_call *call, enum jmp_mux_position position);
-    /* The path of the medium at the host, for muxes that look for it; NULL: disk.device. Called while it may not be there yet:
-     * -ENOENT is asked again. */
+    /* The path of the medium at the host, for muxes that look for it; NULL: disk.device. Called while it may not be
+     * there yet: -ENOENT is asked again. */
     int (*find)(void *self, struct jmp_call *call, char *path, size_t size);
 };
 

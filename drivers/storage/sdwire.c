@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * SDWire: a card that is either in a reader at the host or in the board's slot. The first kind, and SDWireC, has an FTDI chip: its
- * "CBUS bit-bang" mode sets pin 0, 1 for the host. The second generation is a card reader alone, which hands the card over when
- * the kernel's driver is taken from it.
+ * SDWire: a card that is either in a reader at the host or in the board's slot. The first kind, and SDWireC, has an
+ * FTDI chip: its "CBUS bit-bang" mode sets pin 0, 1 for the host. The second generation is a card reader alone, which
+ * hands the card over when the kernel's driver is taken from it.
  */
 #include "drivers/storage/sdwire.h"
 

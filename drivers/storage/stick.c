@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The exporter's machine as a USB stick of the board: dut plugs it in, host pulls it out, and while it is out its file is written. */
+/* The exporter's machine as a USB stick of the board: dut plugs it in, host pulls it out, and while it is out its file
+ * is written. */
 #include <string.h>
 
 #include "drivers/families.h"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Storage and flashing: more than mock.c. Paths are those of drivers/.
 target_sources(jmp-drivers PRIVATE
-    storage/bmap.c storage/disk.c storage/gadget.c storage/generic.c storage/guard.c storage/image.c storage/io.c
+    storage/bmap.c storage/disk.c storage/dutlink.c storage/gadget.c storage/generic.c storage/guard.c storage/image.c storage/io.c
     storage/medium.c storage/mux.c storage/sdwire.c storage/stick.c)
 target_link_libraries(jmp-drivers PRIVATE PkgConfig::EXPAT PkgConfig::LIBUSB PkgConfig::OPENSSL)
 

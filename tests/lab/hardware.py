@@ -67,8 +67,9 @@ class GpioChip:
         settle()
 
     def unplug(self):
-        """The chip vanishes, also for those who hold lines of it."""
-        write(self.config / "live", 0)
+        """The chip vanishes, also for those who hold lines of it; nothing when it has already."""
+        if (self.config / "live").read_text().strip() == "1":
+            write(self.config / "live", 0)
 
     @property
     def path(self):
@@ -87,7 +88,7 @@ class GpioChip:
         write(self._line(offset, "pull"), "pull-up" if level else "pull-down")
 
     def close(self):
-        write(self.config / "live", 0)
+        self.unplug()
         for line in sorted(self.config.glob("bank0/line*/hog")) + sorted(self.config.glob("bank0/line*")):
             line.rmdir()
         (self.config / "bank0").rmdir()

@@ -36,6 +36,7 @@ def test_a_gpio_line_is_seen_from_outside(hardware):
     wait_until(lambda: not old.exists(), 20, f"{old} is still there")
     chip.plug()
     assert chip.path.exists() and agent_may(chip.path)
+    chip.unplug()
 
 
 def raw(path):

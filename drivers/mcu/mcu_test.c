@@ -139,7 +139,7 @@ static bool mount_volume(const char *name)
     machine_new();
     snprintf(path, sizeof(path), "%s/%s", root, name);
     assert_int_equal(mkdir(path, 0755), 0);
-    if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+    if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) < 0 ||
         mount("volume", path, "tmpfs", 0, "size=4m") < 0) {
         machine_free();
         return false;

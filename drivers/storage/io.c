@@ -19,6 +19,7 @@ struct jmp_disk_io {
     int fd;
     size_t align;
     bool block;
+    pthread_t thread;
     int done_fd; /* eventfd: a request has been done */
     struct jmp_io_buffer buffers[JMP_IO_BUFFERS];
 
@@ -221,15 +222,13 @@ static int start_thread(struct jmp_disk_io *io)
 {
     sigset_t all, before;
     pthread_attr_t attributes;
-    pthread_t thread;
     int r;
 
     pthread_attr_init(&attributes);
-    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     pthread_attr_setstacksize(&attributes, 128 * 1024);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    r = -pthread_create(&thread, &attributes, io_thread, io);
+    r = -pthread_create(&io->thread, &attributes, io_thread, io);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
     return r;
@@ -281,6 +280,7 @@ int jmp_disk_io_new(int fd, size_t align, bool block, struct jmp_disk_io **ret)
 struct jmp_disk_io *jmp_disk_io_free(struct jmp_disk_io *io)
 {
     struct timespec limit;
+    bool ended;
 
     if (!io)
         return NULL;
@@ -291,7 +291,12 @@ struct jmp_disk_io *jmp_disk_io_free(struct jmp_disk_io *io)
     pthread_cond_signal(&io->wake);
     while (io->refs > 1 && pthread_cond_timedwait(&io->idle, &io->lock, &limit) == 0)
         continue;
+    ended = io->refs == 1;
     pthread_mutex_unlock(&io->lock);
+    if (ended)
+        pthread_join(io->thread, NULL);
+    else
+        pthread_detach(io->thread);
     io_unref(io);
     return NULL;
 }

@@ -221,6 +221,7 @@ static int wait_fds(int fd, short events, int cancel_fd, uint64_t deadline)
 
 int jmp_call_commit(struct jmp_call *call, uint64_t limit)
 {
+    uint64_t until = jmp_now() + limit + JMP_COMMIT_SLACK;
     int r;
 
     if (limit > JMP_COMMIT_MAX)
@@ -229,8 +230,8 @@ int jmp_call_commit(struct jmp_call *call, uint64_t limit)
 
     pthread_mutex_lock(&call->core->lock);
     r = call->cancelled ? -ECANCELED : 0;
-    if (r == 0)
-        call->committed = jmp_now() + limit + JMP_COMMIT_SLACK;
+    if (r == 0 && until > call->committed)
+        call->committed = until;
     pthread_mutex_unlock(&call->core->lock);
     return r;
 }

@@ -158,10 +158,11 @@ int jmp_call_emit(struct jmp_call *call);
  */
 int jmp_call_wait(struct jmp_call *call, int fd, short events, uint64_t deadline);
 /**
- * jmp_call_commit() - from here on this call runs to its end, even when its client goes or the lease ends: for what must not
- * stop in its middle, such as a power cycle. The next lease begins after it.
- * @limit:  microseconds that it may still take, at most JMP_COMMIT_MAX; waits end with -ECANCELED again some time after that, and at
- *          any time when the agent itself ends or the device is lost
+ * jmp_call_commit() - from here on this call runs to its end, even when its client goes or the lease ends: for what
+ * must not stop in its middle, such as a power cycle. The next lease begins after it.
+ * @limit:  microseconds that it may still take, at most JMP_COMMIT_MAX; waits end with -ECANCELED again some time
+ *          after that, and at any time when the agent itself ends or the device is lost. Said again, the later end
+ *          counts.
  *
  * Return: 0; -ECANCELED when it is too late, -EINVAL.
  */

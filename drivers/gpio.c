@@ -18,7 +18,10 @@ struct jmp_gpio_line {
 };
 
 const char *const jmp_gpio_drives[] = {
-    [JMP_GPIO_PUSH_PULL] = "push_pull", [JMP_GPIO_OPEN_DRAIN] = "open_drain", [JMP_GPIO_OPEN_SOURCE] = "open_source", NULL,
+    [JMP_GPIO_PUSH_PULL] = "push_pull",
+    [JMP_GPIO_OPEN_DRAIN] = "open_drain",
+    [JMP_GPIO_OPEN_SOURCE] = "open_source",
+    NULL,
 };
 const char *const jmp_gpio_biases[] = {
     [JMP_GPIO_BIAS_AS_IS] = "as_is", [JMP_GPIO_PULL_UP] = "pull_up", [JMP_GPIO_PULL_DOWN] = "pull_down",
@@ -56,15 +59,17 @@ int jmp_gpio_check(const struct jmp_gpio_options *options, struct jmp_error *ret
     if (line && options->pin > 0)
         return jmp_error_set(reterr, -EINVAL, "line and pin: one of them says which line it is");
     if (options->pin > 0 && jmp_gpio_header(options->pin, &what) < 0)
-        return jmp_error_set(reterr, -EINVAL, "pin: pin %u of the header is %s", options->pin, what ? what : "not there");
+        return jmp_error_set(reterr, -EINVAL, "pin: pin %u of the header is %s", options->pin,
+                             what ? what : "not there");
     if (!line)
         return 0;
     if (line->kind == JMP_NODE_STRING && line->string[0] && strlen(line->string) < JMP_GPIO_NAME_SIZE)
         return 0;
-    if (line->kind == JMP_NODE_NUMBER && line->number >= 0 && line->number <= OFFSET_MAX && trunc(line->number) == line->number)
+    if (line->kind == JMP_NODE_NUMBER && line->number >= 0 && line->number <= OFFSET_MAX &&
+        trunc(line->number) == line->number)
         return 0;
-    return jmp_error_set(reterr, -EINVAL, "line: expected a whole number from 0 to %d or the name of a line, found %s", OFFSET_MAX,
-                         jmp_node_kind_name(line));
+    return jmp_error_set(reterr, -EINVAL, "line: expected a whole number from 0 to %d or the name of a line, found %s",
+                         OFFSET_MAX, jmp_node_kind_name(line));
 }
 
 int jmp_gpio_initial(const struct jmp_node *value, struct jmp_error *reterr)
@@ -86,7 +91,8 @@ int jmp_gpio_initial(const struct jmp_node *value, struct jmp_error *reterr)
         if (strcmp(words[i].word, text) == 0)
             return (int)words[i].value;
     }
-    jmp_error_set(reterr, -EINVAL, "initial_value: expected active, on, inactive, off, keep, true or false, found %s%.60s",
+    jmp_error_set(reterr, -EINVAL,
+                  "initial_value: expected active, on, inactive, off, keep, true or false, found %s%.60s",
                   text ? "" : jmp_node_kind_name(value), text ? text : "");
     return -EINVAL;
 }
@@ -116,8 +122,10 @@ static int fail_request(struct jmp_call *call, int error, const struct jmp_gpio_
                          strcmp(info.consumer, JMP_GPIO_CONSUMER) == 0 ? ", an exporter's driver" : "");
 }
 
-/* Another line, or the same one driven in another way, is another word: what an edited file no longer asks for is let go. */
-static void kept_name(const struct jmp_gpio_place *place, const struct jmp_gpio_settings *settings, char *ret, size_t size)
+/* Another line, or the same one driven in another way, is another word: what an edited file no longer asks for is let
+ * go. */
+static void kept_name(const struct jmp_gpio_place *place, const struct jmp_gpio_settings *settings, char *ret,
+                      size_t size)
 {
     snprintf(ret, size, "%s-%u-%s-%s-%s", place->info.name, place->offset, settings->active_low ? "low" : "high",
              jmp_gpio_drives[settings->drive], jmp_gpio_biases[settings->bias]);
@@ -133,7 +141,8 @@ static bool adopt(struct jmp_call *call, const char *name, struct jmp_gpio_line 
         return false;
     generation = jmp_gpio_uapi_generation(fd);
     if (generation < 0) {
-        jmp_call_log(call, JMP_LOG_INFO, "%s is claimed anew: what was held is of no use: %s", line->name, strerror(-generation));
+        jmp_call_log(call, JMP_LOG_INFO, "%s is claimed anew: what was held is of no use: %s", line->name,
+                     strerror(-generation));
         jmp_call_unkeep(call, name);
         return false;
     }
@@ -143,8 +152,8 @@ static bool adopt(struct jmp_call *call, const char *name, struct jmp_gpio_line 
 }
 
 /* An output that no restart lets go of. */
-static int claim_output(struct jmp_call *call, const struct jmp_gpio_place *place, const struct jmp_gpio_settings *settings,
-                        bool value, struct jmp_gpio_line *line)
+static int claim_output(struct jmp_call *call, const struct jmp_gpio_place *place,
+                        const struct jmp_gpio_settings *settings, bool value, struct jmp_gpio_line *line)
 {
     char name[128];
     int r;
@@ -229,7 +238,8 @@ int jmp_gpio_get(struct jmp_call *call, struct jmp_gpio_line *line)
 
 int jmp_gpio_drive(struct jmp_gpio_line *line, bool value)
 {
-    return line->request ? jmp_gpio_request_set(line->request, value) : jmp_gpio_uapi_set(line->fd, line->generation, value);
+    return line->request ? jmp_gpio_request_set(line->request, value)
+                         : jmp_gpio_uapi_set(line->fd, line->generation, value);
 }
 
 int jmp_gpio_set(struct jmp_call *call, struct jmp_gpio_line *line, bool value)

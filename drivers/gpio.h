@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A GPIO line as drivers of any family have it: said by option rows, found on whatever chip it is today, held from open to close,
- * and across a restart of the agent if it is an output. What it stands on is in gpio/.
+ * A GPIO line as drivers of any family have it: said by option rows, found on whatever chip it is today, held from
+ * open to close, and across a restart of the agent if it is an output. What it stands on is in gpio/.
  */
 #pragma once
 
@@ -24,7 +24,7 @@ extern const char *const jmp_gpio_drives[], *const jmp_gpio_biases[];
     { .key = "pin", JMP_FIELD_AS(s, f.pin), .nullable = true, .min = 1, .max = 40, \
       .help = "pin of a Raspberry Pi's header, counted as printed there, instead of line" }, \
     { .key = "device", JMP_FIELD_AS(s, f.device), .nullable = true, .value_name = "CHIP", \
-      .help = "path, name or label of the chip; for a number /dev/gpiochip0 unless said, for a name or pin all are searched" }, \
+      .help = "path, name or label of the chip; without, a number is one of /dev/gpiochip0, others are looked for" }, \
     { .key = "drive", JMP_FIELD_AS(s, f.drive), .words = jmp_gpio_drives, .nullable = true, \
       .help = "how an output is driven; null: push_pull" }, \
     { .key = "active_low", JMP_FIELD_AS(s, f.active_low), .preset = "false", \
@@ -48,8 +48,8 @@ struct jmp_gpio_line;
 /**
  * jmp_gpio_open_output() - hold a line and drive it
  * @call:   the opening of a device, which is told in words what is wrong
- * @value:  the level of a line that has not been an output; one that was keeps its own, and so does one that this agent held
- *          before a restart: to open is never to switch
+ * @value:  the level of a line that has not been an output; one that was keeps its own, and so does one that this
+ *          agent held before a restart: to open is never to switch
  * @ret:    jmp_gpio_line_close()
  *
  * Return: 0, -ENODEV no such chip or line (yet), -EBUSY held by somebody else, who is named, -EACCES and the like.
@@ -60,7 +60,7 @@ int jmp_gpio_open_output(struct jmp_call *call, const struct jmp_gpio_options *o
 int jmp_gpio_open_input(struct jmp_call *call, const struct jmp_gpio_options *options, struct jmp_gpio_line **ret);
 struct jmp_gpio_line *jmp_gpio_line_close(struct jmp_gpio_line *line);   /* accepts NULL */
 
-const char *jmp_gpio_line_name(const struct jmp_gpio_line *line);        /* for messages: "line 17 (GPIO17) of gpiochip0" */
+const char *jmp_gpio_line_name(const struct jmp_gpio_line *line);   /* "line 17 (GPIO17) of gpiochip0" */
 
 /** jmp_gpio_get() - 1 active, 0 inactive, or a negative errno of which the call was told */
 int jmp_gpio_get(struct jmp_call *call, struct jmp_gpio_line *line);
@@ -71,6 +71,6 @@ int jmp_gpio_drive(struct jmp_gpio_line *line, bool value);
 /** jmp_gpio_reply() - for methods: the level of the line is the answer, 1 or 0 */
 int jmp_gpio_reply(struct jmp_call *call, struct jmp_gpio_line *line);
 
-int jmp_gpio_line_fd(const struct jmp_gpio_line *line);                  /* of an input; readable while edges are queued */
+int jmp_gpio_line_fd(const struct jmp_gpio_line *line);   /* of an input; readable while edges are queued */
 /** jmp_gpio_edges() - take all queued edges of an input and add their numbers */
 int jmp_gpio_edges(struct jmp_call *call, struct jmp_gpio_line *line, unsigned *rising, unsigned *falling);

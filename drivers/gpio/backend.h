@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the drivers need of GPIO, in the words of neither generation of libgpiod: line_v1.c stands on 1.6, line_v2.c on 2.x;
- * a program has one of them. Nothing here logs; errors are the kernel's: -EBUSY a line that somebody else holds, -ENODEV a chip
- * that has gone, -ENOTTY a file that is no GPIO chip, -EACCES and the like.
+ * What the drivers need of GPIO, in the words of neither generation of libgpiod: line_v1.c stands on 1.6, line_v2.c
+ * on 2.x; a program has one of them. Nothing here logs; errors are the kernel's: -EBUSY a line that somebody else
+ * holds, -ENODEV a chip that has gone, -ENOTTY a file that is no GPIO chip, -EACCES and the like.
  *
  * Values are logical: true is active, whatever "active" means in volts.
  */
@@ -56,7 +56,8 @@ int jmp_gpio_request_output(struct jmp_gpio_chip *chip, unsigned offset, const s
 /** jmp_gpio_request_input() - read a line; edges of both kinds are queued from now on */
 int jmp_gpio_request_input(struct jmp_gpio_chip *chip, unsigned offset, const struct jmp_gpio_settings *settings,
                            struct jmp_gpio_request **ret);
-struct jmp_gpio_request *jmp_gpio_request_close(struct jmp_gpio_request *request);   /* lets go of the line; accepts NULL */
+/** jmp_gpio_request_close() - let go of the line; accepts NULL */
+struct jmp_gpio_request *jmp_gpio_request_close(struct jmp_gpio_request *request);
 JMP_DEFINE_CLEANUP(struct jmp_gpio_request *, jmp_gpio_request_close)
 
 int jmp_gpio_request_get(struct jmp_gpio_request *request);              /* 1 active, 0 inactive */

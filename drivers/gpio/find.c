@@ -13,7 +13,7 @@
 #define CHIP_PREFIX "gpiochip"
 #define CHIPS_MAX 256
 
-/* What is looked for: a number on the chip, a name, or a GPIO of the header (with its name, for chips that are no Pi's). */
+/* What is looked for: a number on the chip, a name, or a GPIO of the header (with its name, for other chips). */
 struct wanted {
     bool by_offset;
     unsigned offset;
@@ -63,7 +63,8 @@ static int place_open(const char *path, struct jmp_gpio_place *ret)
 /* 1: it is here, at place->offset; 0: it is not */
 static int place_search(struct jmp_gpio_place *place, const struct wanted *wanted)
 {
-    bool header = wanted->header >= 0 && jmp_gpio_is_header(place->info.label);
+    bool header = wanted->header >= 0 && (unsigned)wanted->header < place->info.lines &&
+                  jmp_gpio_is_header(place->info.label);
 
     if (wanted->by_offset) {
         place->offset = wanted->offset;
@@ -121,8 +122,8 @@ static int chip_failed(const char *path, int error, struct jmp_error *reterr)
 }
 
 /*
- * Looks through all chips. With @device it is the chip that is looked for, else the line. A chip of the header settles it, others
- * have to be the only one.
+ * Looks through all chips. With @device it is the chip that is looked for, else the line. A chip of the header
+ * settles it, others have to be the only one.
  */
 static int search_all(const char *device, const struct wanted *wanted, struct jmp_gpio_place *ret,
                       struct jmp_error *reterr)

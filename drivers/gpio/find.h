@@ -14,8 +14,9 @@ struct jmp_gpio_place {
 /**
  * jmp_gpio_find() - where a line is now
  *
- * A number without a chip is one of /dev/gpiochip0, as with stock exporters. A name or a pin is looked for on all chips, so that it
- * is found wherever the kernel counts its chip today. On the chip of a Raspberry Pi's header GPIOn is line n, whatever it is called.
+ * A number without a chip is one of /dev/gpiochip0, as with stock exporters. A name or a pin is looked for on all
+ * chips, so that it is found wherever the kernel counts its chip today. On the chip of a Raspberry Pi's header
+ * GPIOn is line n, whatever it is called.
  *
  * Return: 0, -ENODEV no such chip or line, -ENOTUNIQ several, -EACCES; words in @reterr.
  */

@@ -29,7 +29,8 @@ JMP_TEST(a_line_is_said_in_one_of_three_ways)
         { "{\"line\": \"GPIO17\"}", NULL },
         { "{\"pin\": 11}", NULL },
         { "{\"line\": null, \"pin\": 11}", NULL },
-        { "{\"line\": 3, \"device\": \"/dev/gpiochip4\", \"drive\": null, \"bias\": null, \"active_low\": true}", NULL },
+        { "{\"line\": 3, \"device\": \"/dev/gpiochip4\", \"drive\": null, \"bias\": null, \"active_low\": true}",
+          NULL },
         { "{\"line\": 3, \"device\": \"pinctrl-rp1\", \"drive\": \"open_drain\", \"bias\": \"pull_up\"}", NULL },
         { "{\"line\": 3, \"drive\": \"push_pull\", \"bias\": \"as_is\"}", NULL },
         { "{\"line\": 3, \"drive\": \"open_source\", \"bias\": \"disabled\"}", NULL },
@@ -88,7 +89,8 @@ JMP_TEST(a_chip_that_is_not_there_is_named)
         const char *config, *error;
         int number;
     } cases[] = {
-        { "{\"line\": 1, \"device\": \"/dev/nowhere\"}", "/dev/nowhere: No such file or directory; gpiodetect lists", -ENODEV },
+        { "{\"line\": 1, \"device\": \"/dev/nowhere\"}", "/dev/nowhere: No such file or directory; gpiodetect lists",
+          -ENODEV },
         { "{\"line\": 1, \"device\": \"987654\"}", "/dev/gpiochip987654: No such file or directory", -ENODEV },
         { "{\"line\": 1, \"device\": \"/dev/null\"}", "/dev/null: this is no GPIO chip", -ENOTTY },
         { "{\"line\": 1, \"device\": \"pinctrl-nobody\"}", "no GPIO chip is called \"pinctrl-nobody\"", -ENODEV },

@@ -14,8 +14,8 @@
  * Return: 0 to 27, -EINVAL for a pin without a GPIO. */
 int jmp_gpio_header(unsigned pin, const char **retwhat);
 
-/** jmp_gpio_is_header() - whether the header is connected to the chip with this label. There offset n is GPIOn on every model,
- * while the names of lines differ from kernel to kernel (GPIO2, SDA1). */
+/** jmp_gpio_is_header() - whether the header is connected to the chip with this label. There offset n is GPIOn on every
+ * model, while the names of lines differ from kernel to kernel (GPIO2, SDA1). */
 bool jmp_gpio_is_header(const char *label);
 
 /** jmp_gpio_number() - 17 for "GPIO17", -EINVAL for any other name and for numbers that are not on the header */

@@ -42,7 +42,8 @@ JMP_TEST(pins_are_where_the_pinout_has_them)
     } cases[] = {
         { 3, 2 }, { 5, 3 }, { 7, 4 }, { 8, 14 }, { 11, 17 }, { 13, 27 }, { 19, 10 }, { 26, 7 }, { 27, 0 }, { 28, 1 },
         { 32, 12 }, { 33, 13 }, { 35, 19 }, { 36, 16 }, { 37, 26 }, { 38, 20 }, { 40, 21 },
-        { 1, -EINVAL }, { 2, -EINVAL }, { 6, -EINVAL }, { 17, -EINVAL }, { 39, -EINVAL }, { 0, -EINVAL }, { 41, -EINVAL },
+        { 1, -EINVAL }, { 2, -EINVAL }, { 6, -EINVAL }, { 17, -EINVAL }, { 39, -EINVAL }, { 0, -EINVAL },
+        { 41, -EINVAL },
     };
 
     for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
@@ -58,9 +59,10 @@ JMP_TEST(only_names_of_header_lines_are_numbers)
         const char *name;
         int number;
     } cases[] = {
-        { "GPIO0", 0 },         { "GPIO17", 17 },       { "GPIO27", 27 },      { "GPIO28", -EINVAL }, { "GPIO017", -EINVAL },
-        { "GPIO", -EINVAL },    { "GPIO1x", -EINVAL },  { "gpio17", -EINVAL }, { "17", -EINVAL },     { "GPIO-1", -EINVAL },
-        { "GPIO 1", -EINVAL },  { "SDA1", -EINVAL },    { "", -EINVAL },       { "GPIO99999999999999999999", -EINVAL },
+        { "GPIO0", 0 },           { "GPIO17", 17 },        { "GPIO27", 27 },        { "GPIO28", -EINVAL },
+        { "GPIO017", -EINVAL },   { "GPIO", -EINVAL },     { "GPIO1x", -EINVAL },   { "gpio17", -EINVAL },
+        { "17", -EINVAL },        { "GPIO-1", -EINVAL },   { "GPIO 1", -EINVAL },   { "SDA1", -EINVAL },
+        { "", -EINVAL },          { "GPIO99999999999999999999", -EINVAL },
     };
 
     for (size_t i = 0; i < ELEMENTSOF(cases); i++)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A line that is read, and waited for. Edges are queued by the kernel, in one queue for all who wait: whoever takes them counts them
- * for all. One of the waiting calls, the watcher, waits for the queue; the others wait for the watcher's word, since a queue that
- * somebody else has emptied wakes nobody.
+ * A line that is read, and waited for. Edges are queued by the kernel, in one queue for all who wait: whoever takes
+ * them counts them for all. One of the waiting calls, the watcher, waits for the queue; the others wait for the
+ * watcher's word, since a queue that somebody else has emptied wakes nobody.
  */
 #include <poll.h>
 #include <string.h>

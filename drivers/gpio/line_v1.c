@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Lines through libgpiod 1.6, which speaks the kernel's first GPIO interface. It keeps the descriptor of an output to itself, but
- * a line must be able to survive a restart of the agent: outputs are requested by the ioctl that the library would use.
+ * Lines through libgpiod 1.6, which speaks the kernel's first GPIO interface. It keeps the descriptor of an output
+ * to itself, but a line must be able to survive a restart of the agent: outputs are requested by the ioctl that the
+ * library would use.
  */
 #include <fcntl.h>
 #include <gpiod.h>
@@ -208,9 +209,9 @@ int jmp_gpio_request_input(struct jmp_gpio_chip *chip, unsigned offset, const st
     if (r < 0)
         return r;
     errno = 0;
-    if (gpiod_line_request_both_edges_events_flags(request->line, JMP_GPIO_CONSUMER,
-                                                   biases[settings->bias] |
-                                                       (settings->active_low ? GPIOD_LINE_REQUEST_FLAG_ACTIVE_LOW : 0)) < 0)
+    if (gpiod_line_request_both_edges_events_flags(
+            request->line, JMP_GPIO_CONSUMER,
+            biases[settings->bias] | (settings->active_low ? GPIOD_LINE_REQUEST_FLAG_ACTIVE_LOW : 0)) < 0)
         return failure();
 
     *ret = TAKE_PTR(request);

@@ -3,7 +3,8 @@
 
 #include "base/log.h"
 
-int jmp_power_check(const struct jmp_power_state *state, size_t n, uint64_t min_off, int initial, struct jmp_error *reterr)
+int jmp_power_check(const struct jmp_power_state *state, size_t n, uint64_t min_off, int initial,
+                    struct jmp_error *reterr)
 {
     uint64_t on = min_off, off = 0;
 
@@ -11,8 +12,10 @@ int jmp_power_check(const struct jmp_power_state *state, size_t n, uint64_t min_
         on += state[i].on_delay;
         off += state[i].off_delay;
     }
-    if ((initial == JMP_GPIO_ACTIVE && on > JMP_POWER_RESET_MAX) || (initial == JMP_GPIO_INACTIVE && off > JMP_POWER_RESET_MAX)) {
-        jmp_error_set(reterr, -EINVAL, "initial_value: switching %s takes up to %.3g s, but the start of a lease has %.3g s",
+    if ((initial == JMP_GPIO_ACTIVE && on > JMP_POWER_RESET_MAX) ||
+        (initial == JMP_GPIO_INACTIVE && off > JMP_POWER_RESET_MAX)) {
+        jmp_error_set(reterr, -EINVAL,
+                      "initial_value: switching %s takes up to %.3g s, but the start of a lease has %.3g s",
                       initial == JMP_GPIO_ACTIVE ? "on" : "off",
                       (double)(initial == JMP_GPIO_ACTIVE ? on : off) / (double)JMP_USEC_PER_SEC,
                       (double)JMP_POWER_RESET_MAX / (double)JMP_USEC_PER_SEC);
@@ -33,7 +36,8 @@ static bool all_on(const struct jmp_power_lines *lines)
     return true;
 }
 
-int jmp_power_add(struct jmp_call *call, struct jmp_power_lines *lines, const struct jmp_gpio_options *options, bool value)
+int jmp_power_add(struct jmp_call *call, struct jmp_power_lines *lines, const struct jmp_gpio_options *options,
+                  bool value)
 {
     struct jmp_power_state *state = &lines->state[lines->n];
     int r;

@@ -37,11 +37,13 @@ static inline uint64_t jmp_power_usec(double seconds) { return (uint64_t)(second
 
 /** jmp_power_check() - whether these times fit into what a lease's start and a call may take
  * @initial: enum jmp_gpio_initial */
-int jmp_power_check(const struct jmp_power_state *state, size_t n, uint64_t min_off, int initial, struct jmp_error *reterr);
+int jmp_power_check(const struct jmp_power_state *state, size_t n, uint64_t min_off, int initial,
+                    struct jmp_error *reterr);
 
 /** jmp_power_add() - hold one more line; state[n] has its delays already
  * @value: level of a line that has not been an output yet, see jmp_gpio_open_output() */
-int jmp_power_add(struct jmp_call *call, struct jmp_power_lines *lines, const struct jmp_gpio_options *options, bool value);
+int jmp_power_add(struct jmp_call *call, struct jmp_power_lines *lines, const struct jmp_gpio_options *options,
+                  bool value);
 void jmp_power_close(struct jmp_power_lines *lines);   /* lets go of all lines */
 
 int jmp_power_reset(struct jmp_call *call, struct jmp_power_lines *lines, int initial);

@@ -27,7 +27,8 @@ JMP_TEST(times_of_a_switch_have_limits)
         { "{\"line\": 1, \"min_off_time\": 31}", "min_off_time: expected a number from 0 to 30" },
         { "{\"line\": 1, \"min_off_time\": -1}", "min_off_time: expected a number from 0 to 30" },
         { "{\"line\": 1, \"min_off_time\": 8, \"initial_value\": true}", NULL },
-        { "{\"line\": 1, \"min_off_time\": 9, \"initial_value\": true}", "switching on takes up to 9 s, but the start of a lease has 8 s" },
+        { "{\"line\": 1, \"min_off_time\": 9, \"initial_value\": true}",
+          "switching on takes up to 9 s, but the start of a lease has 8 s" },
         { "{\"line\": 1, \"min_off_time\": 9, \"initial_value\": \"keep\"}", NULL },
         { "{\"line\": 1, \"min_off_time\": 9, \"initial_value\": \"off\"}", NULL },
     };
@@ -41,7 +42,9 @@ JMP_TEST(lines_of_a_sequence_are_checked_one_by_one)
     static const struct {
         const char *config, *problem;
     } cases[] = {
-        { "{\"lines\": [{\"line\": \"GPIO17\"}, {\"pin\": 13, \"on_delay\": 0.2, \"off_delay\": 1, \"active_low\": true}]}", NULL },
+        { "{\"lines\": [{\"line\": \"GPIO17\"}, {\"pin\": 13, \"on_delay\": 0.2, \"off_delay\": 1, \"active_low\": "
+          "true}]}",
+          NULL },
         { "{}", "lines" },
         { "{\"lines\": []}", "lines: expected a list of 1 to 16 lines" },
         { "{\"lines\": {}}", "lines: expected a list of 1 to 16 lines" },
@@ -52,7 +55,8 @@ JMP_TEST(lines_of_a_sequence_are_checked_one_by_one)
         { "{\"lines\": [{\"line\": 1, \"delay\": 1}]}", "lines[0].delay" },
         { "{\"lines\": [{\"line\": 1, \"off_delay\": 5}, {\"line\": 2, \"off_delay\": 4}]}",
           "switching off takes up to 9 s, but the start of a lease has 8 s" },
-        { "{\"lines\": [{\"line\": 1, \"on_delay\": 15}, {\"line\": 2, \"on_delay\": 16}], \"initial_value\": \"keep\"}",
+        { "{\"lines\": [{\"line\": 1, \"on_delay\": 15}, {\"line\": 2, \"on_delay\": 16}], \"initial_value\": "
+          "\"keep\"}",
           "all delays and min_off_time together are more than 30 s" },
         { "{\"lines\": [{\"line\": 1}], \"initial_value\": \"sometimes\"}", "initial_value: expected active" },
     };

@@ -24,8 +24,9 @@ struct jmp_power_step {
  * @n:        lines, at most JMP_POWER_LINES_MAX; there are as many steps
  * @min_off:  what a line has to be off before it may go on again
  *
- * On goes from first to last, off from last to first. A line that is there already is told again, without its delay. Whatever has not
- * been off for long enough is waited for before the first step, not with half of the board powered.
+ * On goes from first to last, off from last to first. A line that is there already is told again, without its
+ * delay. Whatever has not been off for long enough is waited for before the first step, not with half of the board
+ * powered.
  */
 void jmp_power_plan(const struct jmp_power_state *lines, size_t n, bool on, uint64_t now, uint64_t min_off,
                     struct jmp_power_step *ret);

@@ -28,7 +28,8 @@ static const struct jmp_option line_options[] = {
 
 static const struct jmp_option sequence_options[] = {
     { .key = "lines", JMP_FIELD_AS(struct power_sequence, list), .required = true,
-      .help = "in the order in which they go on: each with line or pin, device, drive, active_low, bias, on_delay, off_delay" },
+      .help = "in the order in which they go on; each has line or pin, device, drive, active_low, bias, and on_delay "
+              "and off_delay in seconds" },
     JMP_GPIO_INITIAL_VALUE(struct power_sequence, initial_value),
     JMP_POWER_MIN_OFF_OPTION(struct power_sequence, min_off_time),
     {}
@@ -57,8 +58,8 @@ static int read_line(const struct jmp_node *item, size_t i, struct sequence_line
     return r;
 }
 
-static int read_lines(const struct jmp_node *list, struct sequence_line *lines, struct jmp_power_state *state, size_t *retn,
-                      struct jmp_error *reterr)
+static int read_lines(const struct jmp_node *list, struct sequence_line *lines, struct jmp_power_state *state,
+                      size_t *retn, struct jmp_error *reterr)
 {
     size_t n = 0;
 

@@ -36,8 +36,10 @@ static int switch_open(void *self, struct jmp_call *call)
 {
     struct power_switch *power = self;
 
+    int initial = jmp_gpio_initial(power->initial_value, NULL);
+
     power->lines.min_off = jmp_power_usec(power->min_off_time);
-    return jmp_power_add(call, &power->lines, &power->gpio, jmp_gpio_initial(power->initial_value, NULL) == JMP_GPIO_ACTIVE);
+    return jmp_power_add(call, &power->lines, &power->gpio, initial == JMP_GPIO_ACTIVE);
 }
 
 static int switch_reset(void *self, struct jmp_call *call)

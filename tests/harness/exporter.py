@@ -21,6 +21,9 @@ UDP = "jumpstarter_driver_network.driver.UdpNetwork"
 UNIX = "jumpstarter_driver_network.driver.UnixNetwork"
 ECHO = "jumpstarter_driver_network.driver.EchoNetwork"
 STORAGE = "jumpstarter_driver_opendal.driver.MockStorageMux"
+SWITCH = "jumpstarter_driver_gpiod.driver.PowerSwitch"
+OUTPUT = "jumpstarter_driver_gpiod.driver.DigitalOutput"
+INPUT = "jumpstarter_driver_gpiod.driver.DigitalInput"
 FLASHER = "jumpstarter_driver_opendal.driver.MockStorageMuxFlasher"
 
 

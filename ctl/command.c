@@ -256,7 +256,8 @@ const struct jmp_command jmp_commands[] = {
       .most = 1,
       PLAIN,
       .run = jmp_cmd_agent_drain,
-      .details = "It stops at once when nobody has a lease. Under systemd it is started again only if its unit says so." },
+      .details = "It stops at once when nobody has a lease. The unit that comes with it starts it again, with what is new in\n"
+                 "its file; \"systemctl stop\" is for good." },
     { .name = "completion",
       .help = "print a completion script",
       .words = "bash|zsh|fish",

@@ -76,12 +76,12 @@ def scalar(text, key):
 class Lab:
     """A running jmp-labd with one client, "tester"."""
 
-    def __init__(self, place, build, env):
+    def __init__(self, place, build, env, listen="127.0.0.1:0"):
         self.place, self.build, self.env = place, build, env
         self.data = place.root / "labd"
-        self.program = Program([build / "labd/jmp-labd", "serve", "--listen", "127.0.0.1:0", "--data-dir", self.data],
+        self.program = Program([build / "labd/jmp-labd", "serve", "--listen", listen, "--data-dir", self.data],
                                env=env)
-        self.endpoint = self.program.wait_line(r"listening on (127\.0\.0\.1:\d+)")[1]
+        self.endpoint = self.program.wait_line(r"listening on (\d+\.\d+\.\d+\.\d+:\d+)")[1]
         self.client = place.root / "client.yaml"
         self._create("client", "tester", self.client)
         text = self.client.read_text()

@@ -307,7 +307,8 @@ class Bench:
         follows = {
             "AVAILABLE": {"BEFORE_LEASE_HOOK", "LEASE_READY", "OFFLINE", "AFTER_LEASE_HOOK"},
             "BEFORE_LEASE_HOOK": {"LEASE_READY", "AFTER_LEASE_HOOK", "AVAILABLE", "OFFLINE"},
-            "LEASE_READY": {"AFTER_LEASE_HOOK", "AVAILABLE", "OFFLINE"},
+            # The second: of another lease, where leases come faster than reports are taken: at most one of a kind waits.
+            "LEASE_READY": {"AFTER_LEASE_HOOK", "BEFORE_LEASE_HOOK", "AVAILABLE", "OFFLINE"},
             "AFTER_LEASE_HOOK": {"AVAILABLE", "BEFORE_LEASE_HOOK", "OFFLINE"},    # the second: another lease at once
             "OFFLINE": {"AVAILABLE", "BEFORE_LEASE_HOOK", "LEASE_READY"},
         }

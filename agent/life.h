@@ -120,7 +120,8 @@ void agent_tell_launcher(const struct agent *agent);
 void agent_reload(struct agent *agent);
 
 /* restart.c */
-/** agent_is_restarted() - whether the service manager will start us anew as soon as we have ended. May block for a second. */
+/** agent_is_restarted() - whether the service manager will start us anew as soon as we have ended. May block for some seconds when
+ * its bus hangs. */
 bool agent_is_restarted(void);
 
 /* stop.c */

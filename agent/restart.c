@@ -2,12 +2,11 @@
 /* Is this SIGTERM the end, or half of "systemctl restart"? The signal does not say; the unit's job does. */
 #include <string.h>
 #include <systemd/sd-bus.h>
-#include <systemd/sd-login.h>
 
 #include "agent/life.h"
 
 #define MANAGER "org.freedesktop.systemd1"
-#define CALL_LIMIT (JMP_USEC_PER_SEC / 4)
+#define CALL_LIMIT (2 * JMP_USEC_PER_SEC)   /* to take a restart for a stop costs somebody a lease */
 
 /* A bus that hangs must not hold up a stop. */
 static int wait_ready(sd_bus *bus)
@@ -30,23 +29,25 @@ static int wait_ready(sd_bus *bus)
 /* The bus of the manager that runs us, and our unit there. */
 static int find_unit(sd_bus **ret, char **retpath)
 {
-    _cleanup_free_ char *unit = NULL;
+    _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+    const char *path;
     int r;
 
-    if (sd_pid_get_user_unit(0, &unit) >= 0) {
-        r = sd_bus_open_user(ret);
-    } else {
-        r = sd_pid_get_unit(0, &unit);
-        if (r >= 0)
-            r = sd_bus_open_system(ret);
-    }
+    r = getenv("MANAGERPID") ? sd_bus_open_user(ret) : sd_bus_open_system(ret);
     if (r < 0)
         return r;
     sd_bus_set_method_call_timeout(*ret, CALL_LIMIT);
     r = wait_ready(*ret);
     if (r < 0)
         return r;
-    return sd_bus_path_encode("/org/freedesktop/systemd1/unit", unit, retpath);
+    r = sd_bus_call_method(*ret, MANAGER, "/org/freedesktop/systemd1", MANAGER ".Manager", "GetUnitByPID", NULL, &reply, "u",
+                           (uint32_t)getpid());
+    if (r >= 0)
+        r = sd_bus_message_read(reply, "o", &path);
+    if (r < 0)
+        return r;
+    *retpath = strdup(path);
+    return *retpath ? 0 : -ENOMEM;
 }
 
 static int ask(sd_bus *bus, const char *unit, char **ret)
@@ -78,6 +79,6 @@ bool agent_is_restarted(void)
     if (r >= 0)
         r = ask(bus, unit, &type);
     if (r < 0 && r != -ENOENT)
-        jmp_log(JMP_LOG_DEBUG, FIELDS(.error = r), "the service manager does not say why it stops us: %m");
+        jmp_log(JMP_LOG_WARNING, FIELDS(.error = r), "the service manager does not say why it stops us: %m");
     return r >= 0 && (strcmp(type, "restart") == 0 || strcmp(type, "try-restart") == 0);
 }

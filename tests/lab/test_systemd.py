@@ -3,13 +3,14 @@
 
 import shutil
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
 import yaml
 from harness.exporter import SERIAL, driver
 from harness.lab import CtlLease
-from harness.program import run, wait_until
+from harness.program import Program, run, wait_until
 
 UNIT = "jmp-agent@lab.service"
 CONFIG = Path("/etc/jumpstarter/exporters/lab.yaml")
@@ -31,10 +32,10 @@ def journal():
 @pytest.fixture
 def installed(lab):
     """start(export): the service, leasable in the module's lab."""
-    def start(export):
+    def start(export, **top):
         path = lab.controller.create_exporter("lab", {"board": "lab"})
         settings = yaml.safe_load(path.read_text())
-        settings["export"] = export
+        settings.update(top, export=export)
         CONFIG.parent.mkdir(parents=True, exist_ok=True)
         CONFIG.write_text(yaml.safe_dump(settings, sort_keys=False))
         shutil.chown(CONFIG, "root", "jmp-agent")
@@ -67,3 +68,57 @@ def test_the_service_drives_what_is_plugged_in(hardware, installed, lab, place, 
     wires.close()
     systemctl("stop", UNIT)
     assert property_of(UNIT, "Result") == "success", journal()
+
+
+class Watched:
+    """A line, looked at all the time from another thread: `levels` are those it has had."""
+
+    def __init__(self, chip, line):
+        self.levels, self._ending = set(), threading.Event()
+        self._thread = threading.Thread(target=self._look, args=(chip, line), daemon=True)
+        self._thread.start()
+
+    def _look(self, chip, line):
+        while not self._ending.wait(0.002):
+            self.levels.add(chip.value(line))
+
+    def close(self):
+        self._ending.set()
+        self._thread.join()
+
+
+def test_neither_a_restart_nor_a_crash_costs_the_lease(hardware, installed, lab, place, build):
+    """The relay does not switch, beforeLease does not run again, what the board says meanwhile is not lost."""
+    chip = hardware.gpio(lines=8, names={3: "relay"})
+    port = hardware.serial(serial="RESTARTED")
+    wires = port.wires()
+    ran = Path("/var/lib/jmp-agent/lab/hooks")
+    installed({"power": driver("power-gpio", device=str(chip.path), line=3),
+               "serial": driver(SERIAL, usb_id="1d6b:0104:RESTARTED")},
+              hooks={"beforeLease": {"script": f"echo before >> {ran}"}, "afterLease": {"script": f"echo after >> {ran}"}})
+    with CtlLease(lab, build / "ctl/jmpctl", "-l", "board=lab") as lease:
+        env = {**place.env, "JUMPSTARTER_HOST": lease.path, "JMP_DRIVERS_ALLOW": "UNSAFE"}
+        run([build / "ctl/jmpctl", "power", "on"], env=env).ok()
+        assert chip.value(3) == 1
+        watched = Watched(chip, 3)
+
+        pid = property_of(UNIT, "MainPID")
+        assert systemctl("restart", UNIT).returncode == 0, journal()
+        wait_until(lambda: f"lease {lease.name} goes on after a restart" in journal(), 60, journal)
+
+        pid, before = property_of(UNIT, "MainPID"), pid
+        assert pid != before
+        systemctl("kill", "--kill-whom=main", "--signal=KILL", UNIT)
+        wait_until(lambda: property_of(UNIT, "SubState") == "auto-restart", 30, journal)
+        wires.write(b"said to nobody\r\n")
+        wait_until(lambda: property_of(UNIT, "MainPID") not in ("0", pid), 60, journal)
+        wait_until(lambda: journal().count("goes on after a restart") == 2, 60, journal)
+        console = Program([build / "ctl/jmpctl", "serial", "pipe"], env=env, name="jmpctl serial pipe")
+        console.wait_line("said to nobody", 60)
+        console.kill()
+        console.forget()
+        watched.close()
+        assert watched.levels == {1}
+        assert ran.read_text().split() == ["before"]
+    wait_until(lambda: ran.read_text().split() == ["before", "after"], 60, journal)
+    wires.close()

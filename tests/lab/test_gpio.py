@@ -15,6 +15,7 @@ from gpiod.line import Bias, Direction, Drive
 from harness import exporter as exporters
 from harness import stock
 from harness.exporter import INPUT, OUTPUT, SWITCH, driver
+from harness.lab import Lease
 from harness.place import BIN
 from harness.program import Program, run, wait_until
 from harness.stock import Raw, failure
@@ -602,7 +603,6 @@ def test_only_a_call_or_the_start_of_a_lease_switches(hardware, lab, kind):
 
 @contextlib.contextmanager
 def exporters_lease(lab, exporter):
-    from harness.lab import Lease
     with Lease(lab, "-n", exporter.name, timeout=SOON) as lease, Raw(lease.path) as raw:
         yield raw
 
@@ -652,6 +652,42 @@ def test_a_restart_lets_go_of_nothing(hardware, lab, build):
     finally:
         manager.close()
     assert (chip.value(1), chip.value(2)) == (0, 0)      # the test sees what it is for
+
+
+def test_a_restart_in_the_middle_of_a_lease_switches_nothing(hardware, lab, build):
+    chip = hardware.gpio(lines=4)
+    manager = Manager()
+    exporter = lab.add_exporter("native", {"power": driver(SWITCH, device=str(chip.path), line=1)})
+    exporter.stop()
+    exporter.program.forget()
+
+    def start():
+        argv, fds = manager.start([str(build / "agent/jmp-agent"), "run", "--exporter-config", str(exporter.path)])
+        program = Program(argv, env={**lab.place.env, **manager.environment()}, name="jmp-agent", pass_fds=fds)
+        program.wait_line(r"registered with", timeout=SOON)
+        return program
+
+    try:
+        program = start()
+        lab.wait_status(exporter.name, "AVAILABLE")
+        with Lease(lab, "-n", exporter.name, timeout=SOON) as lease:
+            with Raw(lease.path) as raw:
+                call(raw, "power", "on")
+            watcher = Watcher(chip, (1,))
+            program.kill()
+            program.forget()
+            program = start()
+            lab.wait_status(exporter.name, "LEASE_READY")
+            with Raw(lease.path) as raw:
+                assert call(raw, "power", "read_pin") == 1
+            assert watcher.end() == []
+            with Raw(lease.path) as raw:
+                call(raw, "power", "off")
+            assert chip.value(1) == 0
+        program.stop()
+        program.forget()
+    finally:
+        manager.close()
 
 
 # jmpctl has the same words

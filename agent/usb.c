@@ -14,6 +14,8 @@ enum power { POWER_NO, POWER_YES, POWER_UNKNOWN };
 
 static const char *const power_words[] = { [POWER_NO] = "no", [POWER_YES] = "yes", [POWER_UNKNOWN] = "?" };
 
+static const char *const port_words[] = { [POWER_NO] = "", [POWER_YES] = " switched", [POWER_UNKNOWN] = " ?" };   /* of a hub */
+
 static void hub_of(const struct jmp_usb_device *device, char ret[JMP_USB_PATH_MAX])
 {
     unsigned port;
@@ -104,6 +106,16 @@ static void find_owner(const char *root, const struct jmp_usb_device *device, ch
              *device->mount ? " on " : "", device->mount);
 }
 
+/* null: the hub could not be asked */
+static void write_power(struct jmp_writer *writer, const char *key, enum power power)
+{
+    jmp_writer_key(writer, key);
+    if (power == POWER_UNKNOWN)
+        jmp_writer_null(writer);
+    else
+        jmp_writer_bool(writer, power == POWER_YES);
+}
+
 static int print_json(const char *root, const struct jmp_usb_list *list, const enum power *powers, FILE *out)
 {
     _cleanup_(jmp_tree_freep) struct jmp_tree *tree = NULL;
@@ -127,12 +139,10 @@ static int print_json(const char *root, const struct jmp_usb_list *list, const e
             { "name", device->name }, { "driver", device->drivers }, { "owner", owner }, { "mount", device->mount },
             { "speed", device->speed },
         };
-        enum power power;
 
         hub_of(device, hub);
         find_owner(root, device, owner, sizeof(owner));
         snprintf(id, sizeof(id), "%04x:%04x", device->vendor, device->product);
-        power = port_power(list, powers, hub);
         jmp_writer_begin_map(writer);
         for (size_t j = 0; j < ELEMENTSOF(texts); j++) {
             jmp_writer_key(writer, texts[j].key);
@@ -140,11 +150,8 @@ static int print_json(const char *root, const struct jmp_usb_list *list, const e
         }
         jmp_writer_key(writer, "ports");
         jmp_writer_integer(writer, device->ports);
-        jmp_writer_key(writer, "port_power");   /* null: its hub could not be asked */
-        if (power == POWER_UNKNOWN)
-            jmp_writer_null(writer);
-        else
-            jmp_writer_bool(writer, power == POWER_YES);
+        write_power(writer, "switched_ports", powers[i]);
+        write_power(writer, "port_power", port_power(list, powers, hub));
         jmp_writer_end_map(writer);
     }
     jmp_writer_end_list(writer);
@@ -159,7 +166,7 @@ static int print_json(const char *root, const struct jmp_usb_list *list, const e
 
 static void print_table(const char *root, const struct jmp_usb_list *list, const enum power *powers, FILE *out)
 {
-    static const char *const columns[] = { "PATH", "HUB", "ID", "SPEED", "POWER", "DRIVER", "OWNER", "NAME" };
+    static const char *const columns[] = { "PATH", "HUB", "ID", "SPEED", "POWER", "PORTS", "DRIVER", "OWNER", "NAME" };
     enum { COLUMNS = ELEMENTSOF(columns) };
     int widths[COLUMNS] = { 0 };
 
@@ -168,6 +175,7 @@ static void print_table(const char *root, const struct jmp_usb_list *list, const
         for (size_t i = 0; i <= list->count; i++) {
             const struct jmp_usb_device *device = i > 0 ? &list->devices[i - 1] : NULL;
             char hub[JMP_USB_PATH_MAX] = "", owner[512] = "", id[16] = "", name[2 * JMP_USB_TEXT_MAX + 2] = "";
+            char ports[32] = "";
             const char *cells[COLUMNS];
 
             memcpy(cells, columns, sizeof(cells));
@@ -175,9 +183,12 @@ static void print_table(const char *root, const struct jmp_usb_list *list, const
                 hub_of(device, hub);
                 find_owner(root, device, owner, sizeof(owner));
                 snprintf(id, sizeof(id), "%04x:%04x", device->vendor, device->product);
-                snprintf(name, sizeof(name), "%s%s%s", device->name, *device->serial ? " " : "", device->serial);
+                snprintf(name, sizeof(name), "%s%s%s", device->name, *device->name && *device->serial ? " " : "",
+                         device->serial);
+                if (device->hub)
+                    snprintf(ports, sizeof(ports), "%u%s", device->ports, port_words[powers[i - 1]]);
                 memcpy(cells, (const char *[COLUMNS]){ device->path, hub, id, device->speed,
-                       *hub ? power_words[port_power(list, powers, hub)] : "", device->drivers, owner, name }, sizeof(cells));
+                       *hub ? power_words[port_power(list, powers, hub)] : "", ports, device->drivers, owner, name }, sizeof(cells));
             }
             for (int j = 0; j < COLUMNS; j++) {
                 const char *cell = *cells[j] ? cells[j] : "-";

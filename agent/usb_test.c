@@ -24,12 +24,12 @@ static char *tree(const char *root, bool json)
 JMP_TEST(the_tree_is_a_table)
 {
     static const char expected[] =
-        "PATH   HUB   ID         SPEED  POWER  DRIVER       OWNER          NAME\n"
-        "usb1   -     1d6b:0002  480    -      -            -              Test Host Controller\n"
-        "1-1    usb1  0424:2514  480    ?      hub          -              -\n"
-        "1-1.2  1-1   0403:6001  12     ?      ftdi_sio     ttyUSB0        FT232R [31mUART FT1234\n"
-        "1-1.3  1-1   0781:5567  480    ?      usb-storage  sda on /media   S1\n"
-        "1-1.4  1-1   0483:df11  12     ?      usbfs        openocd        STM32 BOOTLOADER 357C\n";
+        "PATH   HUB   ID         SPEED  POWER  PORTS  DRIVER       OWNER          NAME\n"
+        "usb1   -     1d6b:0002  480    -      2 ?    -            -              Test Host Controller\n"
+        "1-1    usb1  0424:2514  480    ?      4 ?    hub          -              -\n"
+        "1-1.2  1-1   0403:6001  12     ?      -      ftdi_sio     ttyUSB0        FT232R [31mUART FT1234\n"
+        "1-1.3  1-1   0781:5567  480    ?      -      usb-storage  sda on /media  S1\n"
+        "1-1.4  1-1   0483:df11  12     ?      -      usbfs        openocd        STM32 BOOTLOADER 357C\n";
     _cleanup_free_ char *root = usb_tree_bench(), *text = NULL;
 
     /* A program that drives the device itself. */

@@ -241,6 +241,7 @@ class Gadget:
 
     def close(self):
         self.unplug()
+        wait_until(lambda: not self.sysfs(), PLUG_TIMEOUT, f"{self.name} is still in socket {self.port}")
         for function in self.functions:
             (self.config / "configs/c.1" / function.name).unlink()
             function.close()
@@ -297,6 +298,7 @@ class Played:
     def close(self):
         if self.program in Program.running:
             self.unplug()
+            wait_until(lambda: not self.sysfs(), PLUG_TIMEOUT, f"{self.path.name} is still in socket {self.port}")
 
 
 class Hardware:

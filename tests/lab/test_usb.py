@@ -1,0 +1,336 @@
+# SPDX-License-Identifier: Apache-2.0
+"""USB devices that are given away: the device on one side of the agent, this kernel's own drivers on a copy of it on the other."""
+
+import contextlib
+import hashlib
+import json
+import os
+import random
+import select
+import subprocess
+import termios
+import tty
+from pathlib import Path
+
+import pytest
+from harness.background import Background
+from harness.board import Wires, payload
+from harness.place import BIN
+from harness.program import Program, run, wait_until
+from harness.stock import client
+
+from hardware import PLUG_TIMEOUT, settle
+
+VHCI = Path("/sys/devices/platform/vhci_hcd.0")
+MIB = 1 << 20
+
+
+def digest(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+def device(sysfs):
+    """The exporter's entry for what is plugged in there."""
+    return {"type": "usb-device", "config": {"path": sysfs.name}}
+
+
+@pytest.fixture
+def words(build, place, through, request):
+    """How jmpctl reaches an exporter: directly, or by the lease of the test."""
+    def of(exporter):
+        if through == "direct":
+            return [build / "ctl/jmpctl", "--tls-grpc", exporter.endpoint, "--tls-grpc-insecure"]
+        lab = request.getfixturevalue("lab")
+        return [build / "ctl/jmpctl", "--client-config", lab.clients["alice"], "--lease", exporter.lease.name]
+    return of
+
+
+class Attached:
+    """A device of the exporter, plugged into this kernel's virtual controller."""
+
+    def __init__(self, place, words, name, *options):
+        self.program = Program([*words, "usb", "attach", *options, name], env=place.env, name=f"jmpctl usb attach {name}")
+        self.mark = 0
+        self.wait()
+
+    def wait(self):
+        """Until it is attached (again), configured, and its drivers are there."""
+        line = self.program.wait_line(r"^virtual port (\d+): (\S+) (\S+) of", timeout=60, since=self.mark)
+        self.mark = self.program.mark()
+        self.number, self.busid, self.id = line.groups()
+        wait_until(lambda: self.sysfs() and any(self.sysfs().glob("*:*")), PLUG_TIMEOUT, "the copy is not configured")
+        settle()
+        return self
+
+    def sysfs(self):
+        for line in (VHCI / "status").read_text().splitlines()[1:]:
+            _, port, state, *_, here = line.split()
+            if int(port) == int(self.number) and int(state) == 6:
+                found = list(VHCI.glob(f"usb*/{here}"))
+                return found[0] if found else None
+        return None
+
+    def node(self, pattern):
+        found = wait_until(lambda: self.sysfs() and sorted(self.sysfs().glob(pattern)), PLUG_TIMEOUT,
+                           f"the copy has no {pattern}")
+        settle()
+        return Path("/dev") / found[0].name
+
+    def detach(self):
+        self.program.stop()
+        self.program.forget()
+        wait_until(lambda: not self.sysfs(), PLUG_TIMEOUT, "it is still attached")
+
+
+@pytest.fixture
+def attach(place, words):
+    with contextlib.ExitStack() as stack:
+        def of(exporter, name="usb", *options):
+            attached = Attached(place, words(exporter), name, *options)
+            stack.callback(lambda: attached.program in Program.running and attached.detach())
+            return attached
+        yield of
+
+
+def raw_tty(path):
+    fd = os.open(path, os.O_RDWR | os.O_NOCTTY)
+    tty.setraw(fd, termios.TCSANOW)
+    return Wires(fd)
+
+
+def read_disk(path):
+    with open(path, "rb", buffering=0) as disk:
+        os.posix_fadvise(disk.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        parts = []
+        while part := disk.read(MIB):
+            parts.append(part)
+    return b"".join(parts)
+
+
+def test_a_stick_is_read_and_written(hardware, serve, attach):
+    stick = hardware.storage(size=8 * MIB)
+    content = payload(8 * MIB, "stick")
+    stick.gadget.unplug()
+    stick.image.write_bytes(content)
+    stick.gadget.plug()
+    assert stick.disk.exists()
+    exporter = serve({"usb": device(stick.gadget.sysfs())})
+
+    copy = attach(exporter)
+    assert not list(stick.gadget.sysfs().glob("*:*/host*")), "the kernel's driver still has the stick"
+    disk = copy.node("*:*/host*/target*/*/block/sd*")
+    assert digest(read_disk(disk)) == digest(content)
+
+    new = payload(4 * MIB, "new content")
+    with open(disk, "r+b", buffering=0) as file:
+        for at in range(0, len(new), MIB):
+            file.write(new[at:at + MIB])
+        os.fsync(file.fileno())
+    copy.detach()
+    assert digest(stick.image.read_bytes()) == digest(new + content[len(new):])
+    # And it is given back.
+    assert digest(read_disk(stick.disk)) == digest(new + content[len(new):])
+
+
+def test_a_serial_port_carries_bytes_both_ways_at_once(hardware, serve, attach):
+    port = hardware.serial(serial="CDC")
+    exporter = serve({"usb": device(port.gadget.sysfs())})
+    copy = attach(exporter)
+    wires = port.wires()     # not before: being configured anew is a hang-up for the board's end
+    far = raw_tty(copy.node("*:*/tty/ttyACM*"))
+    there, back = payload(MIB // 2, "there"), payload(MIB // 2, "back")
+    typing, saying = Background(far.write, there, timeout=150), Background(wires.write, back, timeout=150)
+    heard = Background(wires.read, len(there), timeout=150)
+    assert digest(far.read(len(back), timeout=150)) == digest(back)
+    assert digest(heard.result(150)) == digest(there)
+    typing.result()
+    saying.result()
+    far.close()
+    copy.detach()
+    assert port.tty.exists()
+    wires.close()
+
+
+def test_reports_of_a_hid_device_pass_both_ways(hardware, serve, attach):
+    hid = hardware.hid(serial="HID")
+    exporter = serve({"usb": device(hid.gadget.sysfs())})
+    copy = attach(exporter)
+    raw = os.open(copy.node("*:*/*:*/hidraw/hidraw*"), os.O_RDWR)
+    board = os.open(hid.board, os.O_RDWR)
+    for n in range(50):
+        report = payload(8, f"report {n}")
+        os.write(board, report)
+        assert select.select([raw], [], [], 60)[0]
+        assert os.read(raw, 64) == report
+        os.write(raw, b"\0" + report[::-1])
+        assert select.select([board], [], [], 60)[0]
+        assert os.read(board, 64) == report[::-1]
+    os.close(raw)
+    os.close(board)
+
+
+@pytest.mark.timeout(600)
+def test_unplugged_at_twenty_random_points(hardware, serve, attach):
+    """What had been carried before arrives, in order, and attach follows the device each time."""
+    chance = random.Random(6)
+    hid = hardware.hid(serial="LOOSE")
+    exporter = serve({"usb": device(hid.gadget.sysfs())})
+    copy = attach(exporter)
+    for turn in range(20):
+        raw = os.open(copy.node("*:*/*:*/hidraw/hidraw*"), os.O_RDWR)
+        board = os.open(hid.board, os.O_RDWR)
+        count = chance.randint(1, 40)
+        seen = Background(read_reports, raw, turn)
+        for n in range(count):
+            os.write(board, report(turn, n))    # waits until the one before was fetched
+        hid.gadget.unplug()
+        os.close(board)
+        numbers = seen.result(120)
+        os.close(raw)
+        assert numbers == list(range(len(numbers))), f"turn {turn}: {numbers}"
+        # The last may be in the device still, and the one before it under way.
+        assert count - 2 <= len(numbers) <= count, f"turn {turn}: {len(numbers)} of {count} reports arrived"
+        hid.gadget.plug()
+        copy.wait()
+    assert exporter.program.alive()
+
+
+def report(turn, number):
+    return bytes([turn, 0, 0, 0]) + number.to_bytes(4, "big")
+
+
+def read_reports(raw, turn):
+    """The numbers of what comes, until the device is unplugged."""
+    numbers = []
+    while True:
+        try:
+            data = os.read(raw, 64)
+        except OSError:
+            return numbers
+        assert data[0] == turn
+        numbers.append(int.from_bytes(data[4:8], "big"))
+
+
+def test_a_device_is_followed_into_its_boot_loader_and_back(hardware, serve, attach, place):
+    """Chosen by a serial number that the boot loader does not have; the tool is everybody's."""
+    played = hardware.program("lab-dfu", "DFU7")
+    exporter = serve({"usb": {"type": "usb-device", "config": {"serial": "DFU7"}}})
+    copy = attach(exporter)
+    assert copy.id == "1209:0001"
+    run(["dfu-util", "-e", "-p", copy.sysfs().name, "-d", "1209:0001"], env=place.env, timeout=120).ok()
+    copy.wait()
+    assert copy.id == "1209:0002"
+    exporter.program.wait_line("1209:0001 in port 1-1 has gone")
+    exporter.program.wait_line("in port 1-1 there is 1209:0002 lab boot loader now; it was 1209:0001")
+
+    firmware = place.file("firmware.bin", "")
+    firmware.write_bytes(payload(20000, "firmware"))
+    run(["dfu-util", "-D", firmware, "-p", copy.sysfs().name, "-d", ",1209:0002"], env=place.env, timeout=120)
+    said = played.program.wait_line(r"^firmware (\d+) (\d+)$")
+    assert said.groups() == ("20000", str(sum(payload(20000, "firmware"))))
+    copy.wait()
+    assert copy.id == "1209:0001"
+
+
+def test_only_one_has_it_and_the_others_are_told_who(hardware, serve, attach, words, place):
+    hid = hardware.hid()
+    exporter = serve({"usb": device(hid.gadget.sysfs())})
+    ctl = words(exporter)
+    listed = json.loads(run([*ctl, "usb", "list", "-o", "json"], env=place.env).ok().out)
+    assert [(row["driver"], row["busid"], row["id"]) for row in listed] == [("usb", "1-1", "1d6b:0104")]
+    copy = attach(exporter)
+    second = run([*ctl, "usb", "attach", "usb"], env=place.env)
+    assert second.status == 1 and "somebody else has it" in second.err
+    exporter.program.wait_line("in use already, by USB/IP")
+    told = run([*ctl, "usb", "ctl", "stream", "call_method", '"list"', "{}"], env=place.env).ok().out
+    assert "(in use by USB/IP)" in told
+    status = run([words(exporter)[0], "usb", "status"], env=place.env).ok().out
+    assert "usb" in status and copy.sysfs().name in status
+    run([words(exporter)[0], "usb", "detach", "usb"], env=place.env).ok()
+    copy.program.wait_line("usb is detached")
+    wait_until(lambda: list(hid.gadget.sysfs().glob("*:*/*:*/hidraw/hidraw*")), PLUG_TIMEOUT, "the kernel has it not back")
+
+
+def test_hubs_disks_in_use_and_strangers_are_refused(hardware, serve, words, place):
+    hub = hardware.program("lab-port-hub")
+    stick = hardware.storage(size=4 * MIB)
+    subprocess.run(["mkfs.ext4", "-q", stick.disk], check=True)
+    os.makedirs("/run/mounted", exist_ok=True)
+    subprocess.run(["mount", stick.disk, "/run/mounted"], check=True)
+    try:
+        exporter = serve({"hub": device(hub.sysfs()), "root": {"type": "usb-device", "config": {"id": "1d6b:0002"}},
+                          "stick": device(stick.gadget.sysfs()),
+                          "stranger": {"type": "usb-device", "config": {"path": "1-1", "id": "0403:6001"}}})
+        for name, why in (("hub", "is a hub"), ("stick", "holds a disk that this machine uses"),
+                          ("stranger", "no USB device in port 1-1 with id 0403:6001")):
+            done = run([*words(exporter), "usb", "attach", name], env=place.env)
+            assert done.status == 1 and "not plugged in" in done.err, name
+            exporter.program.wait_line(why)
+    finally:
+        subprocess.run(["umount", "/run/mounted"], check=True)
+
+
+class Forward:
+    """A local port to a driver, by the stock client."""
+
+    def __init__(self, place, exporter, driver):
+        env = {**place.env, "JUMPSTARTER_HOST": exporter.endpoint, "JMP_DRIVERS_ALLOW": "UNSAFE", "JMP_GRPC_INSECURE": "1"}
+        self.program = Program([BIN / "j", *driver.split(), "forward-tcp", "0", "--address", "127.0.0.1"], env=env,
+                               name=f"j {driver} forward-tcp")
+        self.port = self.program.wait_line(r"^127\.0\.0\.1:(\d+)$", timeout=60).group(1)
+
+    def close(self):
+        self.program.stop()
+        self.program.forget()
+
+
+def test_the_stock_usbip_tool_works_over_the_stock_client(hardware, serve, place):
+    stick = hardware.storage(size=4 * MIB)
+    content = payload(4 * MIB, "usbip")
+    stick.gadget.unplug()
+    stick.image.write_bytes(content)
+    stick.gadget.plug()
+    exporter = serve({"usb": device(stick.gadget.sysfs())})
+    forward = Forward(place, exporter, "usb ip")
+    usbip = ["usbip", "--tcp-port", forward.port]
+    env = {**place.env, "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"}
+    listed = run([*usbip, "list", "-r", "127.0.0.1"], env=env, timeout=120).ok()
+    assert "1d6b:0104" in listed.out and "Mass Storage" in listed.out
+    run([*usbip, "attach", "-r", "127.0.0.1", "-b", stick.gadget.sysfs().name], env=env, timeout=120).ok()
+    here = wait_until(lambda: sorted(VHCI.glob("usb*/*-*/*:*/host*/target*/*/block/sd*")), PLUG_TIMEOUT, "no copy")
+    settle()
+    assert digest(read_disk(Path("/dev") / here[0].name)) == digest(content)
+    run(["usbip", "detach", "-p", "0"], env=env).ok()
+    wait_until(lambda: list(stick.gadget.sysfs().glob("*:*/host*")), PLUG_TIMEOUT, "the kernel has it not back")
+    forward.close()
+
+
+@pytest.mark.direct(reason="an exporter of its own")
+def test_ports_of_a_hub_are_switched_and_tell_the_truth(hardware, serve, place, build):
+    hub = hardware.program("lab-port-hub")
+    path = f"{hub.sysfs().name}.2"
+    exporter = serve({"power": {"type": "usb-port", "config": {"path": path}}})
+    with client(exporter.endpoint) as root:
+        for state in ("off", "on", "off", "on"):
+            mark = hub.program.mark()
+            getattr(root.power, state)()
+            hub.program.wait_line(f"^port 2 {state}$", since=mark)
+            assert root.power.call("status") == state
+            getattr(root.power, state)()     # twice is once
+    tree = json.loads(run([build / "agent/jmp-agent", "usb", "tree", "-o", "json"], env=place.env).ok().out)
+    assert [row["switched_ports"] for row in tree if row["path"] == hub.sysfs().name] == [True]
+
+
+@pytest.mark.direct(reason="exporters of their own")
+@pytest.mark.parametrize("manner, sentence", [("ganged", "cannot switch its ports one by one"),
+                                              ("stubborn", "but the port is still on"),
+                                              ("wedged", "did not answer within a second")])
+def test_a_hub_that_does_not_switch_is_an_error_and_no_more(hardware, serve, manner, sentence):
+    hub = hardware.program("lab-port-hub", manner)
+    exporter = serve({"power": {"type": "usb-port", "config": {"path": f"{hub.sysfs().name}.2"}},
+                      "other": {"type": "power-mock"}})
+    with client(exporter.endpoint) as root:
+        with pytest.raises(Exception, match=sentence):
+            root.power.off()
+        root.other.on()     # nothing else is held up
+    assert exporter.program.alive()

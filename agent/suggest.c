@@ -19,7 +19,7 @@ struct suggestion {
     struct jmp_writer *writer;
     char names[ENTRIES_MAX][NAME_SIZE];
     size_t count;
-    bool taken[JMP_USB_DEVICES_MAX];   /* proposed already, as something better than a raw device */
+    bool taken[JMP_USB_DEVICES_MAX]; /* proposed already, as something better than a raw device */
 };
 
 /* "FT232R USB UART" becomes "ft232r-usb-uart"; a second one "ft232r-usb-uart-2". False: there is no room for more. */
@@ -156,7 +156,8 @@ static void add_usb_devices(struct suggestion *s)
 
 static int write_document(struct suggestion *s, const char *name)
 {
-    static const char *const texts[][2] = { { "apiVersion", "jumpstarter.dev/v1alpha1" }, { "kind", "ExporterConfig" } };
+    static const char *const texts[][2] = { { "apiVersion", "jumpstarter.dev/v1alpha1" },
+                                            { "kind", "ExporterConfig" } };
 
     jmp_writer_begin_map(s->writer);
     for (size_t i = 0; i < ELEMENTSOF(texts); i++) {
@@ -192,7 +193,8 @@ static void print_gpio(const char *root, FILE *out)
         if (strncmp(entries[i]->d_name, "gpiochip", 8) == 0)
             fprintf(out,
                     "#\n"
-                    "# There is a GPIO chip, /dev/%s (its lines: gpioinfo %s). A relay on one of its lines, under \"export\":\n"
+                    "# There is a GPIO chip, /dev/%s (its lines: gpioinfo %s). A relay on one of its lines, under "
+                    "\"export\":\n"
                     "#  power:\n"
                     "#    type: jumpstarter_driver_gpiod.driver.PowerSwitch\n"
                     "#    config:\n"
@@ -234,8 +236,11 @@ int jmp_suggest(const char *root, const char *name, FILE *out, struct jmp_error 
     if (r < 0)
         return jmp_error_set(reterr, r, "the file cannot be written down: %m");
 
-    fprintf(out, "# Made by jmp-agent suggest from what is plugged in now. Names and descriptions are free; delete what is not to\n"
-                 "# be given away. Missing: endpoint, tls and token of the controller (see exporter-full.yaml).\n%s", text);
+    fprintf(out,
+            "# Made by jmp-agent suggest from what is plugged in now. Names and descriptions are free; delete what is "
+            "not to\n"
+            "# be given away. Missing: endpoint, tls and token of the controller (see exporter-full.yaml).\n%s",
+            text);
     print_gpio(root, out);
     return 0;
 }

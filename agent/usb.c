@@ -14,14 +14,16 @@ enum power { POWER_NO, POWER_YES, POWER_UNKNOWN };
 
 static const char *const power_words[] = { [POWER_NO] = "no", [POWER_YES] = "yes", [POWER_UNKNOWN] = "?" };
 
-static const char *const port_words[] = { [POWER_NO] = "", [POWER_YES] = " switched", [POWER_UNKNOWN] = " ?" };   /* of a hub */
+static const char *const port_words[] = {
+    [POWER_NO] = "", [POWER_YES] = " switched", [POWER_UNKNOWN] = " ?"
+}; /* of a hub */
 
 static void hub_of(const struct jmp_usb_device *device, char ret[JMP_USB_PATH_MAX])
 {
     unsigned port;
 
     if (jmp_usb_port_split(device->path, ret, &port) < 0)
-        *ret = '\0';   /* a root hub */
+        *ret = '\0'; /* a root hub */
 }
 
 /* A hub comes before what is plugged into it, and is asked once: @powers has its answer. */
@@ -134,9 +136,18 @@ static int print_json(const char *root, const struct jmp_usb_list *list, const e
     for (size_t i = 0; i < list->count; i++) {
         const struct jmp_usb_device *device = &list->devices[i];
         char hub[JMP_USB_PATH_MAX], owner[512], id[16];
-        const struct { const char *key, *value; } texts[] = {
-            { "path", device->path }, { "hub", hub }, { "id", id }, { "serial", device->serial }, { "maker", device->maker },
-            { "name", device->name }, { "driver", device->drivers }, { "owner", owner }, { "mount", device->mount },
+        const struct {
+            const char *key, *value;
+        } texts[] = {
+            { "path", device->path },
+            { "hub", hub },
+            { "id", id },
+            { "serial", device->serial },
+            { "maker", device->maker },
+            { "name", device->name },
+            { "driver", device->drivers },
+            { "owner", owner },
+            { "mount", device->mount },
             { "speed", device->speed },
         };
 
@@ -187,8 +198,11 @@ static void print_table(const char *root, const struct jmp_usb_list *list, const
                          device->serial);
                 if (device->hub)
                     snprintf(ports, sizeof(ports), "%u%s", device->ports, port_words[powers[i - 1]]);
-                memcpy(cells, (const char *[COLUMNS]){ device->path, hub, id, device->speed,
-                       *hub ? power_words[port_power(list, powers, hub)] : "", ports, device->drivers, owner, name }, sizeof(cells));
+                memcpy(cells,
+                       (const char *[COLUMNS]){ device->path, hub, id, device->speed,
+                                                *hub ? power_words[port_power(list, powers, hub)] : "", ports,
+                                                device->drivers, owner, name },
+                       sizeof(cells));
             }
             for (int j = 0; j < COLUMNS; j++) {
                 const char *cell = *cells[j] ? cells[j] : "-";

@@ -4,9 +4,9 @@
 #include <string.h>
 
 #include "agent/check.h"
+#include "base/file.h"
 #include "base/json.h"
 #include "base/test.h"
-#include "base/file.h"
 #include "drivers/usb/tree_double.h"
 
 static char *tree(const char *root, bool json)
@@ -87,9 +87,9 @@ JMP_TEST(what_is_suggested_passes_the_check)
 
     assert_non_null(strstr(text, "  ft232r-31muart:\n    type: serial\n"));
     assert_non_null(strstr(text, "      url: /dev/serial/by-path/platform-3f980000.usb-usb-0:1.2:1.0-port0\n"));
-    assert_null(strstr(text, "usbv2"));          /* the same port again */
-    assert_null(strstr(text, "1-1.2"));          /* the adapter itself: it is a console already */
-    assert_null(strstr(text, "1-1.3"));          /* a disk in use */
+    assert_null(strstr(text, "usbv2")); /* the same port again */
+    assert_null(strstr(text, "1-1.2")); /* the adapter itself: it is a console already */
+    assert_null(strstr(text, "1-1.3")); /* a disk in use */
     assert_non_null(strstr(text, "  stm32-bootloader:\n    type: usb-device\n"));
     assert_non_null(strstr(text, "      path: 1-1.4\n"));
     assert_non_null(strstr(text, "\n#      device: /dev/gpiochip0\n"));

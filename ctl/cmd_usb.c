@@ -15,14 +15,12 @@
 #define RETRY_EVERY (300 * JMP_USEC_PER_MSEC)
 #define NETWORK_CLASS "jumpstarter_driver_network.client.NetworkClient"
 
-const struct jmp_option jmp_usb_list_options[] = {
-    JMP_OUTPUT_OPTION(struct jmp_usb_list_command),
-    JMP_CTL_LEASE_OPTION,
-    JMP_CTL_CLIENT_OPTIONS,
-    JMP_CTL_DIRECT_OPTIONS,
-    JMP_CTL_HELP_OPTION,
-    {}
-};
+const struct jmp_option jmp_usb_list_options[] = { JMP_OUTPUT_OPTION(struct jmp_usb_list_command),
+                                                   JMP_CTL_LEASE_OPTION,
+                                                   JMP_CTL_CLIENT_OPTIONS,
+                                                   JMP_CTL_DIRECT_OPTIONS,
+                                                   JMP_CTL_HELP_OPTION,
+                                                   {} };
 
 const struct jmp_option jmp_usb_attach_options[] = {
     { JMP_FIELD(struct jmp_usb_attach, follow), .preset = "15", .min = 0, .max = 3600, .value_name = "SECONDS",
@@ -34,11 +32,9 @@ const struct jmp_option jmp_usb_attach_options[] = {
     {}
 };
 
-const struct jmp_option jmp_usb_status_options[] = {
-    JMP_OUTPUT_OPTION(struct jmp_usb_list_command),
-    JMP_CTL_HELP_OPTION,
-    {}
-};
+const struct jmp_option jmp_usb_status_options[] = { JMP_OUTPUT_OPTION(struct jmp_usb_list_command),
+                                                     JMP_CTL_HELP_OPTION,
+                                                     {} };
 
 /*
  * A connection to a USB/IP server: a socket pair, one end of which the pump carries.
@@ -47,13 +43,13 @@ const struct jmp_option jmp_usb_status_options[] = {
 struct connection {
     struct jmp_ctl *ctl;
     struct jmp_pump *pump;
-    int fd;                    /* ours */
+    int fd; /* ours */
     bool closed;
     struct jmp_error error;
     struct jmp_io io;
-    uint8_t *to;               /* where what comes is put */
+    uint8_t *to; /* where what comes is put */
     size_t left;
-    bool done;                 /* it is all there, or there is no more */
+    bool done; /* it is all there, or there is no more */
     bool failed;
 };
 
@@ -211,11 +207,17 @@ struct listing {
     struct jmp_writer *writer;
 };
 
-static void list_one(struct listing *listing, const struct jmp_driver_ref *driver, const struct jmp_usbip_device *device)
+static void list_one(struct listing *listing, const struct jmp_driver_ref *driver,
+                     const struct jmp_usbip_device *device)
 {
     char id[16];
-    const struct { const char *key, *value; } cells[] = {
-        { "driver", driver->path }, { "busid", device->busid }, { "id", id }, { "speed", speed_name(device->speed) },
+    const struct {
+        const char *key, *value;
+    } cells[] = {
+        { "driver", driver->path },
+        { "busid", device->busid },
+        { "id", id },
+        { "speed", speed_name(device->speed) },
         { "description", driver->description },
     };
 
@@ -299,16 +301,18 @@ int jmp_cmd_usb_list(struct jmp_ctl *ctl, void *object, char **words, struct jmp
 static const char *result_words(uint32_t result)
 {
     static const char *const words[] = {
-        [JMP_USBIP_NOT_AVAILABLE] = "it is not given away", [JMP_USBIP_BUSY] = "somebody else has it",
-        [JMP_USBIP_FAULTY] = "it does not work", [JMP_USBIP_NO_DEVICE] = "it is not plugged in",
+        [JMP_USBIP_NOT_AVAILABLE] = "it is not given away",
+        [JMP_USBIP_BUSY] = "somebody else has it",
+        [JMP_USBIP_FAULTY] = "it does not work",
+        [JMP_USBIP_NO_DEVICE] = "it is not plugged in",
     };
 
     return result < ELEMENTSOF(words) && words[result] ? words[result] : "for a reason that this program does not know";
 }
 
 /* Import the device, and give the connection to the kernel. @connection lives as long as it is attached. */
-static int attach(struct jmp_ctl *ctl, const struct jmp_driver_ref *driver, const char *name, struct connection *connection,
-                  unsigned *retport, struct jmp_error *reterr)
+static int attach(struct jmp_ctl *ctl, const struct jmp_driver_ref *driver, const char *name,
+                  struct connection *connection, unsigned *retport, struct jmp_error *reterr)
 {
     struct jmp_usbip_request what = { .code = JMP_USBIP_IMPORT };
     struct jmp_usbip_device devices[JMP_USBIP_DEVICES_MAX], device;
@@ -338,7 +342,8 @@ static int attach(struct jmp_ctl *ctl, const struct jmp_driver_ref *driver, cons
         return r;
 
     jmp_usbip_device_read(data, &device);
-    r = jmp_vhci_attach("", connection->fd, device.bus << 16 | device.address, device.speed, name, device.busid, retport, reterr);
+    r = jmp_vhci_attach("", connection->fd, device.bus << 16 | device.address, device.speed, name, device.busid,
+                        retport, reterr);
     if (r < 0)
         return r;
     /* The kernel has a reference of its own; ours would keep the stream open when it lets go. */
@@ -362,7 +367,8 @@ static int attach_within(struct jmp_ctl *ctl, const struct jmp_driver_ref *drive
             return 0;
         connection_close(connection);
         /* Busy: until its end of the old connection has been noticed. */
-        if ((r == -ENODEV || r == -EBUSY || r == -ECONNRESET) && jmp_now() < deadline && !jmp_client_interrupted(ctl->client)) {
+        if ((r == -ENODEV || r == -EBUSY || r == -ECONNRESET) && jmp_now() < deadline &&
+            !jmp_client_interrupted(ctl->client)) {
             r = jmp_client_pause(ctl->client, RETRY_EVERY);
             if (r == 0)
                 continue;
@@ -373,8 +379,8 @@ static int attach_within(struct jmp_ctl *ctl, const struct jmp_driver_ref *drive
     }
 }
 
-static int attach_and_follow(struct jmp_ctl *ctl, const struct jmp_driver_ref *driver, const char *name, uint64_t follow,
-                             struct jmp_error *reterr)
+static int attach_and_follow(struct jmp_ctl *ctl, const struct jmp_driver_ref *driver, const char *name,
+                             uint64_t follow, struct jmp_error *reterr)
 {
     _cleanup_(connection_close) struct connection connection = { .fd = -EBADF };
     uint64_t patience = 0;
@@ -421,7 +427,7 @@ int jmp_cmd_usb_attach(struct jmp_ctl *ctl, void *object, char **words, struct j
         return r;
     stream = stream_of(driver);
     if (!stream && strcmp(driver->client_class, NETWORK_CLASS) == 0)
-        stream = driver;   /* whatever speaks USB/IP */
+        stream = driver; /* whatever speaks USB/IP */
     if (!stream || words[used]) {
         jmp_error_set(reterr, -ENOENT, "%s is no USB device", words[used] ? words[used] : driver->path);
         jmp_error_hint(reterr, "jmpctl usb list shows what there is");
@@ -489,8 +495,13 @@ int jmp_cmd_usb_status(struct jmp_ctl *ctl, void *object, char **words, struct j
     jmp_writer_begin_list(writer);
     for (size_t i = 0; i < count; i++) {
         char number[16];
-        const struct { const char *key, *value; } cells[] = {
-            { "port", number }, { "from", ports[i].from }, { "busid", ports[i].remote }, { "here", ports[i].busid },
+        const struct {
+            const char *key, *value;
+        } cells[] = {
+            { "port", number },
+            { "from", ports[i].from },
+            { "busid", ports[i].remote },
+            { "here", ports[i].busid },
         };
 
         if (!ports[i].used)

@@ -8,7 +8,7 @@
 
 #define SYSFS "/sys/devices/platform/vhci_hcd.0"
 #define RECORDS "/run/vhci_hcd"
-#define STATE_FREE 4u      /* VDEV_ST_NULL in the kernel's header */
+#define STATE_FREE 4u /* VDEV_ST_NULL in the kernel's header */
 #define STATE_USED 6u
 #define SUPER_SPEED 5u
 
@@ -69,7 +69,8 @@ static int no_vhci(struct jmp_error *reterr)
     return -ENODEV;
 }
 
-int jmp_vhci_ports(const char *root, struct jmp_vhci_port ret[JMP_VHCI_PORTS_MAX], size_t *retcount, struct jmp_error *reterr)
+int jmp_vhci_ports(const char *root, struct jmp_vhci_port ret[JMP_VHCI_PORTS_MAX], size_t *retcount,
+                   struct jmp_error *reterr)
 {
     size_t count = 0;
     int r = 0;
@@ -157,7 +158,7 @@ int jmp_vhci_attach(const char *root, int fd, uint32_t device, uint32_t speed, c
         snprintf(line, sizeof(line), "%u %d %u %u", ports[i].number, fd, device, speed);
         r = write_line(root, "attach", line);
         if (r == -EBUSY)
-            continue;   /* somebody was faster */
+            continue; /* somebody was faster */
         if (r == -EACCES || r == -EPERM)
             return no_access(reterr);
         if (r < 0)

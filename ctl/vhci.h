@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The kernel's virtual USB host controller (vhci-hcd), where devices of other machines are plugged in. Which port has which is
- * written to /run/vhci_hcd as Debian's usbip does, so that either tool knows what the other did.
+ * The kernel's virtual USB host controller (vhci-hcd), where devices of other machines are plugged in. Which port has
+ * which is written to /run/vhci_hcd as Debian's usbip does, so that either tool knows what the other did.
  */
 #pragma once
 
@@ -13,12 +13,12 @@
 
 struct jmp_vhci_port {
     unsigned number;
-    bool super;              /* for devices of USB 3 */
+    bool super; /* for devices of USB 3 */
     bool used;
-    uint32_t device;         /* bus << 16 | address where it comes from; 0 unless used */
-    char busid[32];          /* what it is on this machine: "4-1"; "" unless used */
-    char from[256];          /* host or driver that it comes from; "" if nobody wrote it down */
-    char remote[32];         /* its bus id there */
+    uint32_t device; /* bus << 16 | address where it comes from; 0 unless used */
+    char busid[32];  /* what it is on this machine: "4-1"; "" unless used */
+    char from[256];  /* host or driver that it comes from; "" if nobody wrote it down */
+    char remote[32]; /* its bus id there */
 };
 
 /**
@@ -27,7 +27,8 @@ struct jmp_vhci_port {
  *
  * Return: 0, -ENODEV (the kernel has none) with words, -EPROTO.
  */
-int jmp_vhci_ports(const char *root, struct jmp_vhci_port ret[JMP_VHCI_PORTS_MAX], size_t *retcount, struct jmp_error *reterr);
+int jmp_vhci_ports(const char *root, struct jmp_vhci_port ret[JMP_VHCI_PORTS_MAX], size_t *retcount,
+                   struct jmp_error *reterr);
 
 /** jmp_vhci_check() - can devices be attached, by this user? 0, -ENODEV, -EACCES with words. */
 int jmp_vhci_check(const char *root, struct jmp_error *reterr);

@@ -60,11 +60,10 @@ static void machine_remove(void)
     assert_int_equal(system(command), 0);
 }
 
-static const char two_free[] =
-    "hub port sta spd dev      sockfd local_busid\n"
-    "hs  0000 006 002 00010002 000003 4-1\n"
-    "hs  0001 004 000 00000000 000000 0-0\n"
-    "ss  0008 004 000 00000000 000000 0-0\n";
+static const char two_free[] = "hub port sta spd dev      sockfd local_busid\n"
+                               "hs  0000 006 002 00010002 000003 4-1\n"
+                               "hs  0001 004 000 00000000 000000 0-0\n"
+                               "ss  0008 004 000 00000000 000000 0-0\n";
 
 JMP_TEST(ports_are_read_with_what_is_in_them)
 {
@@ -87,14 +86,21 @@ JMP_TEST(ports_are_read_with_what_is_in_them)
     assert_true(ports[2].super);
     assert_int_equal(ports[2].number, 8);
     assert_int_equal(ports[3].number, 16);
-    assert_true(ports[3].used);      /* in error: not to be had */
+    assert_true(ports[3].used); /* in error: not to be had */
     machine_remove();
 }
 
 JMP_TEST(a_device_goes_into_a_port_of_its_speed)
 {
-    static const struct { uint32_t speed; unsigned port; const char *line; } rows[] = {
-        { 1, 1, "1 77 65539 1" }, { 3, 1, "1 77 65539 3" }, { 5, 8, "8 77 65539 5" }, { 6, 8, "8 77 65539 6" },
+    static const struct {
+        uint32_t speed;
+        unsigned port;
+        const char *line;
+    } rows[] = {
+        { 1, 1, "1 77 65539 1" },
+        { 3, 1, "1 77 65539 3" },
+        { 5, 8, "8 77 65539 5" },
+        { 6, 8, "8 77 65539 6" },
     };
 
     for (size_t i = 0; i < ELEMENTSOF(rows); i++) {

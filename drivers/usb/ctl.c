@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A few commands about a device that is given away, in the shape that the stock shell client asks for: named methods whose output
- * comes as [standard output, standard error, exit status]. */
+/* A few commands about a device that is given away, in the shape that the stock shell client asks for: named methods
+ * whose output comes as [standard output, standard error, exit status]. */
 #include <string.h>
 
 #include "drivers/usb/device.h"
@@ -36,13 +36,14 @@ static int run_show(struct usb_device *device, char *out, size_t size, struct jm
     r = jmp_usb_device_find(device, &info, reterr);
     if (r < 0)
         return r;
-    snprintf(out, size,
-             "port           %s\nid             %04x:%04x\nrelease        %x.%02x\nmaker          %s\nname           %s\n"
-             "serial         %s\nclass          %02x/%02x/%02x\nspeed          %s Mbit/s\nconfiguration  %u of %u\n"
-             "interfaces     %u\ndrivers        %s\nnodes          %s\nin use by      %s\n",
-             info.path, info.vendor, info.product, info.release >> 8, info.release & 0xff, info.maker, info.name, info.serial,
-             info.class, info.subclass, info.protocol, info.speed, info.configuration, info.configurations, info.interfaces,
-             info.drivers, info.nodes, holder ?: "nobody");
+    snprintf(
+        out, size,
+        "port           %s\nid             %04x:%04x\nrelease        %x.%02x\nmaker          %s\nname           %s\n"
+        "serial         %s\nclass          %02x/%02x/%02x\nspeed          %s Mbit/s\nconfiguration  %u of %u\n"
+        "interfaces     %u\ndrivers        %s\nnodes          %s\nin use by      %s\n",
+        info.path, info.vendor, info.product, info.release >> 8, info.release & 0xff, info.maker, info.name,
+        info.serial, info.class, info.subclass, info.protocol, info.speed, info.configuration, info.configurations,
+        info.interfaces, info.drivers, info.nodes, holder ?: "nobody");
     return 0;
 }
 
@@ -91,7 +92,8 @@ static int ctl_call_method(void *self, struct jmp_call *call)
         if (strcmp(commands[i].name, name) != 0)
             continue;
         if (commands[i].run(jmp_call_parent(call), out, sizeof(out), &error) < 0)
-            snprintf(err, sizeof(err), "%s\n%s%s%s", error.text, *error.hint ? "hint: " : "", error.hint, *error.hint ? "\n" : "");
+            snprintf(err, sizeof(err), "%s\n%s%s%s", error.text, *error.hint ? "hint: " : "", error.hint,
+                     *error.hint ? "\n" : "");
         return emit(call, out, err, error.error < 0 ? 1 : 0);
     }
     return jmp_call_fail(call, -EINVAL, "there is no method \"%.60s\"; there are list, show and usb-reset", name);
@@ -99,13 +101,14 @@ static int ctl_call_method(void *self, struct jmp_call *call)
 
 static const struct jmp_method ctl_methods[] = {
     { .name = "get_methods", .call = ctl_get_methods },
-    { .name = "call_method", .items = ctl_call_method,
-      .args = { { "name", JMP_STRING }, { "env", JMP_NODE, true } } },
+    { .name = "call_method", .items = ctl_call_method, .args = { { "name", JMP_STRING }, { "env", JMP_NODE, true } } },
     {}
 };
 
 const struct jmp_driver_class jmp_usb_ctl_class = {
-    JMP_DRIVER_HEAD, .name = "usb-device-ctl", .kind = "other",
+    JMP_DRIVER_HEAD,
+    .name = "usb-device-ctl",
+    .kind = "other",
     .client = "jumpstarter_driver_shell.client.ShellClient",
     .help = "commands: list, show, usb-reset",
     .methods = ctl_methods,

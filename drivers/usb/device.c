@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A USB device that is given away whole, and the children by which: USB/IP, usbredir, the power of its port, a few commands. */
+/* A USB device that is given away whole, and the children by which: USB/IP, usbredir, the power of its port, a few
+ * commands. */
 #include "drivers/usb/device.h"
 
 #include <pthread.h>
@@ -15,14 +16,14 @@
 struct usb_device {
     const char *path, *id, *serial;
     const char *filter;
-    double follow;                     /* seconds */
+    double follow; /* seconds */
     bool initialized;
-    pthread_mutex_t lock;              /* of all below */
-    const char *holder;                /* NULL: nobody has it */
-    struct jmp_usb_device last;        /* as it was seen last; .path "": never */
-    uint64_t gone;                     /* when it went while somebody had it; 0: it did not */
-    bool followed;                     /* @last is what came after it */
-    uint16_t told_vendor, told_product;   /* who was given away last; 0: nobody */
+    pthread_mutex_t lock;               /* of all below */
+    const char *holder;                 /* NULL: nobody has it */
+    struct jmp_usb_device last;         /* as it was seen last; .path "": never */
+    uint64_t gone;                      /* when it went while somebody had it; 0: it did not */
+    bool followed;                      /* @last is what came after it */
+    uint16_t told_vendor, told_product; /* who was given away last; 0: nobody */
 };
 
 static const struct jmp_option device_options[] = {
@@ -81,7 +82,10 @@ static void device_close(void *self)
  * Which device, and where.
  */
 
-static uint64_t follow_usec(const struct usb_device *device) { return (uint64_t)(device->follow * (double)JMP_USEC_PER_SEC); }
+static uint64_t follow_usec(const struct usb_device *device)
+{
+    return (uint64_t)(device->follow * (double)JMP_USEC_PER_SEC);
+}
 
 /* Only what comes into the port soon after, and then stays. Called with the lock. */
 static bool may_follow(const struct usb_device *device, const struct jmp_usb_device *found)
@@ -157,7 +161,10 @@ int jmp_usb_device_port(struct usb_device *device, char ret[JMP_USB_PATH_MAX], s
     return r;
 }
 
-const char *jmp_usb_device_filter(const struct usb_device *device) { return device->filter; }
+const char *jmp_usb_device_filter(const struct usb_device *device)
+{
+    return device->filter;
+}
 
 const char *jmp_usb_device_holder(struct usb_device *device)
 {
@@ -174,7 +181,8 @@ void jmp_usb_device_lost(struct usb_device *device, struct jmp_call *call, const
     pthread_mutex_lock(&device->lock);
     device->gone = jmp_now();
     pthread_mutex_unlock(&device->lock);
-    jmp_call_log(call, JMP_LOG_WARNING, "%04x:%04x in port %s has gone; what takes its port within %g seconds can be had in its place",
+    jmp_call_log(call, JMP_LOG_WARNING,
+                 "%04x:%04x in port %s has gone; what takes its port within %g seconds can be had in its place",
                  lost->vendor, lost->product, lost->path, device->follow);
 }
 
@@ -221,7 +229,7 @@ static int claim_interfaces(struct jmp_usb_claim *claim)
 
     r = libusb_get_active_config_descriptor(libusb_get_device(claim->usb.handle), &config);
     if (r < 0)
-        return r == LIBUSB_ERROR_NOT_FOUND ? 0 : jmp_usb_errno(r);   /* not found: not configured */
+        return r == LIBUSB_ERROR_NOT_FOUND ? 0 : jmp_usb_errno(r); /* not found: not configured */
     for (unsigned i = 0; r == 0 && i < config->bNumInterfaces; i++) {
         int number = config->interface[i].num_altsetting > 0 ? config->interface[i].altsetting[0].bInterfaceNumber : -1;
 
@@ -279,8 +287,8 @@ static void tell_identity(struct usb_device *device, struct jmp_call *call, cons
     device->told_product = info->product;
     pthread_mutex_unlock(&device->lock);
     if ((vendor || product) && (vendor != info->vendor || product != info->product))
-        jmp_call_log(call, JMP_LOG_WARNING, "in port %s there is %04x:%04x %s now; it was %04x:%04x", info->path, info->vendor,
-                     info->product, info->name, vendor, product);
+        jmp_call_log(call, JMP_LOG_WARNING, "in port %s there is %04x:%04x %s now; it was %04x:%04x", info->path,
+                     info->vendor, info->product, info->name, vendor, product);
 }
 
 int jmp_usb_claim(struct usb_device *device, struct jmp_call *call, const char *holder, struct jmp_usb_claim *ret,
@@ -371,8 +379,14 @@ static int child_switch(struct jmp_call *call, bool on)
     return jmp_usb_port_switch(call, path, on);
 }
 
-static int child_on(void *self, struct jmp_call *call) { return child_switch(call, true); }
-static int child_off(void *self, struct jmp_call *call) { return child_switch(call, false); }
+static int child_on(void *self, struct jmp_call *call)
+{
+    return child_switch(call, true);
+}
+static int child_off(void *self, struct jmp_call *call)
+{
+    return child_switch(call, false);
+}
 
 static int child_status(void *self, struct jmp_call *call)
 {
@@ -393,24 +407,30 @@ static const struct jmp_method child_methods[] = {
 };
 
 static const struct jmp_driver_class child_port_class = {
-    JMP_DRIVER_HEAD, .name = "usb-device-port", .kind = "power",
+    JMP_DRIVER_HEAD,
+    .name = "usb-device-port",
+    .kind = "power",
     .client = "jumpstarter_driver_power.client.PowerClient",
     .help = "the power of the port that the device is plugged into",
     .methods = child_methods,
 };
 
-static const struct jmp_child device_children[] = {
-    { "ip", &jmp_usb_ip_class },
-    { "redir", &jmp_usb_redir_class },
-    { "port", &child_port_class },
-    { "ctl", &jmp_usb_ctl_class },
-    {}
-};
+static const struct jmp_child device_children[] = { { "ip", &jmp_usb_ip_class },
+                                                    { "redir", &jmp_usb_redir_class },
+                                                    { "port", &child_port_class },
+                                                    { "ctl", &jmp_usb_ctl_class },
+                                                    {} };
 
 const struct jmp_driver_class jmp_usb_device_class = {
-    JMP_DRIVER_HEAD, .name = "usb-device", .kind = "composite", .size = sizeof(struct usb_device),
+    JMP_DRIVER_HEAD,
+    .name = "usb-device",
+    .kind = "composite",
+    .size = sizeof(struct usb_device),
     .client = "jumpstarter_driver_composite.client.CompositeClient",
     .help = "a USB device, given away whole: USB/IP, usbredir, port power",
-    .options = device_options, .children = device_children,
-    .open = device_open, .close = device_close, .check = device_check,
+    .options = device_options,
+    .children = device_children,
+    .open = device_open,
+    .close = device_close,
+    .check = device_check,
 };

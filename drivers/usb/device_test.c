@@ -11,7 +11,10 @@
 
 JMP_TEST(options_are_checked_before_anything_is_opened)
 {
-    static const struct { const struct jmp_driver_class *driver; const char *config, *says; } rows[] = {
+    static const struct {
+        const struct jmp_driver_class *driver;
+        const char *config, *says;
+    } rows[] = {
         { &jmp_usb_device_class, ABSENT, NULL },
         { &jmp_usb_device_class, "{\"id\": \"0483:df11\", \"serial\": \"X\", \"follow\": 0}", NULL },
         { &jmp_usb_device_class, "{\"id\": \"0483:df11\", \"filter\": \"0x08,-1,-1,-1,0|-1,-1,-1,-1,1\"}", NULL },
@@ -123,7 +126,8 @@ JMP_TEST(the_port_of_a_device_is_its_own)
 {
     _cleanup_(device_freep) struct device *device = device_new(&jmp_usb_device_class, ABSENT);
     _cleanup_(device_freep) struct device *port = device_child(device, "port", NULL);
-    _cleanup_(device_freep) struct device *other = device_new(&jmp_usb_device_class, "{\"serial\": \"no such number\"}");
+    _cleanup_(device_freep) struct device *other =
+        device_new(&jmp_usb_device_class, "{\"serial\": \"no such number\"}");
     _cleanup_(device_freep) struct device *unknown = device_child(other, "port", NULL);
 
     assert_int_equal(device_open(device), 0);

@@ -9,10 +9,10 @@
 
 #include "base/text.h"
 
-#define TIERS_MAX 6u       /* ports in a path: the specification allows five hubs in a row */
-#define WALK_DEPTH 10u     /* directories below an interface: .../host0/target0:0:0/0:0:0:0/block/sda */
-#define STACK_DEPTH 8u     /* a disk below a mapping below a mapping ... */
-#define USED_MAX 256u      /* block devices in use */
+#define TIERS_MAX 6u   /* ports in a path: the specification allows five hubs in a row */
+#define WALK_DEPTH 10u /* directories below an interface: .../host0/target0:0:0/0:0:0:0/block/sda */
+#define STACK_DEPTH 8u /* a disk below a mapping below a mapping ... */
+#define USED_MAX 256u  /* block devices in use */
 
 /* Block devices that this machine uses, as paths in sysfs. */
 struct used {
@@ -29,8 +29,8 @@ static void used_clear(struct used *used)
     }
 }
 
-/* The first line of a file in sysfs; "" when there is none. What a device says of itself may be anything: only characters that
- * can be shown are kept. */
+/* The first line of a file in sysfs; "" when there is none. What a device says of itself may be anything: only
+ * characters that can be shown are kept. */
 static void attribute(const char *directory, const char *name, char *ret, size_t size)
 {
     _cleanup_fclose_ FILE *file = NULL;
@@ -79,7 +79,10 @@ static void add_word(char *list, size_t size, const char *word)
         snprintf(list + used, size - used, "%s%s", used > 0 ? " " : "", word);
 }
 
-static bool is_dots(const char *name) { return name[0] == '.' && (!name[1] || (name[1] == '.' && !name[2])); }
+static bool is_dots(const char *name)
+{
+    return name[0] == '.' && (!name[1] || (name[1] == '.' && !name[2]));
+}
 
 /* "1-1.2", "usb1"; not "1-1.2:1.0", which is an interface of it. */
 static bool is_device_name(const char *name)
@@ -110,7 +113,8 @@ static void collect_nodes(struct jmp_usb_device *device, const char *directory, 
         if (is_device_name(entry->d_name) && has_file(path, "devnum"))
             continue;
         /* Partitions and the SCSI layer's own nodes say no more than the disk. */
-        if (has_file(path, "dev") && !has_file(path, "partition") && !strchr(entry->d_name, ':') && !has_file(path, "devnum"))
+        if (has_file(path, "dev") && !has_file(path, "partition") && !strchr(entry->d_name, ':') &&
+            !has_file(path, "devnum"))
             add_word(device->nodes, sizeof(device->nodes), entry->d_name);
         collect_nodes(device, path, depth + 1);
     }
@@ -303,7 +307,7 @@ static int read_all(struct jmp_usb_list *list, const char *root, DIR *stream, co
         snprintf(path, sizeof(path), "%.3000s/%.250s", directory, entry->d_name);
         real = realpath(path, NULL);
         if (!real)
-            continue;   /* unplugged just now */
+            continue; /* unplugged just now */
         if (list->count == room) {
             struct jmp_usb_device *more = realloc(list->devices, (room + 32) * sizeof(*more));
 
@@ -421,7 +425,7 @@ int jmp_usb_selector_check(const struct jmp_usb_selector *selector, struct jmp_e
     if (!selector->path && !selector->id && !selector->serial) {
         jmp_error_set(reterr, -EINVAL, "no device is named");
         jmp_error_hint(reterr, "give its port (\"1-1.2\"), its id (\"0483:df11\") or its serial number; "
-                       "jmp-agent usb tree shows all three");
+                               "jmp-agent usb tree shows all three");
         return -EINVAL;
     }
     if (selector->path && jmp_usb_port_split(selector->path, hub, &a) < 0) {
@@ -447,15 +451,19 @@ static bool fits(const struct jmp_usb_device *device, const struct jmp_usb_selec
         return false;
     if (selector->serial && strcmp(selector->serial, device->serial) != 0)
         return false;
-    return !selector->id || (parse_id(selector->id, &vendor, &product) == 0 && device->vendor == vendor &&
-                             device->product == product);
+    return !selector->id ||
+           (parse_id(selector->id, &vendor, &product) == 0 && device->vendor == vendor && device->product == product);
 }
 
 /* "port 1-1.2 with id 0483:df11" */
 static void describe(const struct jmp_usb_selector *selector, char *ret, size_t size)
 {
-    const struct { const char *what, *value; } parts[] = {
-        { "in port", selector->path }, { "with id", selector->id }, { "with serial number", selector->serial },
+    const struct {
+        const char *what, *value;
+    } parts[] = {
+        { "in port", selector->path },
+        { "with id", selector->id },
+        { "with serial number", selector->serial },
     };
     size_t used = 0;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The USB devices of this machine, as sysfs shows them, and the choice of one: by the path of the port it is plugged into, by
- * its vendor and product, or by its serial number. Only reads; the tree may be a copy, for tests.
+ * The USB devices of this machine, as sysfs shows them, and the choice of one: by the path of the port it is plugged
+ * into, by its vendor and product, or by its serial number. Only reads; the tree may be a copy, for tests.
  */
 #pragma once
 
@@ -9,34 +9,36 @@
 
 #include "base/error.h"
 
-#define JMP_USB_PATH_MAX 32u     /* "1-1.2.3.4.5.6" and some */
-#define JMP_USB_TEXT_MAX 128u    /* names and serial numbers: a descriptor has at most 126 characters */
+#define JMP_USB_PATH_MAX 32u  /* "1-1.2.3.4.5.6" and some */
+#define JMP_USB_TEXT_MAX 128u /* names and serial numbers: a descriptor has at most 126 characters */
 #define JMP_USB_DEVICES_MAX 512u
 
 struct jmp_usb_device {
-    char path[JMP_USB_PATH_MAX];      /* of its port: "1-1.2" is port 2 of the hub in port 1 of bus 1; "usb1": root hub of bus 1 */
-    unsigned bus, address;            /* /dev/bus/usb/BUS/ADDRESS */
+    /* Of its port: "1-1.2" is port 2 of the hub in port 1 of bus 1; "usb1" is the root hub of bus 1. */
+    char path[JMP_USB_PATH_MAX];
+    unsigned bus, address;  /* /dev/bus/usb/BUS/ADDRESS */
     uint16_t vendor, product, release;
     uint8_t class, subclass, protocol;
-    uint8_t configuration, configurations, interfaces;   /* active one, how many there are, interfaces of the active one */
-    char speed[16];                   /* Mbit/s: "1.5", "12", "480", "5000", ... */
-    char serial[JMP_USB_TEXT_MAX], maker[JMP_USB_TEXT_MAX], name[JMP_USB_TEXT_MAX];   /* "" where there is none */
+    uint8_t configuration, configurations,
+        interfaces; /* active one, how many there are, interfaces of the active one */
+    char speed[16]; /* Mbit/s: "1.5", "12", "480", "5000", ... */
+    char serial[JMP_USB_TEXT_MAX], maker[JMP_USB_TEXT_MAX], name[JMP_USB_TEXT_MAX]; /* "" where there is none */
     char drivers[JMP_USB_TEXT_MAX];   /* kernel drivers of its interfaces, each once, with blanks between */
     char nodes[2 * JMP_USB_TEXT_MAX]; /* what they made of it: "ttyACM0 sda hidraw0" */
     char mount[JMP_USB_TEXT_MAX];     /* a file system or swap on it is in use at this place; "" if none */
     bool hub;
-    unsigned ports;                   /* of a hub */
+    unsigned ports; /* of a hub */
 };
 
 struct jmp_usb_list {
     size_t count;
-    struct jmp_usb_device *devices;   /* by path, hubs before what is plugged into them */
+    struct jmp_usb_device *devices; /* by path, hubs before what is plugged into them */
 };
 
 /* Any of these; what is NULL does not matter. */
 struct jmp_usb_selector {
-    const char *path;      /* "1-1.2" */
-    const char *id;        /* "0483:df11" */
+    const char *path; /* "1-1.2" */
+    const char *id;   /* "0483:df11" */
     const char *serial;
 };
 

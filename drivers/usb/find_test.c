@@ -32,7 +32,7 @@ JMP_TEST(devices_are_listed_with_all_that_sysfs_says)
     assert_int_equal(device->address, 3);
     assert_string_equal(device->speed, "12");
     assert_string_equal(device->serial, "FT1234");
-    assert_string_equal(device->name, "FT232R [31mUART");   /* what a terminal would obey is left out */
+    assert_string_equal(device->name, "FT232R [31mUART"); /* what a terminal would obey is left out */
     assert_string_equal(device->drivers, "ftdi_sio");
     assert_string_equal(device->nodes, "ttyUSB0");
     assert_false(device->hub);
@@ -41,7 +41,7 @@ JMP_TEST(devices_are_listed_with_all_that_sysfs_says)
     assert_non_null(device);
     assert_true(device->hub);
     assert_int_equal(device->ports, 4);
-    assert_string_equal(device->nodes, "");   /* not those of the devices behind it */
+    assert_string_equal(device->nodes, ""); /* not those of the devices behind it */
     assert_string_equal(device->drivers, "hub");
     assert_string_equal(jmp_usb_at(list, "1-1.3")->nodes, "sda");
     assert_string_equal(jmp_usb_at(list, "1-1.3")->mount, "/media");
@@ -64,7 +64,7 @@ JMP_TEST(one_device_is_chosen_or_the_reason_is_told)
     static const struct {
         struct jmp_usb_selector selector;
         int result;
-        const char *says;   /* the path, or part of the sentence */
+        const char *says; /* the path, or part of the sentence */
     } rows[] = {
         { { .path = "1-1.2" }, 0, "1-1.2" },
         { { .id = "0483:DF11" }, 0, "1-1.4" },
@@ -97,7 +97,7 @@ JMP_TEST(one_device_is_chosen_or_the_reason_is_told)
 
 JMP_TEST(twins_need_a_better_name)
 {
-    static const char *const twin[] = { "busnum", "1", "devnum", "9", "idVendor", "0483", "idProduct", "df11",
+    static const char *const twin[] = { "busnum",       "1",  "devnum", "9",    "idVendor", "0483", "idProduct", "df11",
                                         "bDeviceClass", "00", "serial", "358D", NULL };
     _cleanup_(jmp_usb_list_freep) struct jmp_usb_list *list = NULL;
     _cleanup_free_ char *root = usb_tree_bench();
@@ -116,7 +116,9 @@ JMP_TEST(twins_need_a_better_name)
 /* The system on a stick: below LVM, and below btrfs, which hides the number of the disk. */
 JMP_TEST(the_system_disk_is_found_below_mappings)
 {
-    static const struct { const char *mounts, *swaps, *mount; } rows[] = {
+    static const struct {
+        const char *mounts, *swaps, *mount;
+    } rows[] = {
         { "20 1 253:0 / / rw - ext4 /dev/mapper/root rw", "", "/" },
         { "20 1 0:25 /@ / rw - btrfs /dev/sda1 rw", "", "/" },
         { "20 1 179:2 / / rw - ext4 /dev/mmcblk0p2 rw", "Filename Type\n/dev/sda1 partition 100 0 -2", "swap" },
@@ -141,7 +143,10 @@ JMP_TEST(the_system_disk_is_found_below_mappings)
 
 JMP_TEST(a_selector_that_is_badly_written_is_refused)
 {
-    static const struct { struct jmp_usb_selector selector; const char *says; } rows[] = {
+    static const struct {
+        struct jmp_usb_selector selector;
+        const char *says;
+    } rows[] = {
         { {}, "no device is named" },
         { { .path = "1" }, "\"1\" is not the path" },
         { { .path = "1-" }, "is not the path" },

@@ -6,24 +6,37 @@
 
 #include "base/limits.h"
 
-#define POLLS_MAX 16u   /* libusb has three: an event, a timer, the device */
+#define POLLS_MAX 16u /* libusb has three: an event, a timer, the device */
 
 int jmp_usb_errno(int result)
 {
     switch (result) {
-    case LIBUSB_ERROR_IO: return -EIO;
-    case LIBUSB_ERROR_INVALID_PARAM: return -EINVAL;
-    case LIBUSB_ERROR_ACCESS: return -EACCES;
-    case LIBUSB_ERROR_NO_DEVICE: return -ENODEV;
-    case LIBUSB_ERROR_NOT_FOUND: return -ENOENT;
-    case LIBUSB_ERROR_BUSY: return -EBUSY;
-    case LIBUSB_ERROR_TIMEOUT: return -ETIMEDOUT;
-    case LIBUSB_ERROR_OVERFLOW: return -EOVERFLOW;
-    case LIBUSB_ERROR_PIPE: return -EPIPE;
-    case LIBUSB_ERROR_INTERRUPTED: return -EINTR;
-    case LIBUSB_ERROR_NO_MEM: return -ENOMEM;
-    case LIBUSB_ERROR_NOT_SUPPORTED: return -EOPNOTSUPP;
-    default: return result < 0 ? -EIO : result;
+    case LIBUSB_ERROR_IO:
+        return -EIO;
+    case LIBUSB_ERROR_INVALID_PARAM:
+        return -EINVAL;
+    case LIBUSB_ERROR_ACCESS:
+        return -EACCES;
+    case LIBUSB_ERROR_NO_DEVICE:
+        return -ENODEV;
+    case LIBUSB_ERROR_NOT_FOUND:
+        return -ENOENT;
+    case LIBUSB_ERROR_BUSY:
+        return -EBUSY;
+    case LIBUSB_ERROR_TIMEOUT:
+        return -ETIMEDOUT;
+    case LIBUSB_ERROR_OVERFLOW:
+        return -EOVERFLOW;
+    case LIBUSB_ERROR_PIPE:
+        return -EPIPE;
+    case LIBUSB_ERROR_INTERRUPTED:
+        return -EINTR;
+    case LIBUSB_ERROR_NO_MEM:
+        return -ENOMEM;
+    case LIBUSB_ERROR_NOT_SUPPORTED:
+        return -EOPNOTSUPP;
+    default:
+        return result < 0 ? -EIO : result;
     }
 }
 
@@ -103,7 +116,8 @@ static const struct timespec *time_left(struct jmp_usb_handle *handle, uint64_t 
 
         left = usec < left ? usec : left;
     }
-    *ret = (struct timespec){ .tv_sec = (time_t)(left / JMP_USEC_PER_SEC), .tv_nsec = (long)(left % JMP_USEC_PER_SEC * 1000) };
+    *ret = (struct timespec){ .tv_sec = (time_t)(left / JMP_USEC_PER_SEC),
+                              .tv_nsec = (long)(left % JMP_USEC_PER_SEC * 1000) };
     return left == JMP_USEC_INFINITY ? NULL : ret;
 }
 
@@ -111,7 +125,8 @@ int jmp_usb_wait(struct jmp_usb_handle *handle, struct jmp_call *call, int fd, s
 {
     /* usbfs hangs up when the device is unplugged, also when no transfer is under way that could tell. */
     struct pollfd polls[POLLS_MAX] = { { .fd = jmp_call_cancel_fd(call), .events = POLLIN },
-                                       { .fd = events ? fd : -1, .events = events }, { .fd = handle->fd } };
+                                       { .fd = events ? fd : -1, .events = events },
+                                       { .fd = handle->fd } };
     const struct libusb_pollfd **descriptors = libusb_get_pollfds(handle->context);
     struct timeval none = { 0 };
     struct timespec limit;

@@ -8,16 +8,16 @@
 
 #include "drivers/usb/handle.h"
 
-#define TRANSFER_TIMEOUT 1000u   /* milliseconds; a hub answers in a few */
-#define PORT_POWER 8u            /* feature selector */
-#define SWITCHING_MASK 0x03u     /* of wHubCharacteristics: 0 all together, 1 each by itself, others none */
+#define TRANSFER_TIMEOUT 1000u /* milliseconds; a hub answers in a few */
+#define PORT_POWER 8u          /* feature selector */
+#define SWITCHING_MASK 0x03u   /* of wHubCharacteristics: 0 all together, 1 each by itself, others none */
 #define SWITCHING_EACH 0x01u
 
 /* One of the two ports behind a socket. */
 struct port {
     const struct jmp_usb_device *hub;
     unsigned number;
-    char directory[PATH_MAX];    /* in sysfs; "" where the kernel has none */
+    char directory[PATH_MAX]; /* in sysfs; "" where the kernel has none */
 };
 
 struct socket {
@@ -26,16 +26,23 @@ struct socket {
     size_t count;
 };
 
-static void socket_close(struct socket *socket) { jmp_usb_list_free(socket->list); }
+static void socket_close(struct socket *socket)
+{
+    jmp_usb_list_free(socket->list);
+}
 
-static bool is_superspeed(const struct jmp_usb_device *hub) { return strtoul(hub->speed, NULL, 10) >= 5000; }
+static bool is_superspeed(const struct jmp_usb_device *hub)
+{
+    return strtoul(hub->speed, NULL, 10) >= 5000;
+}
 
 static void find_directory(struct port *port)
 {
     char pattern[PATH_MAX];
     glob_t found;
 
-    snprintf(pattern, sizeof(pattern), "/sys/bus/usb/devices/%s/*:*/%s-port%u", port->hub->path, port->hub->path, port->number);
+    snprintf(pattern, sizeof(pattern), "/sys/bus/usb/devices/%s/*:*/%s-port%u", port->hub->path, port->hub->path,
+             port->number);
     if (glob(pattern, 0, NULL, &found) == 0)
         snprintf(port->directory, sizeof(port->directory), "%s", found.gl_pathv[0]);
     globfree(&found);
@@ -53,7 +60,8 @@ static int add_port(struct socket *socket, const char *path, const char *hub, un
         return -ENODEV;
     }
     if (number < 1 || number > port->hub->ports)
-        return jmp_error_set(reterr, -ENODEV, "hub %s has %u ports, and none with number %u", hub, port->hub->ports, number);
+        return jmp_error_set(reterr, -ENODEV, "hub %s has %u ports, and none with number %u", hub, port->hub->ports,
+                             number);
     find_directory(port);
     socket->count++;
     return 0;
@@ -108,15 +116,16 @@ static int hub_error(const struct jmp_usb_device *hub, const char *what, int res
     return jmp_error_set(reterr, r, "hub %s: %s: %m", hub->path, what);
 }
 
-static int get_switching(const struct jmp_usb_device *hub, const struct jmp_usb_handle *handle, struct jmp_error *reterr)
+static int get_switching(const struct jmp_usb_device *hub, const struct jmp_usb_handle *handle,
+                         struct jmp_error *reterr)
 {
     unsigned type = is_superspeed(hub) ? LIBUSB_DT_SUPERSPEED_HUB : LIBUSB_DT_HUB;
     unsigned char descriptor[32] = { 0 };
     int n;
 
-    n = libusb_control_transfer(handle->handle, LIBUSB_ENDPOINT_IN | LIBUSB_REQUEST_TYPE_CLASS | LIBUSB_RECIPIENT_DEVICE,
-                                LIBUSB_REQUEST_GET_DESCRIPTOR, (uint16_t)(type << 8), 0, descriptor, sizeof(descriptor),
-                                TRANSFER_TIMEOUT);
+    n = libusb_control_transfer(
+        handle->handle, LIBUSB_ENDPOINT_IN | LIBUSB_REQUEST_TYPE_CLASS | LIBUSB_RECIPIENT_DEVICE,
+        LIBUSB_REQUEST_GET_DESCRIPTOR, (uint16_t)(type << 8), 0, descriptor, sizeof(descriptor), TRANSFER_TIMEOUT);
     if (n < 0)
         return hub_error(hub, "its descriptor cannot be read", n, reterr);
     if (n < 7 || descriptor[1] != type)
@@ -124,7 +133,8 @@ static int get_switching(const struct jmp_usb_device *hub, const struct jmp_usb_
     return (descriptor[3] & SWITCHING_MASK) == SWITCHING_EACH;
 }
 
-static int need_switching(const struct jmp_usb_device *hub, const struct jmp_usb_handle *handle, struct jmp_error *reterr)
+static int need_switching(const struct jmp_usb_device *hub, const struct jmp_usb_handle *handle,
+                          struct jmp_error *reterr)
 {
     int r = get_switching(hub, handle, reterr);
 
@@ -150,22 +160,26 @@ static int get_status(const struct port *port, const struct jmp_usb_handle *hand
     int n;
 
     n = libusb_control_transfer(handle->handle, LIBUSB_ENDPOINT_IN | LIBUSB_REQUEST_TYPE_CLASS | LIBUSB_RECIPIENT_OTHER,
-                                LIBUSB_REQUEST_GET_STATUS, 0, (uint16_t)port->number, status, sizeof(status), TRANSFER_TIMEOUT);
+                                LIBUSB_REQUEST_GET_STATUS, 0, (uint16_t)port->number, status, sizeof(status),
+                                TRANSFER_TIMEOUT);
     if (n < 0)
         return hub_error(port->hub, "the state of a port cannot be read", n, reterr);
     if (n < (int)sizeof(status))
-        return jmp_error_set(reterr, -EPROTO, "hub %s tells half the state of its port %u", port->hub->path, port->number);
+        return jmp_error_set(reterr, -EPROTO, "hub %s tells half the state of its port %u", port->hub->path,
+                             port->number);
 
     bits = status[0] | (unsigned)status[1] << 8;
     *ret = (struct jmp_port_state){
-        .connected = bits & 1, .enabled = bits & 2, .overcurrent = bits & 8,
+        .connected = bits & 1,
+        .enabled = bits & 2,
+        .overcurrent = bits & 8,
         .powered = bits & (is_superspeed(port->hub) ? 0x200 : 0x100),
     };
     return 0;
 }
 
-/* The kernel disconnects the device in order, and then switches; it also keeps the port off, whatever happens to the hub.
- * 1: it cannot, or we may not ask it. */
+/* The kernel disconnects the device in order, and then switches; it also keeps the port off, whatever happens to the
+ * hub. 1: it cannot, or we may not ask it. */
 static int set_by_kernel(const struct port *port, bool on)
 {
     char path[PATH_MAX + 16];
@@ -203,8 +217,8 @@ static int port_set(const struct port *port, bool on, struct jmp_error *reterr)
     if (r < 0)
         return r;
     if (state.powered != on)
-        return jmp_error_set(reterr, -EIO, "hub %s was told to switch its port %u %s, but the port is still %s", port->hub->path,
-                             port->number, on ? "on" : "off", on ? "off" : "on");
+        return jmp_error_set(reterr, -EIO, "hub %s was told to switch its port %u %s, but the port is still %s",
+                             port->hub->path, port->number, on ? "on" : "off", on ? "off" : "on");
     return 0;
 }
 

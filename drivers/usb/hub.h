@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Ports of hubs that can be switched off and on one by one: the requests that every USB hub understands (USB 2.0, 11.24.2; USB
- * 3.2, 10.16.2). A USB 3 socket is two ports, one on the USB 2 hub and one on the USB 3 hub beside it, and both feed it; they are
- * switched together. Each transfer has a limit of a second.
+ * Ports of hubs that can be switched off and on one by one: the requests that every USB hub understands (USB 2.0,
+ * 11.24.2; USB 3.2, 10.16.2). A USB 3 socket is two ports, one on the USB 2 hub and one on the USB 3 hub beside it,
+ * and both feed it; they are switched together. Each transfer has a limit of a second.
  */
 #pragma once
 

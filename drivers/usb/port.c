@@ -63,7 +63,9 @@ static int port_open(void *self, struct jmp_call *call)
 }
 
 /* Nothing stays open: a hub is opened for each request, and the port stays as it is. */
-static void port_close(void *self) {}
+static void port_close(void *self)
+{
+}
 
 static int port_on(void *self, struct jmp_call *call)
 {
@@ -75,7 +77,10 @@ static int port_off(void *self, struct jmp_call *call)
     return jmp_usb_port_switch(call, ((struct usb_port *)self)->path, false);
 }
 
-static int port_status(void *self, struct jmp_call *call) { return jmp_usb_port_tell(call, ((struct usb_port *)self)->path); }
+static int port_status(void *self, struct jmp_call *call)
+{
+    return jmp_usb_port_tell(call, ((struct usb_port *)self)->path);
+}
 
 static const struct jmp_method port_methods[] = {
     { .name = "on", .call = port_on },
@@ -86,8 +91,15 @@ static const struct jmp_method port_methods[] = {
 };
 
 const struct jmp_driver_class jmp_usb_port_class = {
-    JMP_DRIVER_HEAD, .name = "usb-port", .kind = "power", .size = sizeof(struct usb_port),
+    JMP_DRIVER_HEAD,
+    .name = "usb-port",
+    .kind = "power",
+    .size = sizeof(struct usb_port),
     .client = "jumpstarter_driver_power.client.PowerClient",
     .help = "the power of one port of a USB hub",
-    .options = port_options, .methods = port_methods, .open = port_open, .close = port_close, .check = port_check,
+    .options = port_options,
+    .methods = port_methods,
+    .open = port_open,
+    .close = port_close,
+    .check = port_check,
 };

@@ -10,7 +10,7 @@
 #include "drivers/usb/redir_filter.h"
 
 #define VERSION "jumpstarter usb-device"
-#define WAITING_MAX 256   /* packets for a guest that does not read; then it is not listened to either */
+#define WAITING_MAX 256 /* packets for a guest that does not read; then it is not listened to either */
 #define FLUSH_TIMEOUT (5 * JMP_USEC_PER_SEC)
 
 struct redir {
@@ -22,7 +22,8 @@ struct redir {
 
 static void on_log(void *user, int level, const char *text)
 {
-    static const int levels[] = { [usbredirparser_error] = JMP_LOG_WARNING, [usbredirparser_warning] = JMP_LOG_WARNING,
+    static const int levels[] = { [usbredirparser_error] = JMP_LOG_WARNING,
+                                  [usbredirparser_warning] = JMP_LOG_WARNING,
                                   [usbredirparser_info] = JMP_LOG_INFO };
     struct redir *redir = user;
 
@@ -59,7 +60,9 @@ static int on_write(void *user, uint8_t *data, int count)
 }
 
 /* The library asks for this when something new is to be written; the loop looks anyway. */
-static void on_flush(void *user) {}
+static void on_flush(void *user)
+{
+}
 
 static int carry(struct redir *redir, struct jmp_usb_claim *claim, struct usbredirhost *host)
 {
@@ -113,7 +116,9 @@ static int apply_filter(const char *text, const struct jmp_usb_claim *claim, str
         return r;
     r = usbredirhost_check_device_filter(rules, count, libusb_get_device(claim->usb.handle), 0);
     usbredirfilter_free(rules);
-    return r < 0 ? jmp_error_set(reterr, r, "the filter does not allow %04x:%04x", claim->info.vendor, claim->info.product) : 0;
+    return r < 0 ? jmp_error_set(reterr, r, "the filter does not allow %04x:%04x", claim->info.vendor,
+                                 claim->info.product)
+                 : 0;
 }
 
 static int serve(struct redir *redir, struct jmp_usb_claim *claim, struct jmp_error *reterr)
@@ -122,8 +127,8 @@ static int serve(struct redir *redir, struct jmp_usb_claim *claim, struct jmp_er
     int r;
 
     /* It takes the handle, and claims, releases, resets and gives back to the kernel's drivers by itself. */
-    host = usbredirhost_open_full(claim->usb.context, TAKE_PTR(claim->usb.handle), on_log, on_read, on_write, on_flush, NULL, NULL,
-                                  NULL, NULL, redir, VERSION, usbredirparser_warning, 0);
+    host = usbredirhost_open_full(claim->usb.context, TAKE_PTR(claim->usb.handle), on_log, on_read, on_write, on_flush,
+                                  NULL, NULL, NULL, NULL, redir, VERSION, usbredirparser_warning, 0);
     if (!host)
         return jmp_error_set(reterr, -EIO, "usbredir cannot take the device in port %s", claim->info.path);
     r = carry(redir, claim, host);
@@ -161,12 +166,13 @@ static int redir_connect(void *self, struct jmp_call *call, int fd)
 }
 
 static const struct jmp_method redir_methods[] = {
-    { .name = "connect", .serve = redir_connect, .help = "a connection to a usbredir host" },
-    {}
+    { .name = "connect", .serve = redir_connect, .help = "a connection to a usbredir host" }, {}
 };
 
 const struct jmp_driver_class jmp_usb_redir_class = {
-    JMP_DRIVER_HEAD, .name = "usb-device-redir", .kind = "network",
+    JMP_DRIVER_HEAD,
+    .name = "usb-device-redir",
+    .kind = "network",
     .client = "jumpstarter_driver_network.client.NetworkClient",
     .help = "the device by usbredir, for virtual machines",
     .methods = redir_methods,

@@ -12,7 +12,8 @@ int jmp_redir_filter_parse(const char *text, struct usbredirfilter_rule **ret, i
     r = usbredirfilter_string_to_rules(text, ",", "|", ret, retcount);
     if (r == -EINVAL) {
         jmp_error_set(reterr, r, "\"%.200s\" is not a filter", text);
-        jmp_error_hint(reterr, "each rule is class,vendor,product,version,allow: 0x08,-1,-1,-1,0|-1,-1,-1,-1,1 is all but disks");
+        jmp_error_hint(
+            reterr, "each rule is class,vendor,product,version,allow: 0x08,-1,-1,-1,0|-1,-1,-1,-1,1 is all but disks");
     }
     return r;
 }

@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 
-#define JMP_REDIR_FILTER_MAX 8192u   /* characters */
+#define JMP_REDIR_FILTER_MAX 8192u /* characters */
 
 /** jmp_redir_filter_parse() - rules of a text; usbredirfilter_free() @ret. Return: 0, -EINVAL with words, -ENOMEM. */
 int jmp_redir_filter_parse(const char *text, struct usbredirfilter_rule **ret, int *retcount, struct jmp_error *reterr);

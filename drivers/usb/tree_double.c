@@ -17,9 +17,15 @@ char *usb_tree_new(void)
     return root;
 }
 
-static int remove_one(const char *path, const struct stat *status, int type, struct FTW *walk) { return remove(path); }
+static int remove_one(const char *path, const struct stat *status, int type, struct FTW *walk)
+{
+    return remove(path);
+}
 
-void usb_tree_remove(const char *root) { assert_int_equal(nftw(root, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0); }
+void usb_tree_remove(const char *root)
+{
+    assert_int_equal(nftw(root, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
+}
 
 static void make_parents(char *path)
 {
@@ -68,21 +74,37 @@ void usb_tree_device(const char *root, const char *place, const char *const attr
 
 char *usb_tree_bench(void)
 {
-    static const char *const root_hub[] = {
-        "busnum", "1", "devnum", "1", "idVendor", "1d6b", "idProduct", "0002", "bDeviceClass", "09", "speed", "480",
-        "maxchild", "2", "product", "Test Host Controller", NULL };
-    static const char *const hub[] = {
-        "busnum", "1", "devnum", "2", "idVendor", "0424", "idProduct", "2514", "bDeviceClass", "09", "speed", "480",
-        "maxchild", "4", NULL };
+    static const char *const root_hub[] = { "busnum",
+                                            "1",
+                                            "devnum",
+                                            "1",
+                                            "idVendor",
+                                            "1d6b",
+                                            "idProduct",
+                                            "0002",
+                                            "bDeviceClass",
+                                            "09",
+                                            "speed",
+                                            "480",
+                                            "maxchild",
+                                            "2",
+                                            "product",
+                                            "Test Host Controller",
+                                            NULL };
+    static const char *const hub[] = { "busnum",       "1",  "devnum", "2",   "idVendor", "0424", "idProduct", "2514",
+                                       "bDeviceClass", "09", "speed",  "480", "maxchild", "4",    NULL };
     static const char *const serial[] = {
-        "busnum", "1", "devnum", "3", "idVendor", "0403", "idProduct", "6001", "bDeviceClass", "00", "speed", "12",
-        "serial", "FT1234", "manufacturer", "FTDI", "product", "FT232R \x1b[31mUART", NULL };
-    static const char *const stick[] = {
-        "busnum", "1", "devnum", "4", "idVendor", "0781", "idProduct", "5567", "bDeviceClass", "00", "speed", "480",
-        "serial", "S1", NULL };
+        "busnum",    "1",      "devnum",       "3",    "idVendor", "0403",
+        "idProduct", "6001",   "bDeviceClass", "00",   "speed",    "12",
+        "serial",    "FT1234", "manufacturer", "FTDI", "product",  "FT232R \x1b[31mUART",
+        NULL
+    };
+    static const char *const stick[] = { "busnum",       "1",  "devnum", "4",   "idVendor", "0781", "idProduct", "5567",
+                                         "bDeviceClass", "00", "speed",  "480", "serial",   "S1",   NULL };
     static const char *const dfu[] = {
-        "busnum", "1", "devnum", "5", "idVendor", "0483", "idProduct", "df11", "bDeviceClass", "00", "speed", "12",
-        "serial", "357C", "product", "STM32 BOOTLOADER", NULL };
+        "busnum", "1",     "devnum", "5",      "idVendor", "0483",    "idProduct",        "df11", "bDeviceClass",
+        "00",     "speed", "12",     "serial", "357C",     "product", "STM32 BOOTLOADER", NULL
+    };
     char *root = usb_tree_new();
 
     usb_tree_device(root, "pci/usb1", root_hub);
@@ -92,12 +114,12 @@ char *usb_tree_bench(void)
     usb_tree_link(root, "sys/devices/pci/usb1/1-1/1-1.2/1-1.2:1.0/driver", "../../../../../bus/usb/drivers/ftdi_sio");
     usb_tree_file(root, "sys/devices/pci/usb1/1-1/1-1.2/1-1.2:1.0/ttyUSB0/tty/ttyUSB0/dev", "188:0");
     usb_tree_device(root, "pci/usb1/1-1/1-1.3", stick);
-    usb_tree_link(root, "sys/devices/pci/usb1/1-1/1-1.3/1-1.3:1.0/driver", "../../../../../bus/usb/drivers/usb-storage");
+    usb_tree_link(root, "sys/devices/pci/usb1/1-1/1-1.3/1-1.3:1.0/driver",
+                  "../../../../../bus/usb/drivers/usb-storage");
     usb_tree_file(root, "sys/devices/pci/usb1/1-1/1-1.3/1-1.3:1.0/host0/0:0:0:0/block/sda/dev", "8:0");
     usb_tree_file(root, "sys/devices/pci/usb1/1-1/1-1.3/1-1.3:1.0/host0/0:0:0:0/block/sda/sda1/dev", "8:1");
     usb_tree_file(root, "sys/devices/pci/usb1/1-1/1-1.3/1-1.3:1.0/host0/0:0:0:0/block/sda/sda1/partition", "1");
-    usb_tree_link(root, "sys/dev/block/8:1",
-                  "../../devices/pci/usb1/1-1/1-1.3/1-1.3:1.0/host0/0:0:0:0/block/sda/sda1");
+    usb_tree_link(root, "sys/dev/block/8:1", "../../devices/pci/usb1/1-1/1-1.3/1-1.3:1.0/host0/0:0:0:0/block/sda/sda1");
     usb_tree_device(root, "pci/usb1/1-1/1-1.4", dfu);
     usb_tree_file(root, "proc/self/mountinfo",
                   "20 1 179:2 / / rw - ext4 /dev/mmcblk0p2 rw\n21 20 8:1 / /media rw shared:1 - vfat /dev/sda1 rw");

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A USB/IP server for one device, on one byte stream: it lists the device, or gives it away and carries its transfers. Everything
- * of a stream happens on its own thread: one poll() over the stream, the call's end and libusb's descriptors.
+ * A USB/IP server for one device, on one byte stream: it lists the device, or gives it away and carries its transfers.
+ * Everything of a stream happens on its own thread: one poll() over the stream, the call's end and libusb's
+ * descriptors.
  */
 #include <poll.h>
 #include <string.h>
@@ -13,28 +14,28 @@
 #include "drivers/usb/device.h"
 #include "drivers/usb/usbip_proto.h"
 
-#define REQUEST_TIMEOUT (60 * JMP_USEC_PER_SEC)   /* for the first bytes of a client; and for taking the last of ours */
+#define REQUEST_TIMEOUT (60 * JMP_USEC_PER_SEC) /* for the first bytes of a client; and for taking the last of ours */
 #define FLUSH_TIMEOUT (5 * JMP_USEC_PER_SEC)
-#define CANCEL_TIMEOUT (5 * JMP_USEC_PER_SEC)     /* for the kernel to give transfers back */
-#define CONTROL_TIMEOUT 60000u                    /* milliseconds; clients give up long before */
-#define IN_FLIGHT_MAX 4096u                       /* transfers */
-#define IN_FLIGHT_BYTES (64u * 1024 * 1024)       /* their buffers; usbfs has a smaller limit of its own */
+#define CANCEL_TIMEOUT (5 * JMP_USEC_PER_SEC) /* for the kernel to give transfers back */
+#define CONTROL_TIMEOUT 60000u                /* milliseconds; clients give up long before */
+#define IN_FLIGHT_MAX 4096u                   /* transfers */
+#define IN_FLIGHT_BYTES (64u * 1024 * 1024)   /* their buffers; usbfs has a smaller limit of its own */
 #define VECTORS_MAX 48u
-#define READS_MAX 32u                             /* transfers read in a row before results are looked at */
+#define READS_MAX 32u /* transfers read in a row before results are looked at */
 
 /* A transfer of the client, from its header to its result. */
 struct urb {
-    struct urb *next, **prev;           /* in flight */
+    struct urb *next, **prev; /* in flight */
     struct urb *next_reply;
     struct import *import;
     struct jmp_usbip_urb request;
     bool unlinking;
-    uint32_t unlink_sequence;           /* of the request that calls it back */
-    struct libusb_transfer *transfer;   /* NULL: nothing for the device */
-    uint8_t *buffer;                    /* of the transfer: for control with 8 bytes of setup in front */
+    uint32_t unlink_sequence;         /* of the request that calls it back */
+    struct libusb_transfer *transfer; /* NULL: nothing for the device */
+    uint8_t *buffer;                  /* of the transfer: for control with 8 bytes of setup in front */
     size_t buffer_size;
     struct jmp_usbip_packet *packets;
-    uint8_t *packet_bytes;              /* as on the wire */
+    uint8_t *packet_bytes; /* as on the wire */
     /* The result */
     uint8_t header[JMP_USBIP_URB_SIZE];
     const uint8_t *data;
@@ -45,18 +46,18 @@ struct import {
     struct jmp_call *call;
     int fd;
     struct jmp_usb_claim claim;
-    struct urb *urbs;                   /* in flight */
-    size_t count, bytes;                /* of all urbs that there are, results not sent included */
+    struct urb *urbs;    /* in flight */
+    size_t count, bytes; /* of all urbs that there are, results not sent included */
     struct urb *replies, **last_reply;
-    size_t sent;                        /* of the first reply */
-    uint8_t types[32];                  /* of endpoints, enum libusb_transfer_type + 1; in: 16 and up; 0: there is none */
-    uint8_t alternates[32];             /* setting of each interface */
+    size_t sent;            /* of the first reply */
+    uint8_t types[32];      /* of endpoints, enum libusb_transfer_type + 1; in: 16 and up; 0: there is none */
+    uint8_t alternates[32]; /* setting of each interface */
     /* What is being read */
     uint8_t header[JMP_USBIP_URB_SIZE];
     size_t header_have;
-    struct urb *reading;                /* header complete, payload not */
+    struct urb *reading; /* header complete, payload not */
     size_t payload_have;
-    bool ended;                         /* the client has said all */
+    bool ended; /* the client has said all */
 };
 
 /*
@@ -99,8 +100,12 @@ static void reply(struct urb *urb)
 static void reply_submit(struct urb *urb, int status, size_t actual)
 {
     struct jmp_usbip_urb answer = {
-        .command = JMP_USBIP_SUBMITTED, .sequence = urb->request.sequence, .status = status, .actual = (uint32_t)actual,
-        .start_frame = urb->request.start_frame, .packets = urb->request.packets,
+        .command = JMP_USBIP_SUBMITTED,
+        .sequence = urb->request.sequence,
+        .status = status,
+        .actual = (uint32_t)actual,
+        .start_frame = urb->request.start_frame,
+        .packets = urb->request.packets,
     };
 
     for (uint32_t i = 0; i < urb->request.packets && urb->packets; i++)
@@ -131,29 +136,43 @@ static int status_of(const struct urb *urb)
 {
     switch (urb->transfer->status) {
     case LIBUSB_TRANSFER_COMPLETED:
-        return (urb->request.flags & JMP_USBIP_SHORT_NOT_OK) && urb->transfer->actual_length < (int)urb->request.length ?
-               -EREMOTEIO : 0;
-    case LIBUSB_TRANSFER_TIMED_OUT: return -ETIMEDOUT;
-    case LIBUSB_TRANSFER_CANCELLED: return -ECONNRESET;
-    case LIBUSB_TRANSFER_STALL: return -EPIPE;
-    case LIBUSB_TRANSFER_NO_DEVICE: return -ESHUTDOWN;
-    case LIBUSB_TRANSFER_OVERFLOW: return -EOVERFLOW;
+        return (urb->request.flags & JMP_USBIP_SHORT_NOT_OK) && urb->transfer->actual_length < (int)urb->request.length
+                   ? -EREMOTEIO
+                   : 0;
+    case LIBUSB_TRANSFER_TIMED_OUT:
+        return -ETIMEDOUT;
+    case LIBUSB_TRANSFER_CANCELLED:
+        return -ECONNRESET;
+    case LIBUSB_TRANSFER_STALL:
+        return -EPIPE;
+    case LIBUSB_TRANSFER_NO_DEVICE:
+        return -ESHUTDOWN;
+    case LIBUSB_TRANSFER_OVERFLOW:
+        return -EOVERFLOW;
     case LIBUSB_TRANSFER_ERROR:
-    default: return -EPROTO;
+    default:
+        return -EPROTO;
     }
 }
 
 static int packet_status(enum libusb_transfer_status status)
 {
     switch (status) {
-    case LIBUSB_TRANSFER_COMPLETED: return 0;
-    case LIBUSB_TRANSFER_STALL: return -EPIPE;
-    case LIBUSB_TRANSFER_OVERFLOW: return -EOVERFLOW;
-    case LIBUSB_TRANSFER_NO_DEVICE: return -ESHUTDOWN;
-    case LIBUSB_TRANSFER_CANCELLED: return -ECONNRESET;
-    case LIBUSB_TRANSFER_TIMED_OUT: return -ETIMEDOUT;
+    case LIBUSB_TRANSFER_COMPLETED:
+        return 0;
+    case LIBUSB_TRANSFER_STALL:
+        return -EPIPE;
+    case LIBUSB_TRANSFER_OVERFLOW:
+        return -EOVERFLOW;
+    case LIBUSB_TRANSFER_NO_DEVICE:
+        return -ESHUTDOWN;
+    case LIBUSB_TRANSFER_CANCELLED:
+        return -ECONNRESET;
+    case LIBUSB_TRANSFER_TIMED_OUT:
+        return -ETIMEDOUT;
     case LIBUSB_TRANSFER_ERROR:
-    default: return -EXDEV;
+    default:
+        return -EXDEV;
     }
 }
 
@@ -191,7 +210,8 @@ static void on_transfer(struct libusb_transfer *transfer)
     if (urb->packets)
         actual = gather_packets(urb);
 
-    /* Called back with nothing in its hands. What it has already brought must not be lost: then it is answered as a transfer. */
+    /* Called back with nothing in its hands. What it has already brought must not be lost: then it is answered as a
+     * transfer. */
     if (unlinking && transfer->status == LIBUSB_TRANSFER_CANCELLED && actual == 0) {
         urb_free(urb);
         reply_unlink(import, sequence, -ECONNRESET);
@@ -263,22 +283,23 @@ static int reset_device(struct import *import, unsigned value, unsigned index)
 
     r = libusb_reset_device(import->claim.usb.handle);
     if (r == LIBUSB_ERROR_NOT_FOUND || r == LIBUSB_ERROR_NO_DEVICE)
-        import->claim.gone = true;   /* it came back as something else */
+        import->claim.gone = true; /* it came back as something else */
     memset(import->alternates, 0, sizeof(import->alternates));
     learn_endpoints(import);
     return jmp_usb_errno(r);
 }
 
-/* The kernel has to know of these, or it and the device would no longer agree. The first word of setup: request type, request. */
+/* The kernel has to know of these, or it and the device would no longer agree. The first word of setup: request type,
+ * request. */
 static const struct {
     uint8_t type, request;
-    int value;                          /* -1: any */
+    int value; /* -1: any */
     int (*apply)(struct import *import, unsigned value, unsigned index);
 } specials[] = {
     { 0x00, LIBUSB_REQUEST_SET_CONFIGURATION, -1, set_configuration },
     { 0x01, LIBUSB_REQUEST_SET_INTERFACE, -1, set_interface },
     { 0x02, LIBUSB_REQUEST_CLEAR_FEATURE, 0, clear_halt },
-    { 0x23, LIBUSB_REQUEST_SET_FEATURE, 4, reset_device },   /* a port reset, which importers ask the device for */
+    { 0x23, LIBUSB_REQUEST_SET_FEATURE, 4, reset_device }, /* a port reset, which importers ask the device for */
 };
 
 /* 1: it is none of these; otherwise the transfer's status */
@@ -333,7 +354,8 @@ static int fill_control(struct urb *urb)
     if (length > urb->request.length)
         return -EPROTO;
     memcpy(urb->buffer, urb->request.setup, LIBUSB_CONTROL_SETUP_SIZE);
-    libusb_fill_control_transfer(urb->transfer, urb->import->claim.usb.handle, urb->buffer, on_transfer, urb, CONTROL_TIMEOUT);
+    libusb_fill_control_transfer(urb->transfer, urb->import->claim.usb.handle, urb->buffer, on_transfer, urb,
+                                 CONTROL_TIMEOUT);
     return 0;
 }
 
@@ -341,7 +363,8 @@ static int fill_packets(struct urb *urb, uint8_t address)
 {
     size_t to = 0;
 
-    if (!urb->packets || jmp_usbip_packets_read(urb->packet_bytes, urb->request.packets, urb->request.length, urb->packets) < 0)
+    if (!urb->packets ||
+        jmp_usbip_packets_read(urb->packet_bytes, urb->request.packets, urb->request.length, urb->packets) < 0)
         return -EPROTO;
     for (uint32_t i = 0; i < urb->request.packets; i++) {
         const struct jmp_usbip_packet *packet = &urb->packets[i];
@@ -357,8 +380,8 @@ static int fill_packets(struct urb *urb, uint8_t address)
     return 0;
 }
 
-/* Return: 0, or the status with which it is answered. Waiting as long as it takes is the client's choice: it calls back what it
- * does not want any more. */
+/* Return: 0, or the status with which it is answered. Waiting as long as it takes is the client's choice: it calls
+ * back what it does not want any more. */
 static int fill(struct urb *urb)
 {
     libusb_device_handle *handle = urb->import->claim.usb.handle;
@@ -371,10 +394,12 @@ static int fill(struct urb *urb)
     case LIBUSB_TRANSFER_TYPE_ISOCHRONOUS:
         return fill_packets(urb, address);
     case LIBUSB_TRANSFER_TYPE_INTERRUPT:
-        libusb_fill_interrupt_transfer(urb->transfer, handle, address, urb->buffer, (int)urb->request.length, on_transfer, urb, 0);
+        libusb_fill_interrupt_transfer(urb->transfer, handle, address, urb->buffer, (int)urb->request.length,
+                                       on_transfer, urb, 0);
         return 0;
     case LIBUSB_TRANSFER_TYPE_BULK:
-        libusb_fill_bulk_transfer(urb->transfer, handle, address, urb->buffer, (int)urb->request.length, on_transfer, urb, 0);
+        libusb_fill_bulk_transfer(urb->transfer, handle, address, urb->buffer, (int)urb->request.length, on_transfer,
+                                  urb, 0);
         if (!urb->request.in && (urb->request.flags & JMP_USBIP_ZERO_PACKET))
             urb->transfer->flags |= LIBUSB_TRANSFER_ADD_ZERO_PACKET;
         return 0;
@@ -522,7 +547,10 @@ static void add_vector(struct iovec *vectors, size_t *count, const uint8_t *data
         vectors[(*count)++] = (struct iovec){ .iov_base = (uint8_t *)data + skipped, .iov_len = size - skipped };
 }
 
-static size_t reply_size(const struct urb *urb) { return JMP_USBIP_URB_SIZE + urb->data_size + urb->packet_size; }
+static size_t reply_size(const struct urb *urb)
+{
+    return JMP_USBIP_URB_SIZE + urb->data_size + urb->packet_size;
+}
 
 /* 1: sent something, 0: the client has to read first */
 static int send_replies(struct import *import)
@@ -564,8 +592,8 @@ static int carry(struct import *import)
     int r = 0;
 
     while (!import->ended && !import->claim.gone) {
-        r = jmp_usb_wait(&import->claim.usb, import->call, import->fd, (short)(POLLIN | (import->replies ? POLLOUT : 0)),
-                         JMP_USEC_INFINITY);
+        r = jmp_usb_wait(&import->claim.usb, import->call, import->fd,
+                         (short)(POLLIN | (import->replies ? POLLOUT : 0)), JMP_USEC_INFINITY);
         if (r == -ENODEV) {
             import->claim.gone = true;
             return 0;
@@ -585,7 +613,8 @@ static void flush(struct import *import)
 {
     uint64_t deadline = jmp_now() + FLUSH_TIMEOUT;
 
-    while (import->replies && jmp_call_wait(import->call, import->fd, POLLOUT, deadline) >= 0 && send_replies(import) >= 0)
+    while (import->replies && jmp_call_wait(import->call, import->fd, POLLOUT, deadline) >= 0 &&
+           send_replies(import) >= 0)
         ;
 }
 
@@ -622,7 +651,10 @@ static void import_end(struct import *import)
 
 static uint32_t speed_of(const struct jmp_usb_device *device)
 {
-    static const struct { const char *speed; uint32_t number; } speeds[] = {
+    static const struct {
+        const char *speed;
+        uint32_t number;
+    } speeds[] = {
         { "1.5", 1 }, { "12", 2 }, { "480", 3 }, { "5000", 5 }, { "10000", 6 }, { "20000", 6 },
     };
 
@@ -635,10 +667,18 @@ static uint32_t speed_of(const struct jmp_usb_device *device)
 static void describe(const struct jmp_usb_device *device, uint8_t ret[JMP_USBIP_DEVICE_SIZE])
 {
     struct jmp_usbip_device description = {
-        .bus = device->bus, .address = device->address, .speed = speed_of(device),
-        .vendor = device->vendor, .product = device->product, .release = device->release,
-        .class = device->class, .subclass = device->subclass, .protocol = device->protocol,
-        .configuration = device->configuration, .configurations = device->configurations, .interfaces = device->interfaces,
+        .bus = device->bus,
+        .address = device->address,
+        .speed = speed_of(device),
+        .vendor = device->vendor,
+        .product = device->product,
+        .release = device->release,
+        .class = device->class,
+        .subclass = device->subclass,
+        .protocol = device->protocol,
+        .configuration = device->configuration,
+        .configurations = device->configurations,
+        .interfaces = device->interfaces,
     };
 
     snprintf(description.path, sizeof(description.path), "/sys/bus/usb/devices/%s", device->path);
@@ -726,7 +766,7 @@ static int serve_import(struct usb_device *parent, struct jmp_call *call, int fd
     }
     if (strcmp(busid, import->claim.info.path) != 0) {
         jmp_error_set(&error, -ENODEV, "there is no device %s here, only %s", busid, import->claim.info.path);
-        import->claim.complete = false;   /* nothing was done to it */
+        import->claim.complete = false; /* nothing was done to it */
         r = refuse(call, fd, &error);
     } else {
         learn_endpoints(import);
@@ -763,7 +803,8 @@ static int ip_connect(void *self, struct jmp_call *call, int fd)
 
     do {
         /* Never more than the request: what follows belongs to the import. */
-        n = jmp_stream_read(call, fd, data + have, (have < JMP_USBIP_REQUEST_SIZE ? JMP_USBIP_REQUEST_SIZE : sizeof(data)) - have,
+        n = jmp_stream_read(call, fd, data + have,
+                            (have < JMP_USBIP_REQUEST_SIZE ? JMP_USBIP_REQUEST_SIZE : sizeof(data)) - have,
                             REQUEST_TIMEOUT);
         if (n <= 0)
             return n == -ECONNRESET ? 0 : n;
@@ -781,12 +822,13 @@ static int ip_connect(void *self, struct jmp_call *call, int fd)
 }
 
 static const struct jmp_method ip_methods[] = {
-    { .name = "connect", .serve = ip_connect, .help = "a connection to a USB/IP server" },
-    {}
+    { .name = "connect", .serve = ip_connect, .help = "a connection to a USB/IP server" }, {}
 };
 
 const struct jmp_driver_class jmp_usb_ip_class = {
-    JMP_DRIVER_HEAD, .name = "usb-device-ip", .kind = "network",
+    JMP_DRIVER_HEAD,
+    .name = "usb-device-ip",
+    .kind = "network",
     .client = "jumpstarter_driver_network.client.NetworkClient",
     .help = "the device by USB/IP: usbip, jmpctl usb",
     .methods = ip_methods,

@@ -72,7 +72,8 @@ void jmp_usbip_reply_write(enum jmp_usbip_code code, enum jmp_usbip_result resul
     put32(put16(put16(ret, VERSION), (uint16_t)code), result);
 }
 
-size_t jmp_usbip_request_write(const struct jmp_usbip_request *request, uint8_t ret[JMP_USBIP_REQUEST_SIZE + JMP_USBIP_BUSID_SIZE])
+size_t jmp_usbip_request_write(const struct jmp_usbip_request *request,
+                               uint8_t ret[JMP_USBIP_REQUEST_SIZE + JMP_USBIP_BUSID_SIZE])
 {
     jmp_usbip_reply_write(request->code, JMP_USBIP_OK, ret);
     if (request->code != JMP_USBIP_IMPORT)

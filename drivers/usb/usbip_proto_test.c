@@ -8,27 +8,34 @@
 
 #define BYTES(...) (const uint8_t[]){ __VA_ARGS__ }, sizeof((const uint8_t[]){ __VA_ARGS__ })
 #define BUSID_1_1 '1', '-', '1', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
-#define BUSID_ENDLESS '1', '1', '1', '1', '1', '1', '1', '1', '1', '1', '1', '1', '1', '1', '1', '1', '1', '1', '1', '1', \
-    '1', '1', '1', '1', '1', '1', '1', '1', '1', '1', '1', '1'
+#define BUSID_ENDLESS \
+    '1', '1', '1', '1', '1', '1', '1', '1', '1', '1', '1', '1', '1', '1', '1', '1', '1', '1', '1', '1', '1', '1', '1', \
+        '1', '1', '1', '1', '1', '1', '1', '1', '1'
 
 JMP_TEST(requests_are_read_or_refused)
 {
-    const struct { const uint8_t *data; size_t size; ssize_t result; enum jmp_usbip_code code; } rows[] = {
+    const struct {
+        const uint8_t *data;
+        size_t size;
+        ssize_t result;
+        enum jmp_usbip_code code;
+    } rows[] = {
         { BYTES(1, 0x11, 0x80, 5, 0, 0, 0, 0), 8, JMP_USBIP_DEVLIST },
         { BYTES(1, 0x11, 0x80, 5, 0, 0, 0, 0, 99), 8, JMP_USBIP_DEVLIST },
         { BYTES(1, 0x11, 0x80, 5, 0, 0, 0), 0, 0 },
         { BYTES(1, 0x11, 0x80, 3, 0, 0, 0, 0, BUSID_1_1), 40, JMP_USBIP_IMPORT },
         { BYTES(1, 0x11, 0x80, 3, 0, 0, 0, 0, '1', '-', '1'), 0, 0 },
         { BYTES(1, 0x11, 0x80, 3, 0, 0, 0, 0, BUSID_ENDLESS), -EPROTO, 0 },
-        { BYTES(1, 0x06, 0x80, 5, 0, 0, 0, 0), -EPROTO, 0 },   /* a version of 2011 */
-        { BYTES(1, 0x11, 0x00, 5, 0, 0, 0, 0), -EPROTO, 0 },   /* a reply */
+        { BYTES(1, 0x06, 0x80, 5, 0, 0, 0, 0), -EPROTO, 0 }, /* a version of 2011 */
+        { BYTES(1, 0x11, 0x00, 5, 0, 0, 0, 0), -EPROTO, 0 }, /* a reply */
         { BYTES('G', 'E', 'T', ' ', '/', ' ', 'H', 'T'), -EPROTO, 0 },
     };
 
     for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
         struct jmp_usbip_request request = { 0 };
 
-        if (jmp_usbip_request_read(rows[i].data, rows[i].size, &request) != rows[i].result || request.code != rows[i].code)
+        if (jmp_usbip_request_read(rows[i].data, rows[i].size, &request) != rows[i].result ||
+            request.code != rows[i].code)
             fail_msg("row %zu", i);
         if (rows[i].code == JMP_USBIP_IMPORT)
             assert_string_equal(request.busid, "1-1");
@@ -64,8 +71,20 @@ JMP_TEST(a_reply_belongs_to_its_request)
 JMP_TEST(a_device_comes_back_as_it_was_written)
 {
     const struct jmp_usbip_device device = {
-        .path = "/sys/devices/x", .busid = "1-1.2", .bus = 1, .address = 7, .speed = 3, .vendor = 0x0403, .product = 0x6001,
-        .release = 0x600, .class = 1, .subclass = 2, .protocol = 3, .configuration = 1, .configurations = 2, .interfaces = 4,
+        .path = "/sys/devices/x",
+        .busid = "1-1.2",
+        .bus = 1,
+        .address = 7,
+        .speed = 3,
+        .vendor = 0x0403,
+        .product = 0x6001,
+        .release = 0x600,
+        .class = 1,
+        .subclass = 2,
+        .protocol = 3,
+        .configuration = 1,
+        .configurations = 2,
+        .interfaces = 4,
     };
     uint8_t data[JMP_USBIP_DEVICE_SIZE];
     struct jmp_usbip_device back;
@@ -73,7 +92,8 @@ JMP_TEST(a_device_comes_back_as_it_was_written)
     jmp_usbip_device_write(&device, data);
     jmp_usbip_device_read(data, &back);
     assert_memory_equal(&back, &device, sizeof(back));
-    assert_memory_equal(data + 288, "\0\0\0\x01\0\0\0\x07\0\0\0\x03\x04\x03\x60\x01\x06\x00\x01\x02\x03\x01\x02\x04", 24);
+    assert_memory_equal(data + 288, "\0\0\0\x01\0\0\0\x07\0\0\0\x03\x04\x03\x60\x01\x06\x00\x01\x02\x03\x01\x02\x04",
+                        24);
 
     memset(data, 'x', sizeof(data));
     jmp_usbip_device_read(data, &back);
@@ -81,8 +101,8 @@ JMP_TEST(a_device_comes_back_as_it_was_written)
     assert_int_equal(strlen(back.path), 255);
 }
 
-static void header(uint8_t data[JMP_USBIP_URB_SIZE], uint32_t command, uint32_t direction, uint32_t endpoint, uint32_t length,
-                   uint32_t packets)
+static void header(uint8_t data[JMP_USBIP_URB_SIZE], uint32_t command, uint32_t direction, uint32_t endpoint,
+                   uint32_t length, uint32_t packets)
 {
     const uint32_t words[] = { command, 7, 0x10002, direction, endpoint, 0, length, 0, packets, 0 };
 
@@ -94,7 +114,11 @@ static void header(uint8_t data[JMP_USBIP_URB_SIZE], uint32_t command, uint32_t 
 
 JMP_TEST(transfers_are_read_or_refused)
 {
-    static const struct { uint32_t command, direction, endpoint, length, packets; int result; size_t payload; } rows[] = {
+    static const struct {
+        uint32_t command, direction, endpoint, length, packets;
+        int result;
+        size_t payload;
+    } rows[] = {
         { 1, 0, 2, 512, 0, 0, 512 },
         { 1, 0, 2, 512, UINT32_MAX, 0, 512 },
         { 1, 1, 1, 512, 0, 0, 0 },
@@ -129,7 +153,10 @@ JMP_TEST(transfers_are_read_or_refused)
 
 JMP_TEST(transfers_are_written_as_on_the_wire)
 {
-    static const struct { struct jmp_usbip_urb urb; uint8_t begin[40]; } rows[] = {
+    static const struct {
+        struct jmp_usbip_urb urb;
+        uint8_t begin[40];
+    } rows[] = {
         { { .command = JMP_USBIP_SUBMITTED, .sequence = 5, .status = -EPIPE, .actual = 16 },
           { 0, 0, 0, 3, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xe0, 0, 0, 0, 16 } },
         { { .command = JMP_USBIP_UNLINKED, .sequence = 6, .status = -ECONNRESET },
@@ -148,7 +175,10 @@ JMP_TEST(transfers_are_written_as_on_the_wire)
 
 JMP_TEST(packets_lie_in_the_buffer_one_after_the_other)
 {
-    static const struct { uint32_t offset[2], length[2], size; int result; } rows[] = {
+    static const struct {
+        uint32_t offset[2], length[2], size;
+        int result;
+    } rows[] = {
         { { 0, 100 }, { 100, 100 }, 200, 0 },
         { { 0, 150 }, { 100, 50 }, 200, 0 },
         { { 0, 0 }, { 0, 200 }, 200, 0 },

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * lab-dfu SOCKET SERIAL: a device that takes firmware (USB DFU 1.1). As it is plugged in it runs its firmware, 1209:0001; DETACH
- * makes its boot loader of it, 1209:0002, another device in the same socket without a serial number. There DNLOAD takes
- * firmware, and the end of it starts it: 1209:0001 again, which prints "firmware SIZE SUM" with the sum of its bytes. UPLOAD reads back.
+ * lab-dfu SOCKET SERIAL: a device that takes firmware (USB DFU 1.1). As it is plugged in it runs its firmware,
+ * 1209:0001; DETACH makes its boot loader of it, 1209:0002, another device in the same socket without a serial number.
+ * There DNLOAD takes firmware, and the end of it starts it: 1209:0001 again, which prints "firmware SIZE SUM" with the
+ * sum of its bytes. UPLOAD reads back.
  */
 #include "tests/lab/raw.h"
 

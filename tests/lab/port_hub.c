@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * lab-port-hub SOCKET [ganged|stubborn|wedged]: a hub with four ports whose power is switched one by one. Each switch is a line
- * on standard output: "port 2 off". Nothing can be plugged into it. As "ganged" it says that it switches all ports together;
- * as "stubborn" it takes every request and switches nothing; as "wedged" it stops answering when a port is to be switched.
+ * lab-port-hub SOCKET [ganged|stubborn|wedged]: a hub with four ports whose power is switched one by one. Each switch
+ * is a line on standard output: "port 2 off". Nothing can be plugged into it. As "ganged" it says that it switches all
+ * ports together; as "stubborn" it takes every request and switches nothing; as "wedged" it stops answering when a
+ * port is to be switched.
  */
 #include "tests/lab/raw.h"
 

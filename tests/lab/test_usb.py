@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""USB devices that are given away: the device on one side of the agent, this kernel's own drivers on a copy of it on the other."""
+"""USB devices that are given away: the device on one side of the agent, on the other this kernel's drivers on its copy."""
 
 import contextlib
 import hashlib
@@ -49,7 +49,8 @@ class Attached:
     """A device of the exporter, plugged into this kernel's virtual controller."""
 
     def __init__(self, place, words, name, *options):
-        self.program = Program([*words, "usb", "attach", *options, name], env=place.env, name=f"jmpctl usb attach {name}")
+        self.program = Program([*words, "usb", "attach", *options, name], env=place.env,
+                               name=f"jmpctl usb attach {name}")
         self.mark = 0
         self.wait()
 
@@ -214,8 +215,8 @@ def read_reports(raw, turn):
 def test_a_device_is_followed_into_its_boot_loader_and_back(hardware, serve, attach, place):
     """Chosen by a serial number that the boot loader does not have; the tool is everybody's."""
     played = hardware.program("lab-dfu", "DFU7")
-    exporter = serve({"usb": {"type": "usb-device", "config": {"serial": "DFU7"}}})
-    copy = attach(exporter)
+    exporter = serve({"usb": {"type": "usb-device", "config": {"serial": "DFU7", "follow": 100}}})
+    copy = attach(exporter, "usb", "--follow", "100")
     assert copy.id == "1209:0001"
     run(["dfu-util", "-e", "-p", copy.sysfs().name, "-d", "1209:0001"], env=place.env, timeout=120).ok()
     copy.wait()
@@ -248,7 +249,8 @@ def test_only_one_has_it_and_the_others_are_told_who(hardware, serve, attach, wo
     assert "usb" in status and copy.sysfs().name in status
     run([words(exporter)[0], "usb", "detach", "usb"], env=place.env).ok()
     copy.program.wait_line("usb is detached")
-    wait_until(lambda: list(hid.gadget.sysfs().glob("*:*/*:*/hidraw/hidraw*")), PLUG_TIMEOUT, "the kernel has it not back")
+    wait_until(lambda: list(hid.gadget.sysfs().glob("*:*/*:*/hidraw/hidraw*")), PLUG_TIMEOUT,
+               "the kernel has it not back")
 
 
 def test_hubs_disks_in_use_and_strangers_are_refused(hardware, serve, words, place):
@@ -274,7 +276,8 @@ class Forward:
     """A local port to a driver, by the stock client."""
 
     def __init__(self, place, exporter, driver):
-        env = {**place.env, "JUMPSTARTER_HOST": exporter.endpoint, "JMP_DRIVERS_ALLOW": "UNSAFE", "JMP_GRPC_INSECURE": "1"}
+        env = {**place.env, "JUMPSTARTER_HOST": exporter.endpoint, "JMP_DRIVERS_ALLOW": "UNSAFE",
+               "JMP_GRPC_INSECURE": "1"}
         self.program = Program([BIN / "j", *driver.split(), "forward-tcp", "0", "--address", "127.0.0.1"], env=env,
                                name=f"j {driver} forward-tcp")
         self.port = self.program.wait_line(r"^127\.0\.0\.1:(\d+)$", timeout=60).group(1)

@@ -34,5 +34,10 @@ extern const struct jmp_driver_class jmp_serial_class;
 
 extern const struct jmp_driver_class jmp_sim_board_class;
 
+extern const struct jmp_driver_class jmp_relay_noyito_hid_class;
+extern const struct jmp_driver_class jmp_relay_noyito_serial_class;
+extern const struct jmp_driver_class jmp_relay_lcus_class;
+extern const struct jmp_driver_class jmp_relay_usbrelay_class;
+extern const struct jmp_driver_class jmp_ykush_class;
 extern const struct jmp_driver_class jmp_usb_device_class;
 extern const struct jmp_driver_class jmp_usb_port_class;

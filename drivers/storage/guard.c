@@ -166,6 +166,7 @@ static int read_mounts(const char *root, struct use *use, struct jmp_error *rete
     _cleanup_fclose_ FILE *file = NULL;
     _cleanup_free_ char *line = NULL;
     char path[PATH_MAX];
+    struct stat here;
     size_t size = 0;
 
     snprintf(path, sizeof(path), "%s/proc/self/mountinfo", root);
@@ -189,6 +190,9 @@ static int read_mounts(const char *root, struct use *use, struct jmp_error *rete
         if (has(&use->mine, id) && !use->place[0])
             snprintf(use->place, sizeof(use->place), "%.200s", where);
     }
+    /* In a chroot no line speaks of what / lies on. */
+    if (!*root && stat("/", &here) == 0 && major(here.st_dev) != 0)
+        find_disks(root, here.st_dev, &use->system, 0);
     return 0;
 }
 

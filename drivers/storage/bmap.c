@@ -9,6 +9,15 @@
 #define TEXT_MAX 256u /* of one element */
 #define DEPTH_MAX 8u
 
+/* Since 2.9 the narrow ones are deprecated; before it there are no others. */
+#if XML_MAJOR_VERSION > 2 || XML_MINOR_VERSION >= 9
+#define LINE_OF(parser) ((unsigned)XML_GetCurrentLineNumber64(parser))
+#define BYTE_OF(parser) ((size_t)XML_GetCurrentByteIndex64(parser))
+#else
+#define LINE_OF(parser) ((unsigned)XML_GetCurrentLineNumber(parser))
+#define BYTE_OF(parser) ((size_t)XML_GetCurrentByteIndex(parser))
+#endif
+
 enum field { NOTHING, IMAGE_SIZE, BLOCK_SIZE, BLOCKS, MAPPED, SUM_TYPE, MAP_SUM, MAP_SHA1, RANGE };
 
 static const struct {
@@ -41,7 +50,7 @@ static void stop(struct reader *reader, int error, const char *words)
     if (reader->error < 0)
         return;
     reader->error = jmp_error_set(reader->reterr, error, "the block map cannot be used: %s", words);
-    jmp_error_at(reader->reterr, NULL, (unsigned)XML_GetCurrentLineNumber(reader->parser), 0, NULL);
+    jmp_error_at(reader->reterr, NULL, LINE_OF(reader->parser), 0, NULL);
     XML_StopParser(reader->parser, XML_FALSE);
 }
 
@@ -99,7 +108,7 @@ static void XMLCALL on_text(void *user, const XML_Char *text, int length)
     if (reader->field == NOTHING)
         return;
     if (reader->field == MAP_SUM && reader->used == 0)
-        reader->map_sum_at = (size_t)XML_GetCurrentByteIndex(reader->parser);
+        reader->map_sum_at = BYTE_OF(reader->parser);
     if (reader->used + (size_t)length >= TEXT_MAX) {
         stop(reader, -EINVAL, "an element is too long");
         return;
@@ -286,7 +295,7 @@ static int parse(struct reader *reader, const char *text, size_t size, struct jm
     if (status != XML_STATUS_OK) {
         jmp_error_set(reterr, -EINVAL, "the block map cannot be read: %s",
                       XML_ErrorString(XML_GetErrorCode(reader->parser)));
-        jmp_error_at(reterr, NULL, (unsigned)XML_GetCurrentLineNumber(reader->parser), 0, NULL);
+        jmp_error_at(reterr, NULL, LINE_OF(reader->parser), 0, NULL);
         return -EINVAL;
     }
     return check(reader, reterr);

@@ -84,7 +84,7 @@ JMP_TEST(options_are_those_of_the_stock_drivers)
     }
 }
 
-/* A board on a terminal that tells what its two channels are. That it switches is seen in tests/lab: closing a
+/* A board on a terminal that tells what its two channels are. That it switches cannot be seen here: closing a
  * pseudo-terminal throws away what its other side has not read yet, which no adapter does. */
 struct board {
     int fd;

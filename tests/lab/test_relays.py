@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Relay boards, played by the test over a HID gadget or at the far end of a serial cable."""
+"""Relay boards, played by the test over a HID gadget."""
 
 import os
 import select
@@ -114,37 +114,3 @@ def test_a_noyito_hid_board_switches_its_relays(hardware, serve):
         assert status(raw, "all") == "partial"
         raw.call(raw.uuid("all"), "off")
         assert status(raw, "all") == "off" and states == [False] * 4
-
-
-@pytest.mark.direct(reason="exporters of their own")
-@pytest.mark.parametrize("kind, config", [("jumpstarter_driver_noyito_relay.driver.NoyitoPowerSerial", {}),
-                                          ("relay-lcus", {"num_channels": 2})])
-def test_a_serial_board_switches_its_relays(hardware, serve, kind, config):
-    port = hardware.serial()
-    wires, states = port.wires(), [False, False]
-
-    def play():
-        while True:
-            try:
-                byte = wires.read(1, timeout=120)
-                if byte == b"\xff":
-                    for i, on in enumerate(states):
-                        wires.write(f"CH{i + 1}: {'ON' if on else 'OFF'}\r\n".encode())
-                    continue
-                frame = byte + wires.read(3)
-                assert frame[3] == sum(frame[:3]) & 0xff
-                states[frame[1] - 1] = frame[2] == 1
-            except (OSError, AssertionError):
-                return
-
-    Background(play)
-    exporter = serve({"two": {"type": kind, "config": {"port": str(port.tty), "channel": 2, **config}},
-                      "all": {"type": kind, "config": {"port": str(port.tty), "all_channels": True, **config}}})
-    with Raw(exporter.endpoint) as raw:
-        raw.call(raw.uuid("two"), "on")
-        assert status(raw, "two") == "on" and states == [False, True]
-        assert status(raw, "all") == "partial"
-        raw.call(raw.uuid("all"), "on")
-        assert status(raw, "all") == "on" and states == [True, True]
-        raw.call(raw.uuid("all"), "off")
-        assert status(raw, "two") == "off"

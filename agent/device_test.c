@@ -308,6 +308,8 @@ JMP_TEST(a_close_that_hangs_holds_up_neither_lease_nor_device)
     bench_start(bench);
     assert_int_equal(bench_world.open_count, 2);
     bench_call(bench, "bad", "stuck", JMP_CALL_UNARY, NULL, &running);
+    while (atomic_load(&bench_world.inside) == 0)
+        sd_event_run(jmp_loop_event(bench->loop), 1000);
     atomic_store(&bench_world.stuck_close, true);
 
     /* The lease ends while a call does not return; the device is lost with it, and its close does not return either. */

@@ -29,12 +29,17 @@ def journal():
                           text=True).stdout
 
 
+@pytest.fixture(scope="module")
+def credentials(lab):
+    """The file that the module's lab made for this exporter."""
+    return lab.controller.create_exporter("lab", {"board": "lab"})
+
+
 @pytest.fixture
-def installed(lab):
+def installed(lab, credentials):
     """start(export): the service, leasable in the module's lab."""
     def start(export, **top):
-        path = lab.controller.create_exporter("lab", {"board": "lab"})
-        settings = yaml.safe_load(path.read_text())
+        settings = yaml.safe_load(credentials.read_text())
         settings.update(top, export=export)
         CONFIG.parent.mkdir(parents=True, exist_ok=True)
         CONFIG.write_text(yaml.safe_dump(settings, sort_keys=False))

@@ -4,7 +4,7 @@ add_library(jmp-devices STATIC
     worker.c keep.c instance.c tree.c device.c hotplug.c call.c call_driver.c fanout.c resource.c plugin.c
     fetch.c coder.c coder_gzip.c coder_xz.c coder_bz2.c coder_zstd.c)
 target_link_libraries(jmp-devices PUBLIC jmp-base PkgConfig::SYSTEMD Threads::Threads ${CMAKE_DL_LIBS}
-    PRIVATE PkgConfig::CURL PkgConfig::ZLIB PkgConfig::LZMA PkgConfig::ZSTD ${BZ2_LIBRARY} m)
+    PRIVATE PkgConfig::ZLIB PkgConfig::LZMA PkgConfig::ZSTD ${BZ2_LIBRARY} m)
 
 if(JMP_BUILD_TESTS)
     add_library(jmp-device-bench STATIC device_bench.c)

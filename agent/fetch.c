@@ -4,11 +4,10 @@
 #include "agent/fetch.h"
 
 #include <ctype.h>
-#include <curl/curl.h>
-#include <pthread.h>
 #include <string.h>
 #include <strings.h>
 
+#include "base/curl.h"
 #include "base/limits.h"
 #include "base/loop.h"
 
@@ -18,6 +17,7 @@
 
 struct request {
     const struct jmp_fetch *fetch;
+    const struct jmp_curl *curl;
     bool put;
     const char *method;
     char *url; /* asked now */
@@ -36,18 +36,15 @@ struct request {
 
 static void request_close(struct request *request)
 {
+    if (!request->curl)
+        return;
     if (request->multi && request->easy)
-        curl_multi_remove_handle(request->multi, request->easy);
-    curl_easy_cleanup(request->easy);
-    curl_multi_cleanup(request->multi);
-    curl_slist_free_all(request->headers);
+        request->curl->multi_remove_handle(request->multi, request->easy);
+    request->curl->easy_cleanup(request->easy);
+    request->curl->multi_cleanup(request->multi);
+    request->curl->slist_free_all(request->headers);
     free(request->location);
     free(request->url);
-}
-
-static void library_init(void)
-{
-    curl_global_init(CURL_GLOBAL_DEFAULT);
 }
 
 const char *jmp_fetch_show(const char *url, char *buffer, size_t size)
@@ -160,7 +157,7 @@ static bool is_framing(const char *name)
 
 static int add_header(struct request *request, const char *line)
 {
-    struct curl_slist *longer = curl_slist_append(request->headers, line);
+    struct curl_slist *longer = request->curl->slist_append(request->headers, line);
 
     if (!longer)
         return -ENOMEM;
@@ -172,7 +169,7 @@ static int add_headers(struct request *request, bool same_origin)
 {
     int r = 0;
 
-    curl_slist_free_all(request->headers);
+    request->curl->slist_free_all(request->headers);
     request->headers = NULL;
     JMP_NODE_EACH(header, jmp_node_get(request->fetch->handle, "headers")) {
         const char *name = header->key, *value = header->string;
@@ -235,7 +232,7 @@ static long answer_status(struct request *request)
 {
     long status = 0;
 
-    curl_easy_getinfo(request->easy, CURLINFO_RESPONSE_CODE, &status);
+    request->curl->easy_getinfo(request->easy, CURLINFO_RESPONSE_CODE, &status);
     return status;
 }
 
@@ -252,7 +249,7 @@ static size_t on_body(char *data, size_t size, size_t count, void *user)
         return CURL_WRITEFUNC_ERROR; /* nor the page of a redirect or an error */
     request->body = true;
     if (request->done == 0 &&
-        curl_easy_getinfo(request->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &total) == CURLE_OK && total > 0)
+        request->curl->easy_getinfo(request->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &total) == CURLE_OK && total > 0)
         request->total = (uint64_t)total;
     request->error = length > 0 ? request->fetch->sink(data, length, request->fetch->user) : 0;
     request->done += length;
@@ -276,7 +273,7 @@ static size_t on_source(char *data, size_t size, size_t count, void *user)
 
 #define SET(option, value) \
     do { \
-        if (curl_easy_setopt(request->easy, (option), (value)) != CURLE_OK) \
+        if (request->curl->easy_setopt(request->easy, (option), (value)) != CURLE_OK) \
             return -ENOMEM; \
     } while (0)
 
@@ -285,8 +282,8 @@ static int set_up(struct request *request)
     const char *ca = getenv("SSL_CERT_FILE");
     uint64_t connect = request->fetch->connect_limit ? request->fetch->connect_limit : CONNECT_LIMIT;
 
-    request->easy = curl_easy_init();
-    request->multi = curl_multi_init();
+    request->easy = request->curl->easy_init();
+    request->multi = request->curl->multi_init();
     if (!request->easy || !request->multi)
         return -ENOMEM;
 
@@ -334,12 +331,12 @@ static int perform(struct request *request, CURLcode *retcode, struct jmp_error 
 
     request->moved = jmp_now();
     for (;;) {
-        if (curl_multi_perform(request->multi, &running) != CURLM_OK)
+        if (request->curl->multi_perform(request->multi, &running) != CURLM_OK)
             return -ENOMEM;
         if (running == 0)
             break;
         cancel.revents = 0;
-        if (curl_multi_poll(request->multi, &cancel, fetch->cancel_fd >= 0, 500, NULL) != CURLM_OK)
+        if (request->curl->multi_poll(request->multi, &cancel, fetch->cancel_fd >= 0, 500, NULL) != CURLM_OK)
             return -ENOMEM;
         if (cancel.revents)
             return jmp_error_set(reterr, -ECANCELED, "%s %s: cancelled", request->method, SHOWN(request->url));
@@ -348,42 +345,44 @@ static int perform(struct request *request, CURLcode *retcode, struct jmp_error 
         if (jmp_now() - request->moved > stall)
             return timed_out(request, stall / JMP_USEC_PER_SEC, reterr);
     }
-    message = curl_multi_info_read(request->multi, &left);
+    message = request->curl->multi_info_read(request->multi, &left);
     *retcode = message ? message->data.result : CURLE_FAILED_INIT;
     return 0;
 }
 
 struct origin {
+    const struct jmp_curl *curl;
     char *scheme, *host, *port;
 };
 
 static void origin_clear(struct origin *origin)
 {
-    curl_free(origin->scheme);
-    curl_free(origin->host);
-    curl_free(origin->port);
+    origin->curl->free(origin->scheme);
+    origin->curl->free(origin->host);
+    origin->curl->free(origin->port);
 }
 
 static bool origin_of(CURLU *url, struct origin *ret)
 {
-    return curl_url_get(url, CURLUPART_SCHEME, &ret->scheme, 0) == CURLUE_OK &&
-           curl_url_get(url, CURLUPART_HOST, &ret->host, 0) == CURLUE_OK &&
-           curl_url_get(url, CURLUPART_PORT, &ret->port, CURLU_DEFAULT_PORT) == CURLUE_OK;
+    return ret->curl->url_get(url, CURLUPART_SCHEME, &ret->scheme, 0) == CURLUE_OK &&
+           ret->curl->url_get(url, CURLUPART_HOST, &ret->host, 0) == CURLUE_OK &&
+           ret->curl->url_get(url, CURLUPART_PORT, &ret->port, CURLU_DEFAULT_PORT) == CURLUE_OK;
 }
 
 /* Where the answer sends us. Return: 1 when that is another origin, 0, or with words. */
 static int follow(struct request *request, struct jmp_error *reterr)
 {
-    CURLU *url = curl_url();
-    _cleanup_(origin_clear) struct origin before = { 0 }, after = { 0 };
+    const struct jmp_curl *curl = request->curl;
+    CURLU *url = curl->url();
+    _cleanup_(origin_clear) struct origin before = { .curl = curl }, after = { .curl = curl };
     char *text = NULL;
     int r = -EPROTO;
 
     if (!url)
         return -ENOMEM;
-    if (curl_url_set(url, CURLUPART_URL, request->url, CURLU_PATH_AS_IS) != CURLUE_OK || !origin_of(url, &before) ||
-        curl_url_set(url, CURLUPART_URL, request->location, CURLU_PATH_AS_IS) != CURLUE_OK || !origin_of(url, &after) ||
-        curl_url_get(url, CURLUPART_URL, &text, 0) != CURLUE_OK || !is_http(text) || strlen(text) > JMP_FETCH_URL_MAX)
+    if (curl->url_set(url, CURLUPART_URL, request->url, CURLU_PATH_AS_IS) != CURLUE_OK || !origin_of(url, &before) ||
+        curl->url_set(url, CURLUPART_URL, request->location, CURLU_PATH_AS_IS) != CURLUE_OK || !origin_of(url, &after) ||
+        curl->url_get(url, CURLUPART_URL, &text, 0) != CURLUE_OK || !is_http(text) || strlen(text) > JMP_FETCH_URL_MAX)
         jmp_error_set(reterr, r, "GET %s: redirected to something that is no web address", SHOWN(request->url));
     else if (strcasecmp(before.scheme, "https") == 0 && strcasecmp(after.scheme, "https") != 0)
         jmp_error_set(reterr, r, "GET %s: redirected from https to http, which is not followed", SHOWN(request->url));
@@ -395,8 +394,8 @@ static int follow(struct request *request, struct jmp_error *reterr)
         request->url = strdup(text);
         r = request->url ? r : -ENOMEM;
     }
-    curl_free(text);
-    curl_url_cleanup(url);
+    curl->free(text);
+    curl->url_cleanup(url);
     return r;
 }
 
@@ -432,7 +431,7 @@ static bool is_redirect(long status)
 static int judge(struct request *request, CURLcode code, struct jmp_error *reterr)
 {
     long status = answer_status(request);
-    const char *words = request->text[0] ? request->text : curl_easy_strerror(code);
+    const char *words = request->text[0] ? request->text : request->curl->easy_strerror(code);
 
     if (request->error < 0)
         return jmp_error_set(reterr, request->error, "%s %s: %m", request->method, SHOWN(request->url));
@@ -469,12 +468,12 @@ static int run(struct request *request, struct jmp_error *reterr)
         request->text[0] = '\0';
         SET(CURLOPT_URL, request->url);
         SET(CURLOPT_HTTPHEADER, request->headers);
-        if (curl_multi_add_handle(request->multi, request->easy) != CURLM_OK)
+        if (request->curl->multi_add_handle(request->multi, request->easy) != CURLM_OK)
             return -ENOMEM;
         r = perform(request, &code, reterr);
         if (r < 0)
             return r;
-        curl_multi_remove_handle(request->multi, request->easy);
+        request->curl->multi_remove_handle(request->multi, request->easy);
         r = judge(request, code, reterr);
         if (r <= 0)
             break;
@@ -490,10 +489,11 @@ static int run(struct request *request, struct jmp_error *reterr)
 
 int jmp_fetch_run(const struct jmp_fetch *fetch, struct jmp_error *reterr)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    _cleanup_(request_close) struct request request = { .fetch = fetch, .begun = jmp_now() };
+    const struct jmp_curl *curl = jmp_curl(reterr);
+    _cleanup_(request_close) struct request request = { .fetch = fetch, .curl = curl, .begun = jmp_now() };
 
-    pthread_once(&once, library_init);
+    if (!curl)
+        return -ENOPKG;
     request.method = jmp_node_string(jmp_node_get(fetch->handle, "method"));
     request.put = strcmp(request.method, "PUT") == 0;
     request.told = request.begun;

@@ -29,8 +29,7 @@ int jmp_ctl_kube_open(struct jmp_ctl_kube *kube, const struct jmp_kube_options *
         jmp_kube_access_free(access);
         return jmp_error_set(reterr, r, "%m");
     }
-    r = jmp_kube_new(kube->loop, access, &kube->kube);
-    return r < 0 ? jmp_error_set(reterr, r, "%m") : 0;
+    return jmp_kube_new(kube->loop, access, &kube->kube, reterr);
 }
 
 void jmp_ctl_kube_close(struct jmp_ctl_kube *kube)

@@ -2,13 +2,15 @@
 #include "kube/http.h"
 
 #include <ctype.h>
-#include <curl/curl.h>
 #include <string.h>
+
+#include "base/curl.h"
 
 #define CONNECT_TIMEOUT_MSEC 20000L
 #define HEADER_LINE_MAX 8192u
 
 struct jmp_http {
+    const struct jmp_curl *curl;
     struct jmp_loop *loop;
     CURLM *multi;
     struct jmp_timer timer;
@@ -49,11 +51,11 @@ static void transfer_free(struct jmp_http_transfer *transfer)
         transfer->next->link = transfer->link;
     jmp_timer_close(&transfer->silent);
     if (transfer->easy) {
-        curl_multi_remove_handle(transfer->http->multi, transfer->easy);
-        curl_easy_cleanup(transfer->easy);
+        transfer->http->curl->multi_remove_handle(transfer->http->multi, transfer->easy);
+        transfer->http->curl->easy_cleanup(transfer->easy);
     }
-    curl_slist_free_all(transfer->headers);
-    curl_slist_free_all(transfer->connect_to);
+    transfer->http->curl->slist_free_all(transfer->headers);
+    transfer->http->curl->slist_free_all(transfer->connect_to);
     free(transfer->body);
     free(transfer->warning);
     free(transfer);
@@ -84,22 +86,23 @@ static int curl_errno(CURLcode code)
 
 static void finish(struct jmp_http_transfer *transfer, CURLcode code)
 {
+    const struct jmp_curl *curl = transfer->http->curl;
     struct jmp_http_answer *answer = &transfer->answer;
     const char *type = NULL;
     long status = 0, sent = 0;
     curl_off_t retry_after = 0;
 
-    curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
-    curl_easy_getinfo(transfer->easy, CURLINFO_REQUEST_SIZE, &sent);
+    curl->easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
+    curl->easy_getinfo(transfer->easy, CURLINFO_REQUEST_SIZE, &sent);
     answer->status = (unsigned)status;
     answer->sent = sent > 0;
     answer->error = transfer->error ?: curl_errno(code);
     if (answer->error < 0 && !*answer->text)
         snprintf(answer->text, sizeof(answer->text), "%.*s", (int)sizeof(answer->text) - 1,
-                 *transfer->words ? transfer->words : curl_easy_strerror(code));
-    if (curl_easy_getinfo(transfer->easy, CURLINFO_CONTENT_TYPE, &type) == CURLE_OK && type)
+                 *transfer->words ? transfer->words : curl->easy_strerror(code));
+    if (curl->easy_getinfo(transfer->easy, CURLINFO_CONTENT_TYPE, &type) == CURLE_OK && type)
         snprintf(answer->content_type, sizeof(answer->content_type), "%.63s", type);
-    if (curl_easy_getinfo(transfer->easy, CURLINFO_RETRY_AFTER, &retry_after) == CURLE_OK && retry_after > 0) {
+    if (curl->easy_getinfo(transfer->easy, CURLINFO_RETRY_AFTER, &retry_after) == CURLE_OK && retry_after > 0) {
         answer->has_retry_after = true;
         answer->retry_after = retry_after < 86400 ? (unsigned)retry_after : 86400;
     }
@@ -115,13 +118,13 @@ static void tell_ended(struct jmp_http *http)
     CURLMsg *message;
     int left;
 
-    while ((message = curl_multi_info_read(http->multi, &left))) {
+    while ((message = http->curl->multi_info_read(http->multi, &left))) {
         struct jmp_http_transfer *transfer;
         CURLcode code = message->data.result;
 
         if (message->msg != CURLMSG_DONE)
             continue;
-        curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&transfer);
+        http->curl->easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&transfer);
         finish(transfer, code);
     }
 }
@@ -140,7 +143,7 @@ static void on_silence(struct jmp_timer *timer)
     struct jmp_http_transfer *transfer = CONTAINER_OF(timer, struct jmp_http_transfer, silent);
 
     fail(transfer, -ETIMEDOUT, "the server is silent");
-    curl_multi_remove_handle(transfer->http->multi, transfer->easy);
+    transfer->http->curl->multi_remove_handle(transfer->http->multi, transfer->easy);
     finish(transfer, CURLE_OPERATION_TIMEDOUT);
 }
 
@@ -185,7 +188,7 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *user)
     int r;
 
     restart_silence(transfer);
-    curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
+    transfer->http->curl->easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
     if (transfer->chunk && status / 100 == 2) {
         r = transfer->chunk(bytes, length, transfer->user);
         if (r < 0)
@@ -218,7 +221,7 @@ static void act(struct jmp_http *http, curl_socket_t fd, int events)
 {
     int running;
 
-    curl_multi_socket_action(http->multi, fd, events, &running);
+    http->curl->multi_socket_action(http->multi, fd, events, &running);
     tell_ended(http);
 }
 
@@ -269,7 +272,7 @@ static int set_socket(CURL *easy, curl_socket_t fd, int what, void *user, void *
         free(watch);
         return -1;
     }
-    curl_multi_assign(http->multi, fd, watch);
+    http->curl->multi_assign(http->multi, fd, watch);
     return 0;
 }
 
@@ -277,44 +280,46 @@ static int set_socket(CURL *easy, curl_socket_t fd, int what, void *user, void *
  * Requests.
  */
 
-static void set_blob(CURL *easy, CURLoption option, const char *pem)
+static void set_blob(const struct jmp_curl *curl, CURL *easy, CURLoption option, const char *pem)
 {
     struct curl_blob blob = { .data = (void *)pem, .len = strlen(pem), .flags = CURL_BLOB_COPY };
 
-    curl_easy_setopt(easy, option, &blob);
+    curl->easy_setopt(easy, option, &blob);
 }
 
 /* The certificate is checked for another name than that of the URL: the URL gets that name, and the connection the place. */
 static int set_server_name(struct jmp_http_transfer *transfer, const char *url, const char *name)
 {
+    const struct jmp_curl *curl = transfer->http->curl;
     _cleanup_free_ char *renamed = NULL, *connect = NULL, *host_header = NULL;
     char *host = NULL, *port = NULL;
     struct curl_slist *more;
-    CURLU *parts = curl_url();
+    CURLU *parts = curl->url();
     int r = -ENOMEM;
 
-    if (parts && curl_url_set(parts, CURLUPART_URL, url, 0) == CURLUE_OK &&
-        curl_url_get(parts, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
-        curl_url_get(parts, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) == CURLUE_OK &&
+    if (parts && curl->url_set(parts, CURLUPART_URL, url, 0) == CURLUE_OK &&
+        curl->url_get(parts, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
+        curl->url_get(parts, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) == CURLUE_OK &&
         asprintf(&connect, "%s:%s:%s:%s", name, port, host, port) >= 0 &&
         asprintf(&host_header, "Host: %s:%s", host, port) >= 0 &&
-        curl_url_set(parts, CURLUPART_HOST, name, 0) == CURLUE_OK &&
-        curl_url_get(parts, CURLUPART_URL, &renamed, 0) == CURLUE_OK &&
-        (transfer->connect_to = curl_slist_append(NULL, connect)) &&
-        (more = curl_slist_append(transfer->headers, host_header))) {
+        curl->url_set(parts, CURLUPART_HOST, name, 0) == CURLUE_OK &&
+        curl->url_get(parts, CURLUPART_URL, &renamed, 0) == CURLUE_OK &&
+        (transfer->connect_to = curl->slist_append(NULL, connect)) &&
+        (more = curl->slist_append(transfer->headers, host_header))) {
         transfer->headers = more;
-        curl_easy_setopt(transfer->easy, CURLOPT_URL, renamed);
-        curl_easy_setopt(transfer->easy, CURLOPT_CONNECT_TO, transfer->connect_to);
+        curl->easy_setopt(transfer->easy, CURLOPT_URL, renamed);
+        curl->easy_setopt(transfer->easy, CURLOPT_CONNECT_TO, transfer->connect_to);
         r = 0;
     }
-    curl_free(host);
-    curl_free(port);
-    curl_url_cleanup(parts);
+    curl->free(host);
+    curl->free(port);
+    curl->url_cleanup(parts);
     return r;
 }
 
 static int set_peer(struct jmp_http_transfer *transfer, const char *url)
 {
+    const struct jmp_curl *curl = transfer->http->curl;
     const struct jmp_http_peer *peer = &transfer->http->peer;
     CURL *easy = transfer->easy;
 
@@ -325,58 +330,59 @@ static int set_peer(struct jmp_http_transfer *transfer, const char *url)
             return r;
     }
     if (peer->ca) {
-        set_blob(easy, CURLOPT_CAINFO_BLOB, peer->ca);
-        curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+        set_blob(curl, easy, CURLOPT_CAINFO_BLOB, peer->ca);
+        curl->easy_setopt(easy, CURLOPT_CAPATH, NULL);
     }
     if (peer->insecure) {
-        curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
-        curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
+        curl->easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
+        curl->easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
     }
     if (peer->certificate) {
-        curl_easy_setopt(easy, CURLOPT_SSLCERTTYPE, "PEM");
-        curl_easy_setopt(easy, CURLOPT_SSLKEYTYPE, "PEM");
-        set_blob(easy, CURLOPT_SSLCERT_BLOB, peer->certificate);
-        set_blob(easy, CURLOPT_SSLKEY_BLOB, peer->key);
+        curl->easy_setopt(easy, CURLOPT_SSLCERTTYPE, "PEM");
+        curl->easy_setopt(easy, CURLOPT_SSLKEYTYPE, "PEM");
+        set_blob(curl, easy, CURLOPT_SSLCERT_BLOB, peer->certificate);
+        set_blob(curl, easy, CURLOPT_SSLKEY_BLOB, peer->key);
     }
     if (peer->proxy)
-        curl_easy_setopt(easy, CURLOPT_PROXY, peer->proxy);
+        curl->easy_setopt(easy, CURLOPT_PROXY, peer->proxy);
     if (peer->username) {
-        curl_easy_setopt(easy, CURLOPT_HTTPAUTH, CURLAUTH_BASIC);
-        curl_easy_setopt(easy, CURLOPT_USERNAME, peer->username);
-        curl_easy_setopt(easy, CURLOPT_PASSWORD, peer->password ?: "");
+        curl->easy_setopt(easy, CURLOPT_HTTPAUTH, CURLAUTH_BASIC);
+        curl->easy_setopt(easy, CURLOPT_USERNAME, peer->username);
+        curl->easy_setopt(easy, CURLOPT_PASSWORD, peer->password ?: "");
     }
     return 0;
 }
 
 static int set_up(struct jmp_http_transfer *transfer, const struct jmp_http_request *request)
 {
+    const struct jmp_curl *curl = transfer->http->curl;
     CURL *easy = transfer->easy;
 
     for (const char *const *header = request->headers; header && *header; header++) {
-        struct curl_slist *more = curl_slist_append(transfer->headers, *header);
+        struct curl_slist *more = curl->slist_append(transfer->headers, *header);
 
         if (!more)
             return -ENOMEM;
         transfer->headers = more;
     }
-    curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer);
-    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->words);
-    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MSEC);
-    curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
-    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
-    curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer);
-    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
-    curl_easy_setopt(easy, CURLOPT_HEADERDATA, transfer);
-    curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+    curl->easy_setopt(easy, CURLOPT_PRIVATE, transfer);
+    curl->easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->words);
+    curl->easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl->easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl->easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MSEC);
+    curl->easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
+    curl->easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+    curl->easy_setopt(easy, CURLOPT_WRITEDATA, transfer);
+    curl->easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+    curl->easy_setopt(easy, CURLOPT_HEADERDATA, transfer);
+    curl->easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
     if (request->timeout > 0)
-        curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)(request->timeout / JMP_USEC_PER_MSEC));
-    if (curl_easy_setopt(easy, CURLOPT_URL, request->url) != CURLE_OK)
+        curl->easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)(request->timeout / JMP_USEC_PER_MSEC));
+    if (curl->easy_setopt(easy, CURLOPT_URL, request->url) != CURLE_OK)
         return -ENOMEM;
     if (request->body) {
-        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->length);
-        if (curl_easy_setopt(easy, CURLOPT_COPYPOSTFIELDS, request->body) != CURLE_OK)
+        curl->easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->length);
+        if (curl->easy_setopt(easy, CURLOPT_COPYPOSTFIELDS, request->body) != CURLE_OK)
             return -ENOMEM;
     }
     if (strncmp(request->url, "https:", 6) == 0 || transfer->http->peer.proxy || transfer->http->peer.username) {
@@ -385,20 +391,21 @@ static int set_up(struct jmp_http_transfer *transfer, const struct jmp_http_requ
         if (r < 0)
             return r;
     }
-    return curl_easy_setopt(easy, CURLOPT_HTTPHEADER, transfer->headers) == CURLE_OK ? 0 : -ENOMEM;
+    return curl->easy_setopt(easy, CURLOPT_HTTPHEADER, transfer->headers) == CURLE_OK ? 0 : -ENOMEM;
 }
 
 static int renew_pool(struct jmp_http *http)
 {
-    CURLM *multi = curl_multi_init();
+    const struct jmp_curl *curl = http->curl;
+    CURLM *multi = curl->multi_init();
 
     if (!multi)
         return -ENOMEM;
-    curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, set_socket);
-    curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, http);
-    curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, set_timer);
-    curl_multi_setopt(multi, CURLMOPT_TIMERDATA, http);
-    curl_multi_cleanup(http->multi);
+    curl->multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, set_socket);
+    curl->multi_setopt(multi, CURLMOPT_SOCKETDATA, http);
+    curl->multi_setopt(multi, CURLMOPT_TIMERFUNCTION, set_timer);
+    curl->multi_setopt(multi, CURLMOPT_TIMERDATA, http);
+    curl->multi_cleanup(http->multi);
     http->multi = multi;
     http->stale = false;
     return 0;
@@ -432,9 +439,9 @@ int jmp_http_start(struct jmp_http *http, const struct jmp_http_request *request
     transfer->link = &http->transfers;
     http->transfers = transfer;
 
-    transfer->easy = curl_easy_init();
+    transfer->easy = http->curl->easy_init();
     r = transfer->easy ? set_up(transfer, request) : -ENOMEM;
-    if (r == 0 && curl_multi_add_handle(http->multi, transfer->easy) != CURLM_OK)
+    if (r == 0 && http->curl->multi_add_handle(http->multi, transfer->easy) != CURLM_OK)
         r = -ENOMEM;
     if (r < 0) {
         transfer_free(transfer);
@@ -461,20 +468,23 @@ void jmp_http_set_peer(struct jmp_http *http, const struct jmp_http_peer *peer)
     http->stale = true;
 }
 
-int jmp_http_new(struct jmp_loop *loop, struct jmp_http **ret)
+int jmp_http_new(struct jmp_loop *loop, struct jmp_http **ret, struct jmp_error *reterr)
 {
-    _cleanup_(jmp_http_freep) struct jmp_http *http = calloc(1, sizeof(*http));
+    const struct jmp_curl *curl = jmp_curl(reterr);
+    _cleanup_(jmp_http_freep) struct jmp_http *http = NULL;
     int r;
 
+    if (!curl)
+        return -ENOPKG;
+    http = calloc(1, sizeof(*http));
     if (!http)
-        return -ENOMEM;
+        return jmp_error_set(reterr, -ENOMEM, "%m");
+    http->curl = curl;
     http->loop = loop;
     http->post.run = on_post;
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
-        return -ENOMEM;
     r = renew_pool(http);
     if (r < 0)
-        return r;
+        return jmp_error_set(reterr, r, "%m");
     *ret = TAKE_PTR(http);
     return 0;
 }
@@ -486,7 +496,7 @@ struct jmp_http *jmp_http_free(struct jmp_http *http)
 
     while (http->transfers)
         transfer_free(http->transfers);
-    curl_multi_cleanup(http->multi);
+    http->curl->multi_cleanup(http->multi);
     jmp_timer_close(&http->timer);
     jmp_loop_unpost(http->loop, &http->post);
     free(http);

@@ -47,8 +47,8 @@ struct jmp_http_answer {
     const char *warning;            /* the server's Warning header, or NULL */
 };
 
-/** jmp_http_new() - a pool of connections; @loop is borrowed */
-int jmp_http_new(struct jmp_loop *loop, struct jmp_http **ret);
+/** jmp_http_new() - a pool of connections; @loop is borrowed. Return: 0, -ENOMEM, -ENOPKG (no libcurl), with words. */
+int jmp_http_new(struct jmp_loop *loop, struct jmp_http **ret, struct jmp_error *reterr);
 /** jmp_http_free() - ends transfers without a word */
 struct jmp_http *jmp_http_free(struct jmp_http *http);
 JMP_DEFINE_CLEANUP(struct jmp_http *, jmp_http_free)

@@ -546,20 +546,21 @@ int jmp_kube_stream(struct jmp_kube *kube, const char *path, uint64_t silence, i
 const struct jmp_kube_access *jmp_kube_access(const struct jmp_kube *kube) { return kube->access; }
 struct jmp_loop *jmp_kube_loop(const struct jmp_kube *kube) { return kube->loop; }
 
-int jmp_kube_new(struct jmp_loop *loop, struct jmp_kube_access *access, struct jmp_kube **ret)
+int jmp_kube_new(struct jmp_loop *loop, struct jmp_kube_access *access, struct jmp_kube **ret, struct jmp_error *reterr)
 {
     _cleanup_(jmp_kube_freep) struct jmp_kube *kube = calloc(1, sizeof(*kube));
     int r;
 
     if (!kube) {
         jmp_kube_access_free(access);
-        return -ENOMEM;
+        return jmp_error_set(reterr, -ENOMEM, "%m");
     }
     kube->loop = loop;
     kube->access = access;
     r = jmp_kube_credential_new(loop, access, &kube->credential);
-    if (r == 0)
-        r = jmp_http_new(loop, &kube->http);
+    if (r < 0)
+        return jmp_error_set(reterr, r, "%m");
+    r = jmp_http_new(loop, &kube->http, reterr);
     if (r < 0)
         return r;
     *ret = TAKE_PTR(kube);

@@ -29,8 +29,10 @@ typedef void (*jmp_kube_done_fn)(const struct jmp_kube_status *status, json_t *a
 /**
  * jmp_kube_new() - a handle
  * @access:  taken, also on failure
+ *
+ * Return: 0, -ENOMEM, -ENOPKG (no libcurl), with words.
  */
-int jmp_kube_new(struct jmp_loop *loop, struct jmp_kube_access *access, struct jmp_kube **ret);
+int jmp_kube_new(struct jmp_loop *loop, struct jmp_kube_access *access, struct jmp_kube **ret, struct jmp_error *reterr);
 /** jmp_kube_free() - ends requests without a word */
 struct jmp_kube *jmp_kube_free(struct jmp_kube *kube);
 JMP_DEFINE_CLEANUP(struct jmp_kube *, jmp_kube_free)

@@ -223,6 +223,7 @@ JMP_TEST(a_dial_that_cannot_succeed_says_why)
     } cases[] = {
         { JMP_UNKNOWN, "permission denied", "belongs to another client", true },
         { JMP_UNKNOWN, "lease not active", "is not active", true },
+        { JMP_FAILED_PRECONDITION, "lease not active any more, exporter not ready for it", "is not active", true },
         { JMP_FAILED_PRECONDITION, "exporter beforeLease hook failed", "hook failed", false },
         { JMP_UNAVAILABLE, "exporter is not listening on lease", "cannot be reached", false },
     };

@@ -58,11 +58,12 @@ enum jmp_dial_verdict jmp_dial_judge(const struct jmp_status *status)
 {
     if (status->code == JMP_UNAVAILABLE || status->code == JMP_DEADLINE_EXCEEDED)
         return JMP_DIAL_AGAIN;
-    if (status->code == JMP_FAILED_PRECONDITION && strstr(status->text, "not ready"))
-        return JMP_DIAL_AGAIN;
+    /* Before "not ready": jmp-labd says both of a lease that is over. */
     if (strcasestr(status->text, "permission denied") || strstr(status->text, "lease not active") ||
         strstr(status->text, "not found"))
         return JMP_DIAL_LOST;
+    if (status->code == JMP_FAILED_PRECONDITION && strstr(status->text, "not ready"))
+        return JMP_DIAL_AGAIN;
     return JMP_DIAL_FAILED;
 }
 

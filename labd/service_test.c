@@ -432,7 +432,8 @@ JMP_TEST(dial_is_refused_with_the_known_words)
     bench_refused(bench, &alice, &jmp_controller_dial, &request.base, JMP_UNAVAILABLE, "exporter is not listening on lease one");
     end.name = (char *)"namespaces/default/leases/one";
     bench_ask(bench, &alice, &jmp_client_delete_lease, &end.base);
-    bench_refused(bench, &alice, &jmp_controller_dial, &request.base, JMP_UNKNOWN, "lease not active");
+    bench_refused(bench, &alice, &jmp_controller_dial, &request.base, JMP_FAILED_PRECONDITION,
+                  "lease not active any more, exporter not ready for it");
     bench_free(bench);
 }
 
@@ -477,8 +478,8 @@ JMP_TEST(dial_hears_of_the_end_of_the_lease_while_it_waits)
     end.name = (char *)"namespaces/default/leases/one";
     bench_ask(bench, &alice, &jmp_client_delete_lease, &end.base);
     bench_wait(&call);
-    assert_int_equal(call.code, JMP_UNKNOWN);
-    assert_string_equal(call.text, "lease not active");
+    assert_int_equal(call.code, JMP_FAILED_PRECONDITION);
+    assert_non_null(strstr(call.text, "not active any more"));
     bench_free(bench);
 }
 

@@ -463,8 +463,17 @@ static void dial_try(struct dial *dial)
         dial_refuse(dial, JMP_UNKNOWN, "permission denied");
         return;
     }
-    if (!lease.exporter || lease.ended) {
+    if (!lease.exporter) {
         dial_refuse(dial, JMP_UNKNOWN, "lease not active");
+        return;
+    }
+    if (lease.ended) {
+        /*
+         * The stock controller has nobody listening on it any more, and its clients ask again for half a minute, then leave,
+         * without a word if they know that their time is over. With any other answer a client that was waiting for a
+         * beforeLease hook asks the exporter's status for five minutes, then calls it an error.
+         */
+        dial_refuse(dial, JMP_FAILED_PRECONDITION, "lease not active any more, exporter not ready for it");
         return;
     }
     r = jmp_store_get_exporter(dial->lab->store, lease.exporter, &exporter);

@@ -101,7 +101,15 @@ static void stream(struct jmp_rpc *rpc, const ProtobufCMessage *request, void *u
     assert_int_equal(jmp_pump_serve(rpc, pair[1], NULL, NULL, &bench->pump), 0);
 }
 
+/* Frees the server that it is a handler of: whatever of it is called after this would use what is gone. */
+static void get_report(struct jmp_rpc *rpc, const ProtobufCMessage *request, void *user)
+{
+    bench->tries++;
+    bench->server = jmp_server_free(bench->server);
+}
+
 static const struct jmp_handler handlers[] = {
+    { &jmp_exporter_get_report, get_report },
     { &jmp_exporter_get_status, get_status },
     { &jmp_exporter_driver_call, driver_call },
     { &jmp_exporter_log_stream, log_stream },
@@ -401,6 +409,36 @@ JMP_TEST(children_can_be_started_while_calls_are_answered)
     assert_true(spawning.answered > CALLS_AT_ONCE + CHILDREN);
     stop();
     jmp_close_pairp(&spawning.pipe);
+}
+
+#define ROUNDS 20
+#define CROWD 100
+
+static void one_less(const struct jmp_status *status, const ProtobufCMessage *response, void *user)
+{
+    unsigned *left = user;
+
+    assert_int_not_equal(status->code, JMP_OK);
+    if (--*left == 0)
+        finish();
+}
+
+/* Those that gRPC had handed out already, too: seen when a server was freed under load. */
+JMP_TEST(a_call_that_comes_as_the_server_is_freed_reaches_no_handler)
+{
+    Google__Protobuf__Empty request = GOOGLE__PROTOBUF__EMPTY__INIT;
+
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        unsigned left = CROWD;
+
+        start(true);
+        for (unsigned j = 0; j < CROWD; j++)
+            assert_int_equal(jmp_channel_unary(bench->channel, &jmp_exporter_get_report, NULL, 10 * JMP_USEC_PER_SEC, &request.base,
+                                               one_less, &left, NULL), 0);
+        assert_int_equal(run(20 * JMP_USEC_PER_SEC), 0);
+        assert_int_equal(bench->tries, 1);
+        stop();
+    }
 }
 
 /*

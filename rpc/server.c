@@ -127,7 +127,8 @@ static void on_request(struct jmp_tag *tag, bool ok)
     struct jmp_rpc *rpc = TAKE_PTR(waiting->rpc);
 
     server->armed--;
-    if (!ok) {
+    /* One may have come just before the server was freed: what its handler would use may be gone. */
+    if (!ok || server->freed) {
         jmp_rpc_release(rpc);
         maybe_destroy(server);
         return;

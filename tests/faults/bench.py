@@ -21,6 +21,7 @@ from peer import Peer, World
 
 # All waits of the agent are 3 % of the usual ones: back-off 30 ms to 0.9 s, deadlines of calls 0.9 s.
 PATIENCE = 3
+BACKOFF = 0.9       # the longest pause between two tries, in seconds
 # After a fault the next lease is served within this, in seconds. Three full back-offs are 2.7 s; the rest is for a busy
 # machine, on which tests run beside each other.
 BOUND = 20
@@ -141,8 +142,9 @@ class Client:
         if back == grpc.aio.EOF or back.payload != text:
             raise Failed(f"the stream answered {back!r} to {text!r}")
 
-    async def dial_until_works(self, bound=BOUND):
+    async def dial_until_works(self):
         """A tunnel may get lost with the message that announced it; then a client dials again."""
+        bound = self.bench.bound
         deadline = time.monotonic() + bound
         while True:
             try:
@@ -160,6 +162,7 @@ class Client:
 
 class Bench:
     EMPTY = EMPTY
+    bound = BOUND       # of whatever is waited for now
 
     def __init__(self, place, build):
         self.place, self.build = place, build
@@ -168,7 +171,6 @@ class Bench:
         self.gates = {name: place.root / f"{name}-gate" for name in ("beforeLease", "afterLease")}
         self.peer = Peer(place)
         self.numbers, self.agent = itertools.count(1), None
-        self.reconnects = 0
         settings = yaml.safe_load(self.peer.create_exporter(NAME, {}).read_text())
         settings["grpcOptions"] = GRPC
         settings["export"] = {"power": {"type": "jumpstarter_driver_power.driver.MockPower"},
@@ -220,9 +222,12 @@ class Bench:
         return sum(int(line.split()[1]) for line in _read(f"/proc/{self.agent.pid}/smaps_rollup").splitlines()
                    if line.startswith("Private_Dirty"))
 
+    async def until(self, condition, what):
+        return await until(condition, what, self.bound)
+
     async def settled(self, base):
         """All that the row has opened is closed again."""
-        await until(lambda: all(v <= base[k] for k, v in self.costs().items()),
+        await self.until(lambda: all(v <= base[k] for k, v in self.costs().items()),
                     lambda: f"left over: {self.costs()}, {base} before\n{list_fds(self.agent.pid)}")
 
     def renew_token(self):
@@ -245,7 +250,7 @@ class Bench:
 
     async def available(self, mark=None):
         """The controller could hand the agent out."""
-        await until(lambda: self.exporter.lease is None and self.exporter.online and
+        await self.until(lambda: self.exporter.lease is None and self.exporter.online and
                     self.exporter.history[-1:] and self.exporter.history[-1][0] == "AVAILABLE" and
                     (mark is None or self.said("AVAILABLE", mark)),
                     lambda: f"the agent is not available: {self.exporter.history[-6:]}")
@@ -261,7 +266,7 @@ class Bench:
         return lease
 
     async def ready(self, lease):
-        await until(lambda: self.said("LEASE_READY", lease.mark),
+        await self.until(lambda: self.said("LEASE_READY", lease.mark),
                     lambda: f"{lease.name} is not ready: {self.exporter.history[lease.mark:]}, "
                             f"{self.peer.calls[-6:]}")
 

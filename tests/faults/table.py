@@ -7,18 +7,19 @@ import contextlib
 import grpc
 
 import front
-from bench import BOUND, PATIENCE, Client, Failed, until
+from bench import BACKOFF, BOUND, PATIENCE, Client, Failed
 from peer import EXPORTER_CALLS, Plan
 
 HOLD = 0.5          # how long a fault lasts that has no other end, in seconds: half the longest back-off
 
 
 class Fault:
-    """`apply(bench)` and `lift(bench)` are coroutines. `tunnels`: running tunnels break with it, and new ones fail."""
+    """`apply(bench)` and `lift(bench)` are coroutines. `tunnels`: running tunnels break with it, and new ones fail.
+    `tries`: how many it takes of each call before it has gone by itself."""
 
-    def __init__(self, name, help, apply, lift, tunnels=False, world=False):
+    def __init__(self, name, help, apply, lift, tunnels=False, world=False, tries=0):
         self.name, self.help, self.apply, self.lift = name, help, apply, lift
-        self.tunnels, self.world = tunnels, world
+        self.tunnels, self.world, self.tries = tunnels, world, tries
 
     @contextlib.asynccontextmanager
     async def holding(self, bench):
@@ -80,7 +81,7 @@ def _answers(answer, left=None, methods=EXPORTER_CALLS, end=None, tunnels=False)
         if left is None:
             bench.peer.answers.lift()
 
-    return dict(apply=apply, lift=lift, tunnels=tunnels)
+    return dict(apply=apply, lift=lift, tunnels=tunnels, tries=left or 0)
 
 
 CODES = ("UNAVAILABLE", "UNKNOWN", "DEADLINE_EXCEEDED", "PERMISSION_DENIED", "UNIMPLEMENTED", "INTERNAL")
@@ -159,7 +160,7 @@ async def before(bench, fault):
     """the beforeLease hook is running"""
     with bench.gate("beforeLease"):
         lease = bench.assign()
-        await until(lambda: bench.said("BEFORE_LEASE_HOOK", lease.mark), "the hook does not begin")
+        await bench.until(lambda: bench.said("BEFORE_LEASE_HOOK", lease.mark), "the hook does not begin")
         async with fault.holding(bench):
             pass
     await _used(bench, lease)
@@ -209,7 +210,7 @@ async def after(bench, fault):
         async with Client(bench, lease) as client:
             await client.dial_until_works()
             await bench.end_session(client)
-            await until(lambda: bench.said("AFTER_LEASE_HOOK", lease.mark), "the hook does not begin")
+            await bench.until(lambda: bench.said("AFTER_LEASE_HOOK", lease.mark), "the hook does not begin")
             async with fault.holding(bench):
                 pass
     bench.delete(lease)
@@ -225,7 +226,7 @@ async def release(bench, fault):
         await bench.end_session(client)
         async with fault.holding(bench):
             pass
-    await until(lambda: lease.end, "the agent keeps the lease")
+    await bench.until(lambda: lease.end, "the agent keeps the lease")
     await bench.available(lease.over)
 
 
@@ -291,7 +292,8 @@ At the end the memory of each agent is compared with what it was after ten rows.
 
 The exporter tries for ever, from half a second to thirty seconds apart, so that it is back within about a minute of the
 end of a fault, whatever it was. The tests run it with `--patience {patience}`: all its waits are {patience} % of the usual
-ones, and the bound is {bound} s, most of which is for busy machines.
+ones, and the bound is {bound} s, most of which is for busy machines. While calls are refused so many times, those tries are
+waited for on top of it.
 
     tests/faults/run                        # all rows, some minutes
     tests/faults/run --rows "clock"         # those with this in "FAULT x MOMENT"
@@ -349,6 +351,7 @@ class Storm:
         self.pauses = [chance.uniform(0, 0.3) for _ in self.faults]
         self.hold = chance.uniform(0, 1)
         self.tunnels = any(fault.tunnels for fault in self.faults)
+        self.tries = sum(fault.tries for fault in self.faults)
         self.name = " + ".join(fault.name for fault in self.faults)
 
     @contextlib.asynccontextmanager
@@ -370,13 +373,16 @@ class Storm:
                 await fault.lift(bench)
 
 
-async def row(bench, happens):
-    """`happens()` and what has to be true after it; returns how long the next lease took."""
+async def row(bench, happens, tries):
+    """`happens()` and what has to be true after it; returns how long the next lease took. @tries: how often each call is
+    refused, which is no time of the agent's recovery: Register, then Status, then what it reports are asked again and again."""
     mark = bench.mark()
+    bench.bound = BOUND + 3 * tries * BACKOFF
     try:
         await happens()
     finally:
         bench.peer.answers.lift()
+        bench.bound = BOUND
     begin = asyncio.get_running_loop().time()
     await bench.whole_lease()
     took = asyncio.get_running_loop().time() - begin

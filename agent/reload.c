@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A changed file. It is read and judged while all goes on; then the process replaces itself, as in a restart: what devices have
- * parked is handed on, so that those which have not changed let nothing go.
+ * A changed file, or an upgraded program. The file is read and judged while all goes on; then the process replaces itself, as in
+ * a restart: what devices have parked is handed on, so that those which have not changed let nothing go.
  */
 #include <stdarg.h>
 #include <string.h>
-#include <systemd/sd-daemon.h>
+#include <sys/stat.h>
 
 #include "agent/life.h"
 
@@ -118,6 +118,15 @@ static unsigned compare(struct agent *agent, const struct jmp_exporter_config *o
     return difference.count;
 }
 
+/* An upgrade has put another file where ours was. One that is not there cannot be run, either: that is no news. */
+static bool is_upgraded(const struct agent *agent)
+{
+    struct stat ours, present;
+
+    return stat("/proc/self/exe", &ours) == 0 && stat(agent->options->argv[0], &present) == 0 &&
+           (ours.st_dev != present.st_dev || ours.st_ino != present.st_ino);
+}
+
 /* As at a start, but nothing is opened. */
 static int judge(struct agent *agent, struct jmp_exporter_config **ret, struct jmp_problems *problems)
 {
@@ -151,6 +160,10 @@ void agent_reload(struct agent *agent)
         return;
     }
     agent->again = compare(agent, agent->config, config) > 0;
+    if (is_upgraded(agent)) {
+        agent_tell(agent, JMP_LOG_INFO, "the program itself is another one");
+        agent->again = true;
+    }
     if (!agent->again) {
         agent_tell(agent, JMP_LOG_INFO, "%s says nothing new", agent->config->file);
     } else if (agent->state == JMP_LEASE_START || agent->state == JMP_LEASE_IDLE || agent_is_direct(agent)) {

@@ -4,6 +4,7 @@
 import array
 import itertools
 import os
+import shutil
 import signal
 import socket
 import threading
@@ -230,6 +231,31 @@ class TestReload:
         mark = board.program.mark()
         board.program.process.send_signal(signal.SIGHUP)
         board.program.wait_line("says nothing new", 20, mark)
+
+    def test_an_upgrade_waits_too(self, lab, board, place):
+        """The file says nothing new, but the program is another one: it runs when the lease is over, under the same number."""
+        program = place.root / "installed-agent"
+        old = board.program
+        shutil.copy2(old.argv[0], program)
+        assert old.stop(signal.SIGUSR2) == 0, old.tail()
+        old.forget()
+        board.program = Program([program, *old.argv[1:]], env=lab.place.env, name="jmp-agent")
+        board.program.wait_line("registered with", 20)
+        lab.wait_status(board.name, "AVAILABLE")
+        pid, running = board.program.pid, f"/proc/{board.program.pid}/exe"
+        with Lease(lab, "-n", board.name) as lease, client(lease.path) as root:
+            shutil.copy2(old.argv[0], f"{program}.new")
+            os.rename(f"{program}.new", program)
+            mark = board.program.mark()
+            board.program.process.send_signal(signal.SIGHUP)
+            board.program.wait_line("the program itself is another one", 20, mark)
+            board.program.wait_line("this holds when the lease is over", 20, mark)
+            root.children["power"].on()
+            assert not os.path.samefile(running, program)
+        board.program.wait_line("registered with", 20, mark)
+        lab.wait_status(board.name, "AVAILABLE")
+        assert os.path.samefile(running, program) and board.program.pid == pid
+        assert board.ran() == ["before", "after"]
 
     def test_a_wrong_file_changes_nothing(self, lab, board):
         mark = self.edit(board, lambda s: s["export"].update(bad={"type": "no.such.Driver"}))

@@ -305,7 +305,23 @@ static void do_say_goodbye(struct agent *agent)
         agent_feed(agent, JMP_LEASE_GOODBYE_SAID);
 }
 
-static void do_exit(struct agent *agent) { jmp_loop_exit(agent->loop, agent->exit_code); }
+#define TELEMETRY_LIMIT (500 * JMP_USEC_PER_MSEC)   /* for the last of what was logged */
+
+static void on_flushed(void *user)
+{
+    struct agent *agent = user;
+
+    jmp_loop_exit(agent->loop, agent->exit_code);
+}
+
+/* The last that is logged is of most interest to whoever looks for the reason of an end. */
+static void do_exit(struct agent *agent)
+{
+    if (agent->telemetry)
+        jmp_telemetry_flush(agent->telemetry, TELEMETRY_LIMIT, on_flushed, agent);
+    else
+        on_flushed(agent);
+}
 
 static void do_stop_hook(struct agent *agent) { agent_stop_hooks(agent); }
 

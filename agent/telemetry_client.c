@@ -26,6 +26,9 @@ struct jmp_telemetry {
     struct jmp_timer timer;
     struct jmp_rpc *rpc;                           /* the push under way */
     bool freed, told;
+    struct jmp_timer limit;                        /* of a flush */
+    void (*flushed)(void *user);                   /* during one */
+    void *flushed_user;
     /* What is still to be pushed may be of earlier leases: the last few, in a ring. */
     struct lease {
         uint64_t from;                             /* position of its first record */
@@ -99,6 +102,19 @@ static void fill(struct jmp_telemetry *telemetry, const struct jmp_log_record *r
     add_extra(filled, "error_type", fields->error_type);
 }
 
+static void end_flush(struct jmp_telemetry *telemetry)
+{
+    void (*flushed)(void *user) = telemetry->flushed;
+
+    if (!flushed)
+        return;
+    telemetry->flushed = NULL;
+    jmp_timer_stop(&telemetry->limit);
+    flushed(telemetry->flushed_user);
+}
+
+static void on_limit(struct jmp_timer *timer) { end_flush(CONTAINER_OF(timer, struct jmp_telemetry, limit)); }
+
 static void on_pushed(const struct jmp_status *status, const ProtobufCMessage *message, void *user)
 {
     struct jmp_telemetry *telemetry = user;
@@ -113,7 +129,10 @@ static void on_pushed(const struct jmp_status *status, const ProtobufCMessage *m
         jmp_log(JMP_LOG_WARNING, FIELDS(.endpoint = jmp_channel_endpoint(telemetry->channel)),
                 "telemetry is not taken and gets lost: %s", jmp_code_name(status->code));
     telemetry->told = status->code != JMP_OK;
-    push(telemetry);
+    if (telemetry->told && telemetry->flushed)
+        end_flush(telemetry);   /* the rest would not be taken either */
+    else
+        push(telemetry);
 }
 
 static void on_timer(struct jmp_timer *timer) { push(CONTAINER_OF(timer, struct jmp_telemetry, timer)); }
@@ -139,8 +158,10 @@ static void push(struct jmp_telemetry *telemetry)
     if (telemetry->rpc)
         return;
     filled = calloc(BATCH, sizeof(*filled));
-    if (!filled)
+    if (!filled) {
+        end_flush(telemetry);
         return;   /* the next record tries again */
+    }
     while (request.n_entries < BATCH && (record = jmp_log_reader_next(&telemetry->reader, &lost))) {
         if (record->level < telemetry->least)
             continue;
@@ -148,13 +169,28 @@ static void push(struct jmp_telemetry *telemetry)
         entries[request.n_entries] = &filled[request.n_entries].entry;
         request.n_entries++;
     }
-    if (request.n_entries == 0)
+    if (request.n_entries == 0) {
+        end_flush(telemetry);
         return;
+    }
     request.entries = entries;
     metadata[0].value = telemetry->options.bearer(telemetry->options.user);
     if (jmp_channel_unary(telemetry->channel, &jmp_telemetry_push_logs, metadata, PUSH_TIMEOUT, &request.base, on_pushed,
-                          telemetry, &telemetry->rpc) < 0)
+                          telemetry, &telemetry->rpc) < 0) {
         telemetry->rpc = NULL;   /* this batch is lost */
+        end_flush(telemetry);
+    }
+}
+
+void jmp_telemetry_flush(struct jmp_telemetry *telemetry, uint64_t limit, void (*done)(void *user), void *user)
+{
+    telemetry->flushed = done;
+    telemetry->flushed_user = user;
+    (void)jmp_logstream_head(telemetry->options.logs);   /* what was logged in this very turn is in the ring now */
+    if (jmp_timer_start(jmp_queue_loop(telemetry->options.queue), &telemetry->limit, limit, on_limit) < 0)
+        end_flush(telemetry);
+    else
+        push(telemetry);
 }
 
 void jmp_telemetry_set_lease(struct jmp_telemetry *telemetry, const char *lease, const char *client)
@@ -195,6 +231,7 @@ struct jmp_telemetry *jmp_telemetry_free(struct jmp_telemetry *telemetry)
         return NULL;
     jmp_log_reader_close(&telemetry->reader);
     jmp_timer_close(&telemetry->timer);
+    jmp_timer_close(&telemetry->limit);
     telemetry->channel = jmp_channel_free(telemetry->channel);
     if (telemetry->rpc) {
         telemetry->freed = true;

@@ -30,3 +30,8 @@ JMP_DEFINE_CLEANUP(struct jmp_telemetry *, jmp_telemetry_free)
 
 /** jmp_telemetry_set_lease() - of what is logged from now on; copied, "" or NULL: none. NULL as @telemetry is fine. */
 void jmp_telemetry_set_lease(struct jmp_telemetry *telemetry, const char *lease, const char *client);
+
+/** jmp_telemetry_flush() - push what is left, as the program is about to leave; once
+ * @limit: microseconds after which the rest is given up
+ * @done:  called once, also from within; not after jmp_telemetry_free() */
+void jmp_telemetry_flush(struct jmp_telemetry *telemetry, uint64_t limit, void (*done)(void *user), void *user);

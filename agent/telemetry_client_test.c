@@ -16,7 +16,7 @@ struct service {
     unsigned calls, entries, most;
     enum jmp_code code;
     const char *awaited;
-    bool arrived;
+    bool arrived, silent, flushed;
 };
 
 static void do_push(struct jmp_rpc *rpc, const ProtobufCMessage *message, void *user)
@@ -44,6 +44,8 @@ static void do_push(struct jmp_rpc *rpc, const ProtobufCMessage *message, void *
     }
     if (service->awaited && strstr(service->seen, service->awaited))
         service->arrived = true;
+    if (service->silent)
+        return;
     if (service->code != JMP_OK)
         jmp_rpc_finish(rpc, service->code, "no");
     else
@@ -162,4 +164,43 @@ JMP_TEST(it_may_be_freed_with_a_push_under_way)
     jmp_log(JMP_LOG_INFO, NULL, "on its way");
     jmp_telemetry_set_lease(service.telemetry, "lease-1", "alice");
     service_close(&service);
+}
+
+static void on_flushed(void *user) { ((struct service *)user)->flushed = true; }
+
+JMP_TEST(a_flush_pushes_all_that_is_left)
+{
+    struct service service;
+
+    service_open(&service, "info");
+    for (unsigned i = 0; i < 120; i++)
+        jmp_log(JMP_LOG_INFO, NULL, "number %u.", i);
+    jmp_telemetry_flush(service.telemetry, 10 * JMP_USEC_PER_SEC, on_flushed, &service);
+    bench_until(&service.bench, &service.flushed);
+    assert_non_null(strstr(service.seen, "|number 0.|"));
+    assert_non_null(strstr(service.seen, "|number 119.|"));
+
+    /* Nothing is left, so nothing is waited for. */
+    service.flushed = false;
+    jmp_telemetry_flush(service.telemetry, 10 * JMP_USEC_PER_SEC, on_flushed, &service);
+    assert_true(service.flushed);
+    service_close(&service);
+}
+
+/* What it cannot be rid of must not keep the exporter from leaving. */
+JMP_TEST(a_flush_is_over_when_the_service_refuses_or_keeps_silent)
+{
+    for (unsigned silent = 0; silent < 2; silent++) {
+        struct service service;
+
+        service_open(&service, "info");
+        service.silent = silent;
+        service.code = JMP_UNAVAILABLE;
+        for (unsigned i = 0; i < 120; i++)
+            jmp_log(JMP_LOG_INFO, NULL, "number %u.", i);
+        jmp_telemetry_flush(service.telemetry, silent ? 50 * JMP_USEC_PER_MSEC : 10 * JMP_USEC_PER_SEC, on_flushed, &service);
+        bench_until(&service.bench, &service.flushed);
+        assert_true(service.calls <= 1);
+        service_close(&service);
+    }
 }

@@ -3,12 +3,13 @@
 the next lease and nothing left over."""
 
 import asyncio
+import json
 import random
 
 import grpc
 from jumpstarter_protocol import router_pb2
 
-from bench import Client, Failed, until
+from bench import BOUND, NAME, Client, Failed, until
 from table import _answers, _net
 import front
 
@@ -45,6 +46,60 @@ async def flapping(bench):
     heard = [status for status, _ in bench.exporter.history[mark:]]
     if heard.count("AFTER_LEASE_HOOK") > heard.count("BEFORE_LEASE_HOOK"):
         raise Failed(f"a hook ran for a lease that had not begun: {heard}")
+
+
+async def stale_backlog(bench):
+    """ten leases come and go while the controller is away: none runs a hook"""
+    mark = bench.mark()
+    away = _net("controller", front.REFUSE, cut=True)
+    await away["apply"](bench)
+    for _ in range(10):
+        bench.peer.release(bench.assign())
+    await away["lift"](bench)
+    await bench.available()
+    if bench.said("BEFORE_LEASE_HOOK", mark) or bench.said("AFTER_LEASE_HOOK", mark):
+        raise Failed(f"a hook ran: {bench.exporter.history[mark:]}")
+
+
+async def over_within_before(bench):
+    """the lease ends while beforeLease is running: the hook is ended, afterLease runs"""
+    with bench.gate("beforeLease"):
+        lease = bench.assign()
+        await until(lambda: bench.said("BEFORE_LEASE_HOOK", lease.mark), "the hook does not begin")
+        await _ended(bench, lease)
+    if bench.said("LEASE_READY", lease.mark) or not bench.said("AFTER_LEASE_HOOK", lease.mark):
+        raise Failed(f"said {bench.exporter.history[lease.mark:]}")
+
+
+async def over_within_after(bench):
+    """the lease ends while afterLease is running: the hook goes on, and the exporter is free only after it"""
+    lease = bench.assign()
+    await bench.ready(lease)
+    with bench.gate("afterLease"):
+        async with Client(bench, lease) as client:
+            await client.dial_until_works()
+            await bench.end_session(client)
+            await until(lambda: bench.said("AFTER_LEASE_HOOK", lease.mark), "the hook does not begin")
+            calls = len(bench.peer.calls)
+            bench.delete(lease)
+            bench.peer.controller.cut()         # what it hears then, it has heard with the end of the lease
+            await until(lambda: ("Status", NAME) in bench.peer.calls[calls:], "it does not come back")
+        if bench.said("AVAILABLE", lease.over):
+            raise Failed("free, with its hook running")
+    await bench.available(lease.over)
+
+
+async def client_gone(bench):
+    """the client is gone between EndSession and DeleteLease: the agent gives the lease back after a while"""
+    lease = bench.assign()
+    await bench.ready(lease)
+    async with Client(bench, lease) as client:
+        await client.dial_until_works()
+        await bench.end_session(client)
+    await until(lambda: lease.end, "the agent keeps the lease")
+    if ("ReleaseLease", NAME) not in bench.peer.calls:
+        raise Failed("nobody has released it")
+    await bench.available(lease.over)
 
 
 async def without_a_gap(bench):
@@ -155,6 +210,56 @@ async def killed(bench):
     await _ended(bench, lease)
 
 
+async def _control(bench, verb):
+    reader, writer = await asyncio.open_unix_connection(bench.place.run / "jmp-agent" / NAME / "control.sock")
+    writer.write(json.dumps({"verb": verb}).encode() + b"\n")
+    answer = json.loads(await asyncio.wait_for(reader.readline(), BOUND))
+    writer.close()
+    if not answer["ok"]:
+        raise Failed(f"{verb}: {answer}")
+    return answer
+
+
+async def drained(bench):
+    """told to leave after the lease: its client works on, the agent says that it is off, never that it is free, and exits"""
+    lease = bench.assign()
+    await bench.ready(lease)
+    async with Client(bench, lease) as client:
+        await client.dial_until_works()
+        answer = await _control(bench, "drain")
+        if "after this lease" not in answer["message"]:
+            raise Failed(answer["message"])
+        await client.works()
+    bench.delete(lease)
+    status = await asyncio.to_thread(bench.agent.wait, BOUND)
+    if status != 0 or bench.said("AVAILABLE", lease.mark) or bench.exporter.history[-1][0] != "OFFLINE":
+        raise Failed(f"exit status {status} after {bench.exporter.history[lease.mark:]}")
+    bench.stop_agent()
+    mark = bench.mark()
+    bench.start_agent()
+    await bench.available(mark)
+
+
+async def last_words(bench):
+    """what is logged on the way out reaches the telemetry service"""
+    telemetry = bench.peer.telemetry
+    telemetry.pushed = []
+    try:
+        await asyncio.to_thread(bench.stop_agent)
+        mark = bench.mark()
+        bench.start_agent()
+        await until(lambda: any(b"telemetry service" in push for push in telemetry.pushed), "nothing is pushed")
+        await bench.available(mark)
+        status = await asyncio.to_thread(bench.stop_agent)
+        if status != 0 or not any(b"Terminated: stopping" in push for push in telemetry.pushed):
+            raise Failed(f"exit status {status}, pushed: {telemetry.pushed}")
+    finally:
+        telemetry.pushed = None
+    mark = bench.mark()
+    bench.start_agent()
+    await bench.available(mark)
+
+
 async def token_renewed(bench):
     """the token in the file is renewed, the old one refused from then on"""
     old, new = bench.renew_token()
@@ -216,6 +321,7 @@ async def rubbish(bench):
 
 
 EDGES = {edge.__name__.replace("_", "-"): edge for edge in (
-    never_used, over_before_it_began, flapping, without_a_gap, renamed, transferred, forgotten, object_deleted,
-    expired_meanwhile, killed, token_renewed, fifty_tunnels, rubbish)}
-RESTARTS = ("killed",)
+    never_used, over_before_it_began, flapping, stale_backlog, over_within_before, over_within_after, client_gone,
+    without_a_gap, renamed, transferred, forgotten, object_deleted, expired_meanwhile, killed, drained, last_words,
+    token_renewed, fifty_tunnels, rubbish)}
+RESTARTS = ("killed", "drained", "last-words")

@@ -22,6 +22,7 @@ struct page {
     size_t count, bytes;
     const char *last, *previous;
     bool more;
+    bool all_labels;
 };
 
 static void page_clear(struct page *page)
@@ -107,9 +108,10 @@ static bool page_failed(struct page *page, struct jmp_rpc *rpc, int r, const cha
     return r < 0;
 }
 
-static int render_exporter(const struct jmp_lab *lab, const struct jmp_exporter *exporter, struct jmp_tree *tree,
+static int render_exporter(const struct jmp_lab *lab, const struct jmp_exporter *exporter, bool all_labels, struct jmp_tree *tree,
                            Jumpstarter__Client__V1__Exporter *ret)
 {
+    _cleanup_(jmp_labels_clear) struct jmp_labels labels = { 0 }, deprecated = { 0 };
     char name[JMP_IDENT_MAX];
 
     jumpstarter__client__v1__exporter__init(ret);
@@ -123,7 +125,11 @@ static int render_exporter(const struct jmp_lab *lab, const struct jmp_exporter 
     if (!ret->name || !ret->status_message)
         return -ENOMEM;
 
-    return JMP_MAP_FILL(tree, ret, labels, jumpstarter__client__v1__exporter__labels_entry__init, &exporter->labels);
+    if (jmp_rules_present(&lab->rules, &exporter->labels, all_labels, &labels, &deprecated) < 0 ||
+        JMP_MAP_FILL(tree, ret, labels, jumpstarter__client__v1__exporter__labels_entry__init, &labels) < 0)
+        return -ENOMEM;
+
+    return JMP_MAP_FILL(tree, ret, deprecated_labels, jumpstarter__client__v1__exporter__deprecated_labels_entry__init, &deprecated);
 }
 
 JMP_LABD_METHOD(jmp_on_client_get_exporter)
@@ -148,7 +154,7 @@ JMP_LABD_METHOD(jmp_on_client_get_exporter)
     r = jmp_store_get_exporter(lab->store, ident.name, &exporter);
     if (r < 0)
         jmp_refuse_store(lab, rpc, r, "exporters", ident.name);
-    else if (jmp_tree_new(0, &tree) < 0 || render_exporter(lab, &exporter, tree, &response) < 0)
+    else if (jmp_tree_new(0, &tree) < 0 || render_exporter(lab, &exporter, message->show_hidden_labels, tree, &response) < 0)
         jmp_rpc_finish(rpc, JMP_RESOURCE_EXHAUSTED, "out of memory");
     else
         jmp_rpc_reply(rpc, &response.base);
@@ -166,7 +172,7 @@ static int take_exporter(struct jmp_exporter *exporter, void *user)
     if (!item)
         return page->more ? 1 : -ENOMEM;
 
-    r = render_exporter(page->lab, exporter, page->tree, item);
+    r = render_exporter(page->lab, exporter, page->all_labels, page->tree, item);
     return r < 0 ? r : page_added(page, &item->base);
 }
 
@@ -189,6 +195,7 @@ JMP_LABD_METHOD(jmp_on_client_list_exporters)
         !page_open(&page, rpc, message->filter, message->page_size, message->page_token))
         return;
 
+    page.all_labels = message->show_hidden_labels;
     r = jmp_store_each_exporter(lab->store, page.after, take_exporter, &page);
     if (r >= 0 && !(response.next_page_token = (char *)page_token(&page)))
         r = -ENOMEM;

@@ -14,6 +14,7 @@
 static const struct jmp_lab_limits default_limits = {
     .offline = 60 * JMP_USEC_PER_SEC, .hold_available = 30 * JMP_USEC_PER_SEC, .hold_listener = 2 * JMP_USEC_PER_SEC,
 };
+#define RULES_FILE "rules.yaml"
 #define KEEP_HISTORY (INT64_C(30) * 24 * 3600 * JMP_SECOND)
 
 struct jmp_presence {
@@ -55,6 +56,26 @@ static int load_key(struct jmp_lab *lab, const char *name, struct jmp_key *ret, 
     }
 
     return jmp_key_load(path, ret, reterr);
+}
+
+/* The service alone needs them. On failure the rules stay as they were: a mistake in the file must not open the lab to everybody. */
+static int load_rules(struct jmp_lab *lab, struct jmp_error *reterr)
+{
+    struct jmp_rules rules = { 0 };
+    _cleanup_free_ char *path = NULL;
+    int r;
+
+    if (asprintf(&path, "%s/" RULES_FILE, lab->directory) < 0) {
+        path = NULL;
+        return -ENOMEM;
+    }
+    r = jmp_rules_load(path, &rules, reterr);
+    if (r < 0)
+        return r;
+
+    jmp_rules_clear(&lab->rules);
+    lab->rules = rules;
+    return 0;
 }
 
 static int load_namespace(struct jmp_lab *lab, const char *wanted, struct jmp_error *reterr)
@@ -99,7 +120,7 @@ int jmp_lab_open(const char *directory, const char *namespace_, struct jmp_loop 
 
     if ((r = directory_make(directory, reterr)) < 0 || (r = jmp_store_open(path, true, &lab->store, reterr)) < 0 ||
         (r = load_namespace(lab, namespace_, reterr)) < 0 || (r = load_key(lab, "identity.key", &lab->identity_key, reterr)) < 0 ||
-        (r = load_key(lab, "stream.key", &lab->stream_key, reterr)) < 0)
+        (r = load_key(lab, "stream.key", &lab->stream_key, reterr)) < 0 || (loop && (r = load_rules(lab, reterr)) < 0))
         return r;
 
     *ret = TAKE_PTR(lab);
@@ -127,6 +148,7 @@ struct jmp_lab *jmp_lab_free(struct jmp_lab *lab)
     jmp_store_free(lab->store);
     jmp_key_clear(&lab->identity_key);
     jmp_key_clear(&lab->stream_key);
+    jmp_rules_clear(&lab->rules);
     free(lab->directory);
     free(lab->namespace_);
     free(lab->endpoint);
@@ -399,6 +421,27 @@ static int take_lease(struct jmp_lease *lease, void *user)
     return 0;
 }
 
+/* Rules of access look at the labels of clients; few clients have all the leases, but to ask for each is cheap enough. */
+static int find_holders(struct snapshot *snapshot)
+{
+    for (size_t i = 0; i < snapshot->lease_count; i++) {
+        _cleanup_(jmp_client_clear) struct jmp_client client = { 0 };
+        int r;
+
+        if (snapshot->leases[i].exporter)
+            continue;
+        r = jmp_store_get_client(snapshot->lab->store, snapshot->leases[i].client, &client);
+        if (r == -ENOENT)   /* deleted just now, so its leases are about to end */
+            continue;
+        if (r == 0)
+            r = jmp_labels_copy(&snapshot->leases[i].holder, &client.labels);
+        if (r < 0)
+            return r;
+    }
+
+    return 0;
+}
+
 static int snapshot_take(struct snapshot *snapshot)
 {
     int64_t leases = jmp_store_count_leases(snapshot->lab->store, NULL);
@@ -417,6 +460,8 @@ static int snapshot_take(struct snapshot *snapshot)
     r = jmp_store_each_active_lease(snapshot->lab->store, take_lease, snapshot);
     if (r == 0)
         r = jmp_store_each_exporter(snapshot->lab->store, "", take_exporter, snapshot);
+    if (r == 0 && snapshot->lab->rules.access_count > 0)
+        r = find_holders(snapshot);
     return r;
 }
 
@@ -447,7 +492,8 @@ int jmp_lab_schedule(struct jmp_lab *lab)
 
     r = snapshot_take(&snapshot);
     if (r == 0 && snapshot.lease_count > 0) {
-        next = jmp_schedule(snapshot.leases, snapshot.changed, snapshot.lease_count, snapshot.boards, snapshot.board_count, now);
+        next = jmp_schedule(snapshot.leases, snapshot.changed, snapshot.lease_count, snapshot.boards, snapshot.board_count,
+                            &lab->rules, now);
         if (next < 0)
             r = (int)next;
     }
@@ -490,12 +536,33 @@ static void on_inotify(struct jmp_io *io, uint32_t revents)
 {
     struct jmp_lab *lab = CONTAINER_OF(io, struct jmp_lab, inotify);
     char events[4096] __attribute__((aligned(8)));
+    bool rules = false;
     int64_t version;
+    ssize_t length;
 
-    while (read(lab->inotify_fd, events, sizeof(events)) > 0)
-        ;
+    while ((length = read(lab->inotify_fd, events, sizeof(events))) > 0) {
+        for (const char *at = events; at < events + length;) {
+            const struct inotify_event *event = (const struct inotify_event *)(const void *)at;
+
+            /* Not at every write: an editor writes in pieces. */
+            if ((event->mask & (IN_CLOSE_WRITE | IN_MOVED_TO | IN_DELETE)) && event->len > 0 && strcmp(event->name, RULES_FILE) == 0)
+                rules = true;
+            rules = rules || (event->mask & IN_Q_OVERFLOW);
+            at += sizeof(*event) + event->len;
+        }
+    }
+    if (rules) {
+        struct jmp_error error = JMP_ERROR_INIT;
+        int r = load_rules(lab, &error);
+
+        if (r < 0)
+            jmp_log(JMP_LOG_ERROR, FIELDS(.error = r), "the rules stay as they were: line %u, column %u of " RULES_FILE ": %s",
+                    error.line, error.column, error.text);
+        else
+            jmp_log(JMP_LOG_INFO, NULL, RULES_FILE " was read again: %zu rules of access", lab->rules.access_count);
+    }
     version = jmp_store_version(lab->store);
-    if (version == lab->version)
+    if (version == lab->version && !rules)
         return;
     lab->version = version;
     jmp_lab_schedule(lab);
@@ -521,7 +588,7 @@ int jmp_lab_start(struct jmp_lab *lab, struct jmp_error *reterr)
     int r;
 
     lab->inotify_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-    if (lab->inotify_fd < 0 || inotify_add_watch(lab->inotify_fd, lab->directory, IN_MODIFY | IN_CLOSE_WRITE) < 0)
+    if (lab->inotify_fd < 0 || inotify_add_watch(lab->inotify_fd, lab->directory, IN_MODIFY | IN_CLOSE_WRITE | IN_MOVED_TO | IN_DELETE) < 0)
         return jmp_error_set(reterr, -errno, "cannot watch %s: %m", lab->directory);
     r = jmp_io_start(lab->loop, &lab->inotify, lab->inotify_fd, EPOLLIN, on_inotify);
     if (r < 0)

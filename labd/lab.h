@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "base/loop.h"
+#include "labd/rules.h"
 #include "labd/store.h"
 #include "labd/token.h"
 
@@ -24,6 +25,7 @@ struct jmp_lab {
     struct jmp_loop *loop;
     struct jmp_lab_limits limits;
     struct jmp_store *store;
+    struct jmp_rules rules;      /* of the file rules.yaml in the directory, read again when it changes */
     struct jmp_key identity_key, stream_key;
     char *directory;
     char *namespace_;

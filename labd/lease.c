@@ -57,6 +57,7 @@ void jmp_lease_clear(struct jmp_lease *lease)
     free(lease->exporter);
     jmp_labels_clear(&lease->tags);
     jmp_labels_clear(&lease->context);
+    jmp_labels_clear(&lease->holder);
     *lease = (struct jmp_lease){ 0 };
 }
 

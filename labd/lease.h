@@ -85,6 +85,7 @@ struct jmp_lease {
     char exporter_uid[JMP_UUID_SIZE];
     int64_t began, finished;    /* effective begin and end */
     struct jmp_condition conditions[4];
+    struct jmp_labels holder;   /* of its client; filled for the scheduler only, and only when there are rules of access */
     size_t condition_count;     /* in order of first appearance; clients look at the last */
 };
 

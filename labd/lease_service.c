@@ -180,6 +180,27 @@ static int render_conditions(const struct jmp_lease *lease, struct jmp_tree *tre
     return 0;
 }
 
+/* The labels that a lease asks for and that have something better. */
+static int render_deprecated(const struct jmp_rules *rules, const struct jmp_lease *lease, struct jmp_tree *tree,
+                             Jumpstarter__Client__V1__Lease *ret)
+{
+    _cleanup_(jmp_selector_clear) struct jmp_selector selector = { 0 };
+    _cleanup_(jmp_labels_clear) struct jmp_labels deprecated = { 0 };
+    int r;
+
+    if (rules->deprecated.count == 0)
+        return 0;
+    r = jmp_selector_parse(&selector, lease->selector, NULL);
+    for (size_t i = 0; r == 0 && i < selector.count; i++) {
+        const char *instead = jmp_labels_get(&rules->deprecated, selector.items[i].key);
+
+        if (instead)
+            r = jmp_labels_set(&deprecated, selector.items[i].key, instead);
+    }
+
+    return r < 0 ? r : JMP_MAP_FILL(tree, ret, deprecated_labels, jumpstarter__client__v1__lease__deprecated_labels_entry__init, &deprecated);
+}
+
 int jmp_lease_render(const struct jmp_lab *lab, const struct jmp_lease *lease, struct jmp_tree *tree,
                      Jumpstarter__Client__V1__Lease *ret)
 {
@@ -234,7 +255,8 @@ int jmp_lease_render(const struct jmp_lab *lab, const struct jmp_lease *lease, s
     ret->allow_disabled = lease->allow_disabled;
 
     if (!complete || JMP_MAP_FILL(tree, ret, tags, jumpstarter__client__v1__lease__tags_entry__init, &lease->tags) < 0 ||
-        JMP_MAP_FILL(tree, ret, context, jumpstarter__client__v1__lease__context_entry__init, &lease->context) < 0)
+        JMP_MAP_FILL(tree, ret, context, jumpstarter__client__v1__lease__context_entry__init, &lease->context) < 0 ||
+        render_deprecated(&lab->rules, lease, tree, ret) < 0)
         return -ENOMEM;
 
     return render_conditions(lease, tree, ret);

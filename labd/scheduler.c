@@ -44,12 +44,100 @@ static int wait_for(struct jmp_lease *lease, const char *reason, int64_t now, co
     return 1;
 }
 
-static int assign(struct jmp_lease *lease, struct jmp_board *boards, size_t board_count, int64_t now)
+/* Nobody lets this client in: say so, and which rules there are for others. */
+static int refuse_access(struct jmp_lease *lease, size_t matching, const struct jmp_rules *rules, const bool *matched, int64_t now)
+{
+    char reasons[sizeof(lease->conditions[0].message) / 2] = "";
+    size_t length = 0;
+
+    if (matching == 0) {
+        jmp_lease_set_condition(lease, JMP_UNSATISFIABLE, true, "NoAccess", now,
+                                "no exporter matches the selector %s (0 matching exporters)", lease->selector);
+        return refuse(lease, now);
+    }
+    for (size_t i = 0; i < rules->access_count && length < sizeof(reasons); i++)
+        if (!matched[i] && rules->access[i].description[0])
+            length += (size_t)snprintf(reasons + length, sizeof(reasons) - length, "%s%s", length ? "; " : ": ",
+                                       rules->access[i].description);
+    jmp_lease_set_condition(lease, JMP_UNSATISFIABLE, true, "NoAccess", now,
+                            "no access rule lets %s lease one of the %zu matching exporters%s", lease->client, matching, reasons);
+    return refuse(lease, now);
+}
+
+/* Is board @a the better one? Free before leased, one's own before spot, then by priority; equal ones stay in order of their names. */
+static bool is_better(const struct jmp_board *a, const struct jmp_access *access_a, const struct jmp_board *b,
+                      const struct jmp_access *access_b)
+{
+    if (a->leased != b->leased)
+        return !a->leased;
+    if (access_a->spot != access_b->spot)
+        return !access_a->spot;
+    return access_a->priority > access_b->priority;
+}
+
+/* What there is for one lease, and the first of each kind for the words of a condition. */
+struct supply {
+    size_t matching, usable, approved, online, free_boards;
+    const char *first, *first_online, *first_free;
+    struct jmp_board *best, *chosen;
+    struct jmp_access best_access, chosen_access;
+};
+
+static void weigh(struct supply *supply, struct jmp_board *board, const struct jmp_lease *lease, const struct jmp_rules *rules,
+                  bool *matched)
+{
+    const char *name = board->exporter->name;
+    struct jmp_access access;
+
+    supply->matching++;
+    if (!board->exporter->enabled && !lease->wanted)
+        return;
+    supply->usable++;
+    access = jmp_rules_judge(rules, &lease->holder, &board->exporter->labels, lease->duration, matched);
+    if (!access.approved)
+        return;
+    if (supply->approved++ == 0)
+        supply->first = name;
+    if (!board->online || !board->exporter->registered)
+        return;
+    if (supply->online++ == 0)
+        supply->first_online = name;
+    if (!supply->best || is_better(board, &access, supply->best, &supply->best_access)) {
+        supply->best = board;
+        supply->best_access = access;
+    }
+    if (board->leased)
+        return;
+    if (supply->free_boards++ == 0)
+        supply->first_free = name;
+    if (is_idle(board) && (!supply->chosen || is_better(board, &access, supply->chosen, &supply->chosen_access))) {
+        supply->chosen = board;
+        supply->chosen_access = access;
+    }
+}
+
+/* A lease for one exporter by its name. Return: 0, or 1: it was refused. */
+static int check_wanted(struct jmp_lease *lease, const struct jmp_selector *selector, const struct jmp_board *board, int64_t now)
+{
+    if (!board)
+        jmp_lease_set_condition(lease, JMP_UNSATISFIABLE, true, "ExporterNotFound", now, "exporter %s does not exist", lease->wanted);
+    else if (!jmp_selector_matches(selector, &board->exporter->labels))
+        jmp_lease_set_condition(lease, JMP_UNSATISFIABLE, true, "SelectorMismatch", now,
+                                "exporter %s does not match the selector %s", lease->wanted, lease->selector);
+    else if (!board->exporter->enabled && !lease->allow_disabled)
+        jmp_lease_set_condition(lease, JMP_UNSATISFIABLE, true, "ExporterDisabled", now,
+                                "exporter %s is disabled; allowDisabled (--allow-disabled) leases it all the same", lease->wanted);
+    else
+        return 0;
+
+    return refuse(lease, now);
+}
+
+static int assign(struct jmp_lease *lease, struct jmp_board *boards, size_t board_count, const struct jmp_rules *rules, int64_t now)
 {
     _cleanup_(jmp_selector_clear) struct jmp_selector selector = { 0 };
-    size_t matching = 0, usable = 0, online = 0, free_boards = 0;
-    struct jmp_board *chosen = NULL;
-    const char *first = NULL, *first_online = NULL, *first_free = NULL;
+    bool matched[JMP_RULES_MAX] = { false };
+    struct supply supply = { 0 };
     int r;
 
     r = jmp_selector_parse(&selector, lease->selector, NULL);
@@ -60,79 +148,44 @@ static int assign(struct jmp_lease *lease, struct jmp_board *boards, size_t boar
                                 "the selector of the lease must not be empty and must be well-formed");
         return refuse(lease, now);
     }
+    if (lease->wanted && check_wanted(lease, &selector, find(boards, board_count, lease->wanted), now))
+        return 1;
 
-    if (lease->wanted) {
-        const struct jmp_board *board = find(boards, board_count, lease->wanted);
+    for (size_t i = 0; i < board_count; i++)
+        if ((!lease->wanted || strcmp(lease->wanted, boards[i].exporter->name) == 0) &&
+            jmp_selector_matches(&selector, &boards[i].exporter->labels))
+            weigh(&supply, &boards[i], lease, rules, matched);
 
-        if (!board) {
-            jmp_lease_set_condition(lease, JMP_UNSATISFIABLE, true, "ExporterNotFound", now, "exporter %s does not exist",
-                                    lease->wanted);
-            return refuse(lease, now);
-        }
-        if (!jmp_selector_matches(&selector, &board->exporter->labels)) {
-            jmp_lease_set_condition(lease, JMP_UNSATISFIABLE, true, "SelectorMismatch", now,
-                                    "exporter %s does not match the selector %s", lease->wanted, lease->selector);
-            return refuse(lease, now);
-        }
-        if (!board->exporter->enabled && !lease->allow_disabled) {
-            jmp_lease_set_condition(lease, JMP_UNSATISFIABLE, true, "ExporterDisabled", now,
-                                    "exporter %s is disabled; allowDisabled (--allow-disabled) leases it all the same", lease->wanted);
-            return refuse(lease, now);
-        }
-    }
-
-    for (size_t i = 0; i < board_count; i++) {
-        struct jmp_board *board = &boards[i];
-        const char *name = board->exporter->name;
-
-        if (lease->wanted && strcmp(lease->wanted, name) != 0)
-            continue;
-        if (!jmp_selector_matches(&selector, &board->exporter->labels))
-            continue;
-        matching++;
-        if (!board->exporter->enabled && !lease->wanted)
-            continue;
-        usable++;
-        if (!first)
-            first = name;
-        if (!board->online || !board->exporter->registered)
-            continue;
-        online++;
-        if (!first_online)
-            first_online = name;
-        if (board->leased)
-            continue;
-        free_boards++;
-        if (!first_free)
-            first_free = name;
-        if (is_idle(board) && !chosen)
-            chosen = board;
-    }
-
-    if (matching == 0) {
-        jmp_lease_set_condition(lease, JMP_UNSATISFIABLE, true, "NoAccess", now,
-                                "no exporter matches the selector %s (0 matching exporters)", lease->selector);
+    if (supply.matching > 0 && supply.usable == 0) {
+        jmp_lease_set_condition(lease, JMP_UNSATISFIABLE, true, "AllDisabled", now, "all %zu matching exporters are disabled",
+                                supply.matching);
         return refuse(lease, now);
     }
-    if (usable == 0) {
-        jmp_lease_set_condition(lease, JMP_UNSATISFIABLE, true, "AllDisabled", now, "all %zu matching exporters are disabled", matching);
+    if (supply.approved == 0)
+        return refuse_access(lease, supply.usable, rules, matched, now);
+    if (supply.online == 0)
+        return wait_for(lease, "Offline", now, "no matching exporter is online", supply.first, supply.approved);
+    if (supply.best_access.spot) {
+        jmp_lease_set_condition(lease, JMP_UNSATISFIABLE, true, "SpotAccess", now,
+                                "exporter %s, the best of %zu, is open to %s for spot use only, which is not offered yet",
+                                supply.best->exporter->name, supply.online, lease->client);
         return refuse(lease, now);
     }
-    if (online == 0)
-        return wait_for(lease, "Offline", now, "no matching exporter is online", first, usable);
-    if (free_boards == 0)
-        return wait_for(lease, "NotAvailable", now, "all matching exporters are leased", first_online, online);
-    if (!chosen)
-        return wait_for(lease, "NotReady", now, "the matching exporter is not ready yet, it may still be cleaning up", first_free, free_boards);
+    if (supply.free_boards == 0)
+        return wait_for(lease, "NotAvailable", now, "all matching exporters are leased", supply.first_online, supply.online);
+    if (!supply.chosen)
+        return wait_for(lease, "NotReady", now, "the matching exporter is not ready yet, it may still be cleaning up",
+                        supply.first_free, supply.free_boards);
 
-    r = jmp_lease_assign(lease, chosen->exporter, now);
+    r = jmp_lease_assign(lease, supply.chosen->exporter, now);
     if (r < 0)
         return r;
-    chosen->leased = true;
+    supply.chosen->leased = true;
     return 1;
 }
 
-int jmp_schedule_lease(struct jmp_lease *lease, struct jmp_board *boards, size_t board_count, int64_t now)
+int jmp_schedule_lease(struct jmp_lease *lease, struct jmp_board *boards, size_t board_count, const struct jmp_rules *rules,
+                       int64_t now)
 {
     struct jmp_board *board;
     int changed = 0;
@@ -140,7 +193,7 @@ int jmp_schedule_lease(struct jmp_lease *lease, struct jmp_board *boards, size_t
     if (!lease->release && !lease->exporter) {
         if (lease->begin > now)
             return 0;
-        changed = assign(lease, boards, board_count, now);
+        changed = assign(lease, boards, board_count, rules, now);
         if (changed < 0 || lease->ended)
             return changed;
     }
@@ -159,7 +212,7 @@ int jmp_schedule_lease(struct jmp_lease *lease, struct jmp_board *boards, size_t
 }
 
 int64_t jmp_schedule(struct jmp_lease *leases, bool *changed, size_t lease_count, struct jmp_board *boards, size_t board_count,
-                     int64_t now)
+                     const struct jmp_rules *rules, int64_t now)
 {
     int64_t next = INT64_MAX;
 
@@ -181,7 +234,7 @@ int64_t jmp_schedule(struct jmp_lease *leases, bool *changed, size_t lease_count
 
             if (leases[i].ended || holds != (pass == 0))
                 continue;
-            r = jmp_schedule_lease(&leases[i], boards, board_count, now);
+            r = jmp_schedule_lease(&leases[i], boards, board_count, rules, now);
             if (r < 0)
                 return r;
             changed[i] = changed[i] || r > 0;

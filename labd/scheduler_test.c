@@ -8,6 +8,8 @@
 #define AT(seconds) ((INT64_C(1800000000) + (seconds)) * JMP_SECOND)
 #define BOARDS 4
 
+static const struct jmp_rules no_rules;
+
 /* A lab in one word a board: state letters. */
 struct lab {
     struct jmp_exporter exporters[BOARDS];
@@ -85,7 +87,7 @@ JMP_TEST(one_lease_gets_a_board_or_hears_why_not)
 
         print_message("%s, selector \"%s\", exporter %s\n", cases[i].boards, cases[i].selector, cases[i].wanted ? cases[i].wanted : "-");
         lab_set(&lab, cases[i].boards);
-        assert_int_equal(jmp_schedule_lease(&lease, lab.boards, BOARDS, AT(0)), 1);
+        assert_int_equal(jmp_schedule_lease(&lease, lab.boards, BOARDS, &no_rules, AT(0)), 1);
         assert_int_equal(lease.condition_count, 1);
         last = &lease.conditions[lease.condition_count - 1];
         assert_string_equal(jmp_condition_name(last->type), cases[i].type);
@@ -100,7 +102,81 @@ JMP_TEST(one_lease_gets_a_board_or_hears_why_not)
             assert_null(lease.exporter);
         }
         /* Nothing new: nothing to write. */
-        assert_int_equal(lease.ended ? 0 : jmp_schedule_lease(&lease, lab.boards, BOARDS, AT(1)), 0);
+        assert_int_equal(lease.ended ? 0 : jmp_schedule_lease(&lease, lab.boards, BOARDS, &no_rules, AT(1)), 0);
+    }
+    lab_clear(&lab);
+}
+
+/* Boards a and b are of kind pi, c and d of kind x86; the client has the label team=a. '*': available and held by somebody. */
+JMP_TEST(rules_decide_who_gets_which_board)
+{
+    static const struct {
+        const char *rules, *boards, *selector, *wanted;
+        int64_t seconds;
+        const char *exporter, *reason, *words;   /* exporter NULL: none */
+    } cases[] = {
+        { "[{clients: team=a}]", "++++", "name", NULL, 60, "a", "Ready", "acquired" },
+        { "[{clients: team=b, description: for team b}]", "++++", "name", NULL, 60, NULL, "NoAccess", "of the 4 matching exporters: for team b" },
+        { "[{clients: team=b, description: B}, {clients: team=c}, {clients: team=d, description: D}]", "++++", "name", NULL, 60, NULL,
+          "NoAccess", ": B; D" },
+        { "[{clients: team=b, description: B}]", "++++", "kind=arm", NULL, 60, NULL, "NoAccess", "(0 matching exporters)" },
+        { "[{clients: team=b, description: B}]", "dddd", "name", NULL, 60, NULL, "AllDisabled", "all 4" },
+        { "[{exporters: kind=x86}]", "++++", "name", NULL, 60, "c", "Ready", "" },
+        { "[{exporters: kind=x86}]", "++++", "kind=pi", NULL, 60, NULL, "NoAccess", "of the 2 matching exporters" },
+        { "[{exporters: kind=x86}]", "++--", "name", NULL, 60, NULL, "Offline", "2 matching, the first is c" },
+        { "[{exporters: kind=x86}]", "++**", "name", NULL, 60, NULL, "NotAvailable", "2 matching, the first is c" },
+        { "[{exporters: kind=x86}]", "++rr", "name", NULL, 60, NULL, "NotReady", "2 matching, the first is c" },
+        { "[{}, {exporters: name=b, priority: 5}]", "++++", "name", NULL, 60, "b", "Ready", "" },
+        { "[{}, {exporters: name=b, priority: 5}]", "+-++", "name", NULL, 60, "a", "Ready", "" },
+        { "[{}, {exporters: name=b, priority: 5}]", "+*++", "name", NULL, 60, "a", "Ready", "" },
+        { "[{}, {exporters: name=b, priority: 5}]", "+r++", "name", NULL, 60, "a", "Ready", "" },
+        { "[{exporters: name!=a}, {exporters: name=a, priority: -1}]", "++++", "name", NULL, 60, "b", "Ready", "" },
+        { "[{}, {exporters: name=b, priority: 5, clients: team=b}]", "++++", "name", NULL, 60, "a", "Ready", "" },
+        { "[{priority: 1}, {exporters: kind=x86, priority: 2}, {exporters: name=d, priority: 3}]", "++++", "name", NULL, 60, "d", "Ready", "" },
+        { "[{}, {exporters: name=b, priority: 5}]", "++++", "", "c", 60, "c", "Ready", "" },
+        { "[{exporters: kind=pi}]", "++++", "", "c", 60, NULL, "NoAccess", "of the 1 matching exporters" },
+        { "[{exporters: kind=pi}]", "+++d", "", "d", 60, NULL, "ExporterDisabled", "" },
+        { "[{maximum_duration: 60}]", "++++", "name", NULL, 60, "a", "Ready", "" },
+        { "[{maximum_duration: 60, description: short}]", "++++", "name", NULL, 61, NULL, "NoAccess", "4 matching exporters" },
+        { "[{maximum_duration: 60}, {exporters: name=d}]", "++++", "name", NULL, 61, "d", "Ready", "" },
+        { "[{spot: true}]", "++++", "name", NULL, 60, NULL, "SpotAccess", "exporter a" },
+        { "[{spot: true}]", "****", "name", NULL, 60, NULL, "SpotAccess", "" },
+        { "[{spot: true}]", "----", "name", NULL, 60, NULL, "Offline", "" },
+        { "[{spot: true}, {exporters: name=d}]", "++++", "name", NULL, 60, "d", "Ready", "" },
+        { "[{spot: true}, {exporters: name=d}]", "+++*", "name", NULL, 60, NULL, "SpotAccess", "" },
+        { "[{spot: true}, {exporters: name=d}]", "***+", "name", NULL, 60, "d", "Ready", "" },
+        { "[{spot: true, exporters: kind=pi}, {exporters: kind=x86}]", "++*+", "name", NULL, 60, "d", "Ready", "" },
+        { "[{spot: true, exporters: kind=pi}, {exporters: kind=x86}]", "***r", "name", NULL, 60, NULL, "NotReady", "1 matching, the first is d" },
+    };
+    struct lab lab = { 0 };
+
+    for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+        _cleanup_(jmp_lease_clear) struct jmp_lease lease = {
+            .selector = strdup(cases[i].selector), .wanted = cases[i].wanted ? strdup(cases[i].wanted) : NULL,
+            .client = strdup("alice"), .duration = cases[i].seconds * JMP_NSEC_PER_SECOND,
+        };
+        _cleanup_(jmp_rules_clear) struct jmp_rules rules = { 0 };
+        const struct jmp_condition *last;
+        char text[512];
+
+        print_message("%s: %s, selector \"%s\", exporter %s\n", cases[i].rules, cases[i].boards, cases[i].selector,
+                      cases[i].wanted ? cases[i].wanted : "-");
+        snprintf(text, sizeof(text), "access: %s", cases[i].rules);
+        assert_int_equal(jmp_rules_parse(text, strlen(text), "rules.yaml", &rules, NULL), 0);
+        assert_int_equal(jmp_labels_set(&lease.holder, "team", "a"), 0);
+        lab_set(&lab, cases[i].boards);
+        for (size_t j = 0; j < BOARDS; j++)
+            lab.boards[j].leased = cases[i].boards[j] == '*';
+
+        assert_int_equal(jmp_schedule_lease(&lease, lab.boards, BOARDS, &rules, AT(0)), 1);
+        last = &lease.conditions[lease.condition_count - 1];
+        assert_string_equal(last->reason, cases[i].reason);
+        assert_non_null(strstr(last->message, cases[i].words));
+        if (cases[i].exporter)
+            assert_string_equal(lease.exporter, cases[i].exporter);
+        else
+            assert_null(lease.exporter);
+        assert_int_equal(lease.ended, last->type == JMP_UNSATISFIABLE);
     }
     lab_clear(&lab);
 }
@@ -126,7 +202,7 @@ JMP_TEST(first_come_first_served)
     lease_is(&leases[1], 2, "kind=pi", NULL);
     lease_is(&leases[2], 3, "kind=pi", NULL);
     lease_is(&leases[3], 4, "kind=pi", NULL);
-    assert_true(jmp_schedule(leases, changed, 4, lab.boards, BOARDS, AT(0)) == AT(60));
+    assert_true(jmp_schedule(leases, changed, 4, lab.boards, BOARDS, &no_rules, AT(0)) == AT(60));
     assert_null(leases[0].exporter);
     assert_string_equal(leases[1].exporter, "a");
     assert_string_equal(leases[2].exporter, "b");
@@ -137,7 +213,7 @@ JMP_TEST(first_come_first_served)
 
     /* The board that comes free goes to whom waited, although others were asked before him in this very pass. */
     leases[2].release = true;
-    assert_true(jmp_schedule(leases, changed, 4, lab.boards, BOARDS, AT(10)) == AT(60));
+    assert_true(jmp_schedule(leases, changed, 4, lab.boards, BOARDS, &no_rules, AT(10)) == AT(60));
     assert_true(leases[2].ended);
     assert_string_equal(leases[2].conditions[0].reason, "Released");
     assert_string_equal(leases[3].exporter, "b");
@@ -163,17 +239,17 @@ JMP_TEST(leases_end_in_time_and_begin_when_they_should)
     lease_is(&leases[1], 2, "name=a", NULL);
     lease_is(&leases[2], 3, "name=b", NULL);
     leases[2].begin = AT(30);
-    assert_true(jmp_schedule(leases, changed, 3, lab.boards, BOARDS, AT(10)) == AT(30));
+    assert_true(jmp_schedule(leases, changed, 3, lab.boards, BOARDS, &no_rules, AT(10)) == AT(30));
     assert_false(changed[0]);
     assert_true(changed[1]);
     assert_false(changed[2]);
     assert_int_equal(leases[2].condition_count, 0);   /* scheduled: no condition at all */
 
-    assert_true(jmp_schedule(leases, changed, 3, lab.boards, BOARDS, AT(30)) == AT(60));
+    assert_true(jmp_schedule(leases, changed, 3, lab.boards, BOARDS, &no_rules, AT(30)) == AT(60));
     assert_string_equal(leases[2].exporter, "b");
     assert_true(leases[2].began == AT(30));
 
-    assert_true(jmp_schedule(leases, changed, 3, lab.boards, BOARDS, AT(60)) == AT(90));
+    assert_true(jmp_schedule(leases, changed, 3, lab.boards, BOARDS, &no_rules, AT(60)) == AT(90));
     assert_true(leases[0].ended);
     assert_string_equal(leases[0].conditions[0].reason, "Expired");
     assert_string_equal(leases[1].exporter, "a");
@@ -184,7 +260,7 @@ JMP_TEST(leases_end_in_time_and_begin_when_they_should)
     leases[2].begin = AT(1);
     leases[2].end = AT(2);
     leases[0].ended = true;
-    assert_int_equal(jmp_schedule_lease(&leases[2], lab.boards, BOARDS, AT(100)), 1);
+    assert_int_equal(jmp_schedule_lease(&leases[2], lab.boards, BOARDS, &no_rules, AT(100)), 1);
     assert_string_equal(leases[2].exporter, "c");
     assert_true(leases[2].ended && !lab.boards[2].leased);
 
@@ -201,9 +277,9 @@ JMP_TEST(a_lease_outlives_its_exporter)
 
     lab_set(&lab, "----");
     lease_is(&lease, 1, "name=a", "a");
-    assert_true(jmp_schedule(&lease, &changed, 1, lab.boards, BOARDS, AT(10)) == AT(60));
+    assert_true(jmp_schedule(&lease, &changed, 1, lab.boards, BOARDS, &no_rules, AT(10)) == AT(60));
     assert_false(changed || lease.ended);
-    assert_true(jmp_schedule(&lease, &changed, 1, NULL, 0, AT(20)) == AT(60));
+    assert_true(jmp_schedule(&lease, &changed, 1, NULL, 0, &no_rules, AT(20)) == AT(60));
     assert_false(changed || lease.ended);
     jmp_lease_clear(&lease);
     lab_clear(&lab);
@@ -218,7 +294,7 @@ JMP_TEST(a_released_lease_takes_no_board)
     lab_set(&lab, "++++");
     lease_is(&lease, 1, "name=a", NULL);
     lease.release = true;
-    assert_true(jmp_schedule(&lease, &changed, 1, lab.boards, BOARDS, AT(10)) == INT64_MAX);
+    assert_true(jmp_schedule(&lease, &changed, 1, lab.boards, BOARDS, &no_rules, AT(10)) == INT64_MAX);
     assert_true(changed && lease.ended);
     assert_null(lease.exporter);
     assert_string_equal(lease.conditions[0].reason, "Released");

@@ -5,7 +5,7 @@
 
 #include "agent/coder_format.h"
 
-#define CODER_BUFFER (64u * 1024)
+#define CODER_BUFFER (256u * 1024)   /* bytes; each full one wakes whoever takes it */
 
 static const struct coder_format *const formats[] = { &coder_gzip, &coder_xz, &coder_bz2, &coder_zstd };
 

@@ -14,6 +14,7 @@
 #define CONNECT_LIMIT (30 * JMP_USEC_PER_SEC)
 #define STALL_LIMIT (120 * JMP_USEC_PER_SEC)
 #define PROGRESS_INTERVAL (2 * JMP_USEC_PER_SEC)
+#define PIECE (256u * 1024) /* bytes that libcurl reads at once; it hands them over in sixteen parts */
 
 struct request {
     const struct jmp_fetch *fetch;
@@ -30,7 +31,9 @@ struct request {
     /* of one answer */
     char *location; /* value of its header, as received */
     bool body;      /* the answer is the file */
-    int error;      /* of sink or source */
+    uint8_t *piece; /* GET: what of it has come and not been given to the sink */
+    size_t piece_size;
+    int error; /* of sink or source */
     char text[CURL_ERROR_SIZE];
 };
 
@@ -44,6 +47,7 @@ static void request_close(struct request *request)
     request->curl->multi_cleanup(request->multi);
     request->curl->slist_free_all(request->headers);
     free(request->location);
+    free(request->piece);
     free(request->url);
 }
 
@@ -236,6 +240,16 @@ static long answer_status(struct request *request)
     return status;
 }
 
+/* Each piece wakes whoever works on it: few large ones, but none kept while the server pauses. */
+static int give_piece(struct request *request)
+{
+    if (request->piece_size > 0 && request->error == 0)
+        request->error = request->fetch->sink(request->piece, request->piece_size, request->fetch->user);
+    request->piece_size = 0;
+    request->moved = jmp_now(); /* a sink that blocks is no server that does not answer */
+    return request->error;
+}
+
 static size_t on_body(char *data, size_t size, size_t count, void *user)
 {
     struct request *request = user;
@@ -251,10 +265,13 @@ static size_t on_body(char *data, size_t size, size_t count, void *user)
     if (request->done == 0 &&
         request->curl->easy_getinfo(request->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &total) == CURLE_OK && total > 0)
         request->total = (uint64_t)total;
-    request->error = length > 0 ? request->fetch->sink(data, length, request->fetch->user) : 0;
+    if (length > PIECE - request->piece_size && (give_piece(request) < 0 || length > PIECE))
+        return CURL_WRITEFUNC_ERROR;
+    memcpy(request->piece + request->piece_size, data, length);
+    request->piece_size += length;
     request->done += length;
     tell(request, false);
-    return request->error < 0 ? CURL_WRITEFUNC_ERROR : length;
+    return length;
 }
 
 static size_t on_source(char *data, size_t size, size_t count, void *user)
@@ -284,7 +301,8 @@ static int set_up(struct request *request)
 
     request->easy = request->curl->easy_init();
     request->multi = request->curl->multi_init();
-    if (!request->easy || !request->multi)
+    request->piece = request->put ? NULL : malloc(PIECE);
+    if (!request->easy || !request->multi || (!request->put && !request->piece))
         return -ENOMEM;
 
     SET(CURLOPT_PROTOCOLS_STR, "http,https");
@@ -295,7 +313,7 @@ static int set_up(struct request *request)
     SET(CURLOPT_NOSIGNAL, 1L);
     SET(CURLOPT_QUICK_EXIT, 1L); /* a name server that is silent does not hold up a cancel */
     SET(CURLOPT_CONNECTTIMEOUT_MS, (long)(connect / JMP_USEC_PER_MSEC));
-    SET(CURLOPT_BUFFERSIZE, 256L * 1024);
+    SET(CURLOPT_BUFFERSIZE, (long)PIECE);
     SET(CURLOPT_USERAGENT, "jmp-agent");
     SET(CURLOPT_ERRORBUFFER, request->text);
     SET(CURLOPT_HEADERFUNCTION, on_header);
@@ -306,7 +324,7 @@ static int set_up(struct request *request)
         SET(CURLOPT_CAINFO, ca);
     if (request->put) {
         SET(CURLOPT_UPLOAD, 1L);
-        SET(CURLOPT_UPLOAD_BUFFERSIZE, 256L * 1024);
+        SET(CURLOPT_UPLOAD_BUFFERSIZE, (long)PIECE);
         SET(CURLOPT_READFUNCTION, on_source);
         SET(CURLOPT_READDATA, request);
         SET(CURLOPT_INFILESIZE_LARGE, put_size(request->fetch->handle));
@@ -333,7 +351,7 @@ static int perform(struct request *request, CURLcode *retcode, struct jmp_error 
     for (;;) {
         if (request->curl->multi_perform(request->multi, &running) != CURLM_OK)
             return -ENOMEM;
-        if (running == 0)
+        if (give_piece(request) < 0 || running == 0)
             break;
         cancel.revents = 0;
         if (request->curl->multi_poll(request->multi, &cancel, fetch->cancel_fd >= 0, 500, NULL) != CURLM_OK)

@@ -17,7 +17,7 @@
 #include "agent/fetch.h"
 
 #define RESOURCES_MAX 64u            /* of one device, waiting for their calls */
-#define RESOURCE_READ (64u * 1024)   /* bytes */
+#define RESOURCE_READ (256u * 1024)  /* bytes */
 
 struct jmp_resource {
     struct jmp_resource *next;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/limits.h"
+#include "drivers/storage/hash.h"
 #include "drivers/storage/image.h"
 #include "drivers/storage/io.h"
 #include "drivers/storage/medium.h"
@@ -15,7 +16,6 @@
 #define IMAGE_STALL (300 * JMP_USEC_PER_SEC)  /* an image that does not move for so long is given up */
 #define DEVICE_STALL (120 * JMP_USEC_PER_SEC) /* and so is a device */
 #define TELL_INTERVAL (5 * JMP_USEC_PER_SEC)
-#define CHUNK (256u * 1024)
 #define PIECES_MAX (256u * 1024) /* of an image that leaves parts of the medium alone */
 #define MIB (1024.0 * 1024.0)
 
@@ -31,9 +31,9 @@ struct flash {
     struct jmp_disk_io *io;
     struct jmp_io_buffer *buffer; /* being filled; NULL: none */
     struct jmp_image *image;
-    EVP_MD_CTX *received; /* the image as it came */
-    EVP_MD_CTX *written;  /* what went to the medium, in order; only to be compared */
-    struct piece *pieces; /* where; only to be compared */
+    struct jmp_hash *received; /* the image as it came */
+    EVP_MD_CTX *written;       /* what went to the medium, in order; only to be compared, NULL: the image as it came */
+    struct piece *pieces;      /* where; only to be compared */
     size_t n_pieces, pieces_capacity;
     uint64_t begun, told, total;
     char *map_text; /* a block map instead of an image */
@@ -50,7 +50,7 @@ static void flash_clear(struct flash *flash)
     flash->io = jmp_disk_io_free(flash->io);
     jmp_close(flash->medium.fd);
     flash->image = jmp_image_free(flash->image);
-    EVP_MD_CTX_free(flash->received);
+    flash->received = jmp_hash_free(flash->received);
     EVP_MD_CTX_free(flash->written);
     free(flash->pieces);
     free(flash->map_text);
@@ -62,15 +62,9 @@ static int digest_new(EVP_MD_CTX **ret)
     return *ret && EVP_DigestInit_ex(*ret, EVP_sha256(), NULL) ? 0 : -ENOMEM;
 }
 
-static int digest_text(EVP_MD_CTX *md, char text[2 * JMP_SHA256_SIZE + 1])
+static int digest_end(EVP_MD_CTX *md, uint8_t sum[EVP_MAX_MD_SIZE])
 {
-    uint8_t sum[EVP_MAX_MD_SIZE];
-
-    if (!EVP_DigestFinal_ex(md, sum, NULL))
-        return -ENOMEM;
-    for (size_t i = 0; i < JMP_SHA256_SIZE; i++)
-        snprintf(text + 2 * i, 3, "%02x", sum[i]);
-    return 0;
+    return EVP_DigestFinal_ex(md, sum, NULL) ? 0 : -ENOMEM;
 }
 
 static double rate(const struct flash *flash, uint64_t bytes)
@@ -124,7 +118,7 @@ static void flush(struct flash *flash)
 
 static int note_piece(struct flash *flash, uint64_t offset, uint64_t size)
 {
-    if (!flash->written)
+    if (!flash->disk->verify)
         return 0;
     if (flash->n_pieces > 0 && flash->pieces[flash->n_pieces - 1].end == offset) {
         flash->pieces[flash->n_pieces - 1].end += size;
@@ -253,7 +247,7 @@ static int write_begin(struct flash *flash, const void *data, size_t size)
     if (r == 0)
         r = jmp_image_new(kind, kind == JMP_IMAGE_RAW ? flash->disk->map : NULL, flash->medium.size, &sink,
                           &flash->image);
-    if (r == 0 && flash->disk->verify)
+    if (r == 0 && flash->disk->verify && (kind != JMP_IMAGE_RAW || flash->disk->map))
         r = digest_new(&flash->written);
     if (r < 0)
         return r;
@@ -279,8 +273,6 @@ static int write_push(struct flash *flash, const void *data, size_t size)
         flash->map_size += size;
         return 0;
     }
-    if (!EVP_DigestUpdate(flash->received, data, size))
-        return -ENOMEM;
     r = jmp_image_push(flash->image, data, size, &error);
     if (r < 0)
         return error.text[0] ? jmp_call_fail(flash->call, r, "%s", error.text) : r;
@@ -288,7 +280,8 @@ static int write_push(struct flash *flash, const void *data, size_t size)
     return 0;
 }
 
-/* The next bytes of the image: enough to show what it is, unless it ends before. */
+/* The next bytes of the image: as many as asked for, unless it ends before. Nobody waits for less, and each piece costs
+ * the thread of the checksum two looks at the clock of the scheduler. */
 static int image_read(struct flash *flash, int from, uint8_t *data, size_t size, size_t *retsize)
 {
     size_t used = 0;
@@ -308,26 +301,27 @@ static int image_read(struct flash *flash, int from, uint8_t *data, size_t size,
             break;
         used += (size_t)n;
         flash->total += (size_t)n;
-        if (used >= JMP_IMAGE_PEEK)
-            break;
     }
     *retsize = used;
     return 0;
 }
 
 /* Reads back what was written, and compares. */
-static int verify(struct flash *flash)
+static int verify(struct flash *flash, const uint8_t received[JMP_SHA256_SIZE])
 {
-    char before[2 * JMP_SHA256_SIZE + 1], after[2 * JMP_SHA256_SIZE + 1];
+    uint8_t before[EVP_MAX_MD_SIZE], after[EVP_MAX_MD_SIZE];
     const struct jmp_io_buffer *taken;
     struct jmp_io_buffer *buffer;
     EVP_MD_CTX *md;
     size_t piece = 0;
     uint64_t at = flash->n_pieces > 0 ? flash->pieces[0].start : 0, read = 0;
     unsigned ahead = 0;
-    int r;
+    int r = 0;
 
-    r = digest_text(flash->written, before);
+    if (flash->written)
+        r = digest_end(flash->written, before);
+    else
+        memcpy(before, received, JMP_SHA256_SIZE);
     if (r < 0)
         return r;
     r = digest_new(&md);
@@ -355,13 +349,13 @@ static int verify(struct flash *flash)
         tell(flash, "read back", read);
     }
     if (r == 0)
-        r = digest_text(md, after);
+        r = digest_end(md, after);
     else
         r = io_fail(flash, r, false);
     EVP_MD_CTX_free(md);
     if (r < 0)
         return r;
-    if (strcmp(before, after) != 0)
+    if (memcmp(before, after, JMP_SHA256_SIZE) != 0)
         return jmp_call_fail(flash->call, -EIO,
                              "%s does not hold what was written to it: another checksum when read back", flash->path);
     return 0;
@@ -371,7 +365,8 @@ static int write_end(struct flash *flash)
 {
     uint64_t limit = seconds(flash->disk->fsync_timeout);
     struct jmp_error error = JMP_ERROR_INIT;
-    char sum[2 * JMP_SHA256_SIZE + 1];
+    char text[2 * JMP_SHA256_SIZE + 1];
+    uint8_t sum[JMP_SHA256_SIZE];
     struct jmp_io_buffer *buffer;
     int r;
 
@@ -389,14 +384,16 @@ static int write_end(struct flash *flash)
     }
     if (r < 0)
         return io_fail(flash, r, true);
-    r = digest_text(flash->received, sum);
+    r = jmp_hash_finish(flash->received, sum);
     if (r < 0)
         return r;
+    for (size_t i = 0; i < JMP_SHA256_SIZE; i++)
+        snprintf(text + 2 * i, 3, "%02x", sum[i]);
     jmp_call_log(flash->call, JMP_LOG_INFO, "%" PRIu64 " bytes written in %.1f s (%.1f MiB/s), sha256 %s",
                  jmp_image_span(flash->image), (double)(jmp_now() - flash->begun) / (double)JMP_USEC_PER_SEC,
-                 rate(flash, jmp_image_span(flash->image)), sum);
-    if (flash->written) {
-        r = verify(flash);
+                 rate(flash, jmp_image_span(flash->image)), text);
+    if (flash->disk->verify) {
+        r = verify(flash, sum);
         if (r < 0)
             return r;
         jmp_call_log(flash->call, JMP_LOG_INFO, "read back and compared: it is what was written");
@@ -423,21 +420,22 @@ static int keep_map(struct flash *flash)
 
 static int write_image(struct flash *flash, int from)
 {
-    _cleanup_free_ uint8_t *chunk = malloc(CHUNK);
-    size_t n;
+    uint8_t *piece = NULL;
+    bool begun = false;
+    size_t n = 0;
     int r;
 
-    if (!chunk)
-        return -ENOMEM;
-    r = digest_new(&flash->received);
-    if (r == 0)
-        r = image_read(flash, from, chunk, CHUNK, &n);
-    if (r == 0)
-        r = write_begin(flash, chunk, n);
-    while (r == 0 && n > 0) {
-        r = write_push(flash, chunk, n);
-        if (r == 0)
-            r = image_read(flash, from, chunk, CHUNK, &n);
+    r = jmp_hash_new(&flash->received);
+    while (r == 0) {
+        piece = jmp_hash_room(flash->received);
+        r = image_read(flash, from, piece, JMP_HASH_PIECE, &n);
+        if (r == 0 && !begun)
+            r = write_begin(flash, piece, n);
+        if (r < 0 || n == 0)
+            break;
+        begun = true;
+        jmp_hash_add(flash->received, n);
+        r = write_push(flash, piece, n);
     }
     if (r < 0)
         return r;

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Images onto a disk: our flasher, fed by jmpctl, beside dd of the same data and device, and beside the bare decompressors."""
 
+import contextlib
+import http.server
 import os
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -47,6 +50,24 @@ def rate(command, env=None, rounds=3):
     return SIZE / MIB / statistics.median(taken)
 
 
+class Files(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+@contextlib.contextmanager
+def web(root):
+    """The files of a directory behind a URL."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), lambda *args: Files(*args, directory=str(root))) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
 def measure(figures, build, config_text, free_port, stack, rounds):
     figures.head(f"Flashing {SIZE // MIB} MiB; bare: dd to the same device, and the decompressor alone")
     place = labs.Directory(stack)
@@ -67,15 +88,22 @@ def measure(figures, build, config_text, free_port, stack, rounds):
     agent.wait_line("listening on")
     client = {**env, "JUMPSTARTER_HOST": f"127.0.0.1:{port}", "JMP_DRIVERS_ALLOW": "UNSAFE", "JMP_GRPC_INSECURE": "1"}
     dd = ["dd", f"if={plain}", f"of={where}", "bs=4M", "conv=fsync,notrunc", *(["oflag=direct"] if device else [])]
+    jmpctl = [build / "ctl/jmpctl", "disk", "flash"]
+    base = stack.enter_context(web(place.root))
     rate(dd, rounds=1)                  # once for nothing: the first writer pays for what the others find
-    figures.add("plain image", {"bare": rate(dd, rounds=rounds),
-                                "ours": rate([build / "ctl/jmpctl", "disk", "flash", plain], client, rounds)},
-                "MiB/s", aim="0.95 of dd")
+    bare = rate(dd, rounds=rounds)
+    figures.add("plain image", {"bare": bare, "ours": rate([*jmpctl, plain], client, rounds)}, "MiB/s", aim="0.95 of dd")
+    figures.add("plain image by URL", {"bare": bare, "ours": rate([*jmpctl, f"{base}/{plain.name}"], client, rounds)}, "MiB/s",
+                aim="0.95 of dd")
     for encoding, unpack in UNPACK.items():
         subprocess.run([*PACK[encoding], plain], check=True)
-        packed = f"{plain}{ENDS[encoding]}"
-        figures.add(f"{encoding} image", {"bare": rate([*unpack, packed], rounds=rounds),
-                                          "ours": rate([build / "ctl/jmpctl", "disk", "flash", "--compression", encoding, packed],
-                                                       client, rounds)}, "MiB/s", aim="of the decompressor")
-        os.unlink(packed)
+        packed = Path(f"{plain}{ENDS[encoding]}")
+        ours = rate([*jmpctl, "--compression", encoding, packed], client, rounds)
+        figures.add(f"{encoding} image", {"bare": rate([*unpack, packed], rounds=rounds), "ours": ours}, "MiB/s",
+                    aim="of the decompressor")
+        piped = f"{' '.join(unpack)} '{packed}' | {' '.join(word for word in dd if not word.startswith('if='))} iflag=fullblock"
+        figures.add(f"{encoding} image by URL, of {encoding} | dd",
+                    {"bare": rate(["sh", "-c", piped], rounds=rounds),
+                     "ours": rate([*jmpctl, f"{base}/{packed.name}"], client, rounds)}, "MiB/s")
+        packed.unlink()
     agent.stop()

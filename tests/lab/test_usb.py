@@ -7,6 +7,7 @@ import json
 import os
 import random
 import select
+import shutil
 import subprocess
 import termios
 import tty
@@ -306,6 +307,36 @@ def test_the_stock_usbip_tool_works_over_the_stock_client(hardware, serve, place
     run(["usbip", "detach", "-p", "0"], env=env).ok()
     wait_until(lambda: list(stick.gadget.sysfs().glob("*:*/host*")), PLUG_TIMEOUT, "the kernel has it not back")
     forward.close()
+
+
+def boot_sector(words):
+    """For a PC: says the words to the debug port of QEMU, and stops."""
+    code = b"".join(bytes([0xb0, byte, 0xe6, 0xe9]) for byte in words.encode())
+    return (code + b"\xf4\xeb\xfd").ljust(510, b"\0") + b"\x55\xaa"
+
+
+def test_a_virtual_machine_boots_from_a_stick_by_usbredir(hardware, serve, place):
+    """QEMU's own usb-redir finds the device, and the firmware in the machine enumerates and reads it."""
+    qemu = shutil.which("qemu-system-x86_64")
+    if not qemu or "usb-redir" not in run([qemu, "-device", "help"], env=place.env, timeout=60).ok().out:
+        pytest.skip("needs qemu-system-x86_64 with usb-redir, of the package qemu-system-x86")
+    stick = hardware.storage(size=MIB)
+    stick.gadget.unplug()
+    stick.image.write_bytes(boot_sector("booted by usbredir").ljust(MIB, b"\0"))
+    stick.gadget.plug()
+    exporter = serve({"usb": device(stick.gadget.sysfs())})
+    forward = Forward(place, exporter, "usb redir")
+    said = place.root / "debug-port"
+    machine = Program([qemu, "-accel", "tcg,tb-size=16", "-machine", "pc", "-m", "32", "-nodefaults", "-display", "none",
+                       "-device", "qemu-xhci", "-chardev", f"socket,id=usb,host=127.0.0.1,port={forward.port}",
+                       "-device", "usb-redir,chardev=usb,bootindex=0,debug=4", "-debugcon", f"file:{said}"],
+                      env=place.env, name="qemu")
+    wait_until(lambda: said.exists() and "booted by usbredir" in said.read_text(errors="replace"), 120,
+               "the machine has not booted from the stick")
+    machine.stop()
+    machine.forget()
+    forward.close()
+    wait_until(lambda: list(stick.gadget.sysfs().glob("*:*/host*")), PLUG_TIMEOUT, "the kernel has it not back")
 
 
 @pytest.mark.direct(reason="an exporter of its own")

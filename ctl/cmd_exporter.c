@@ -13,7 +13,7 @@ const struct jmp_option jmp_get_exporters_options[] = {
     { .key = "selector", .type = JMP_STRINGS, .offset = offsetof(struct jmp_get_exporters, selector), .letter = 'l',
       .value_name = "LABELS", .help = "only exporters with these labels: key=value, key!=value, key in (a,b), !key" },
     { .key = "with", .type = JMP_STRINGS, .offset = offsetof(struct jmp_get_exporters, with), .value_name = "FIELDS",
-      .help = "show more: leases, online, status; several with commas (JSON and YAML always tell the last two)" },
+      .help = "show more: leases, online, status; several with commas" },
     { JMP_FIELD(struct jmp_get_exporters, show_hidden_labels), .help = "also labels that the lab hides" },
     { JMP_FIELD(struct jmp_get_exporters, allow_disabled), .help = "also exporters that are switched off" },
     JMP_OUTPUT_OPTION(struct jmp_get_exporters),
@@ -70,9 +70,7 @@ int jmp_cmd_get_exporters(struct jmp_ctl *ctl, void *object, char **words, struc
     const struct jmp_get_exporters *options = object;
     _cleanup_(jmp_tree_freep) struct jmp_tree *tree = NULL;
     enum jmp_output output = jmp_output_parse(options->output);
-    bool document = output == JMP_OUTPUT_JSON || output == JMP_OUTPUT_YAML;
-    struct jmp_exporter_view view = {
-        .disabled = options->allow_disabled || document, .online = document, .status = document };
+    struct jmp_exporter_view view = { .disabled = options->allow_disabled };
     struct jmp_exporters exporters, shown = { 0 };
     struct jmp_leases leases = { 0 };
     const char *filter = NULL;

@@ -280,7 +280,7 @@ int jmp_cmd_delete_leases(struct jmp_ctl *ctl, void *object, char **words, struc
     int r;
 
     if (!words[0] && !options->selector && !options->all && !options->all_clients)
-        return jmp_ctl_usage(ctl, reterr, "which leases? name them, or give --selector, --all or --all-clients");
+        return jmp_error_set(reterr, -EINVAL, "which leases? name them, or give --selector, --all or --all-clients");
     r = jmp_ctl_need_controller(ctl, reterr);
     if (r < 0)
         return r;

@@ -167,8 +167,8 @@ static bool is_met(const char *selector, const struct requirement *wanted)
                 return true;
         }
     }
-    /* A lease that does not name the key does not want it either. */
-    return wanted->operator == ABSENT && !keyed;
+    /* A label that is not there is none of the values, as everywhere. */
+    return (wanted->operator == ABSENT || wanted->operator == NOT_IN) && !keyed;
 }
 
 bool jmp_selector_contains(const char *selector, const char *filter)

@@ -290,12 +290,12 @@ JMP_TEST(lists_and_leases_are_printed)
     expect(&run, 0, "board-5\nboard-3\nthe-lease\nlease \"the-lease\" deleted\nnamespaces/default/leases/the-lease\n");
 }
 
-JMP_TEST(documents_tell_what_tables_leave_out)
+JMP_TEST(documents_tell_what_is_asked_for)
 {
     LAB(lab);
     RUN(run);
 
-    start(&run, lab, "$JMPCTL get exporters board-1 -o json");
+    start(&run, lab, "$JMPCTL get exporters board-1 --with online,status --allow-disabled -o json");
     finish(&run);
     expect(&run, 0, "\"online\": false");
     expect(&run, 0, "\"status\": null");

@@ -229,6 +229,12 @@ JMP_TEST(a_selector_contains_what_it_asks_for_and_what_follows)
         { "board=a,(", "board=a", true },
         { "board=a", "board in (a", false },
         { "board=a", ",,board=a,", true },
+        { "lab=x", "board!=a", true },
+        { "lab=x", "board notin (a,b)", true },
+        { "board in (a,b)", "board!=c", true },
+        { "<none>", "board!=a", true },
+        { "<none>", "board in (a)", false },
+        { "<none>", "board", false },
     };
 
     for (size_t i = 0; i < ELEMENTSOF(cases); i++) {

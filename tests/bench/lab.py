@@ -112,7 +112,7 @@ class Lab:
 
     def exporters(self):
         """Name to what jmpctl says of it."""
-        answer = json.loads(self.jmpctl("get", "exporters", "-o", "json"))
+        answer = json.loads(self.jmpctl("get", "exporters", "--with", "status", "-o", "json"))
         items = answer if isinstance(answer, list) else answer.get("exporters", answer.get("items", []))
         return {item.get("name") or item["metadata"]["name"]: item for item in items}
 

@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Leases and exporters on the command line: jmpctl beside the stock jmp, the same words at the same lab.
+
+The stock commands run inside this process, for starting its interpreter costs a second each time. A row of a table is one
+invocation of both. What is said of a
+difference is the reason why it is wanted: "EXIT 1 2: why", "MORE: why".
+"""
+
+import itertools
+import json
+import os
+import re
+from contextlib import contextmanager
+
+import pytest
+import yaml
+from click.testing import CliRunner
+from harness.lab import Labd
+from harness.program import run
+from jumpstarter_cli.jmp import jmp
+
+EXPORTERS = {
+    "pi-1": {"board": "rpi4", "rack": "a"},
+    "pi-2": {"board": "rpi4", "rack": "b"},
+    "pi-3": {"board": "rpi5", "rack": "a", "jumpstarter.dev/kind": "lab"},
+    "x86": {"board": "x86"},
+    "off": {"board": "rpi4", "rack": "z"},
+}
+
+numbers = itertools.count(1)
+
+
+@contextmanager
+def environment(env):
+    before = dict(os.environ)
+    os.environ.clear()
+    os.environ.update(env)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+class Both:
+    """A lab with exporters that were never seen, leases that wait for them, and two programs to look at it."""
+
+    def __init__(self, place, build):
+        self.place, self.jmpctl = place, build / "ctl" / "jmpctl"
+        self.labd = Labd(place, build)
+        self.clients = {name: self.labd.create_client(name) for name in ("alice", "bob")}
+        for name, labels in EXPORTERS.items():
+            self.labd.create_exporter(name, labels)
+        self.labd.admin("update", "exporter", "off", "--disable").ok()
+
+    def stock(self, words, client="alice"):
+        with environment(self.place.env):
+            done = CliRunner().invoke(jmp, [*words, "--client-config", str(self.clients[client])])
+        return done.exit_code, done.stdout, done.stderr
+
+    def ours(self, words, client="alice"):
+        done = run([self.jmpctl, *words, "--client-config", self.clients[client]], env=self.place.env, timeout=30)
+        return done.status, done.out, done.err
+
+    def lease(self, *words, client="alice"):
+        status, _, err = self.ours(["create", "lease", *words, "-o", "name"], client)
+        assert status == 0, err
+
+
+@pytest.fixture(scope="module")
+def both(place, build):
+    both = Both(place, build)
+    # None of them gets a board, so nothing changes while it is looked at.
+    both.lease("-l", "board=rpi4", "--duration", "10m", "--lease-id", "wait-1", "--tag", "team=bsp")
+    both.lease("-l", "board=rpi4,rack=a", "--duration", "1h", "--lease-id", "wait-2", "--tag", "team=bsp", "--tag", "nr=7")
+    both.lease("-l", "board in (rpi4,rpi5)", "--duration", "1d", "--lease-id", "wait-3")
+    both.lease("-n", "x86", "--duration", "90s", "--lease-id", "wait-4")
+    both.lease("-l", "board=x86", "--duration", "2h", "--lease-id", "later", "--begin-time", "2099-01-02T03:04:05+00:00")
+    both.lease("-l", "board=none", "--duration", "5m", "--lease-id", "never")
+    both.lease("-l", "board=rpi5", "--duration", "30m", "--lease-id", "of-bob", client="bob")
+    both.lease("-l", "board=rpi5", "--duration", "30m", "--lease-id", "ended")
+    assert both.ours(["delete", "leases", "ended"])[0] == 0
+    yield both
+    both.labd.stop()
+
+
+def fields(text):
+    """A table without its padding."""
+    return [re.split(r"\s{2,}|\t|(?<=\S) (?=\S)", line.strip()) for line in text.splitlines() if line.strip()]
+
+
+def compare(both, words, reason="", client="alice", as_stock=None, as_ours=None):
+    """Runs both, and holds exit status and output equal. @as_stock, @as_ours: words that differ for one of the two."""
+    form = next((words[i + 1] for i, word in enumerate(words) if word in ("-o", "--output")), "table")
+    theirs = both.stock(as_stock or words, client)
+    ours = both.ours(as_ours or words, client)
+    told = f"{' '.join(words)}\nstock {theirs}\nours  {ours}"
+    wanted = re.match(r"EXIT (\d+) (\d+): ", reason)
+    assert (theirs[0], ours[0]) == ((int(wanted[1]), int(wanted[2])) if wanted else (theirs[0], theirs[0])), told
+    if theirs[0] or ours[0]:
+        assert ours[0] == 0 or (ours[2] and not ours[1]), told
+        return
+    if form in ("json", "yaml"):
+        load = json.loads if form == "json" else yaml.safe_load
+        a, b = normal(load(theirs[1])), normal(load(ours[1]))
+        if reason.startswith("MORE"):
+            assert all(one in b["leases"] for one in a["leases"]), told
+        else:
+            assert a == b, f"{told}\n{a}\n{b}"
+    elif reason.startswith("MORE"):
+        assert all(line in fields(ours[1]) for line in fields(swap(theirs[1])) if line[0] != "No" and line[0] != "NAME"), told
+    else:
+        assert fields(swap(theirs[1])) == fields(swap(ours[1])), told
+
+
+def swap(text):
+    """Without what differs by who made the object and by the moment."""
+    text = re.sub(r"\b(stock|ours)-", "made-", text)
+    return re.sub(r"\b(\d+d )?(\d+h )?\d+m( \d+s)?\b", "REMAINING", text)
+
+
+def normal(value):
+    if isinstance(value, dict):
+        # The context of a lease is newer than the stock 0.9.0, which leaves it out.
+        return {k: "now" if k == "seconds" else normal(v) for k, v in value.items() if k != "context"}
+    if isinstance(value, list):
+        return [normal(v) for v in value]
+    if isinstance(value, str) and re.match(r"^\d{4}-\d\d-\d\dT", value):
+        return value[:16] if value.startswith("2099") else "now"
+    return swap(value) if isinstance(value, str) else value
+
+
+
+FORMS = ["", "-o json", "-o yaml", "-o name"]
+SELECTORS = ["board=rpi4", "board==rpi4", "board!=rpi4", "board in (rpi4,rpi5)", "board in (rpi4)", "board notin (rpi4,x86)",
+             "board", "!rack", "rack=a,board=rpi4", "jumpstarter.dev/kind=lab", "board=none", "board in (rpi5, x86)"]
+NEWER = "MORE: a filter also finds leases whose equalities fulfil it, as newer clients have it; 0.9.0 wants the same words"
+BAD_SELECTORS = ["board in", "board in (", "=rpi4", "board=a=b", "a b", "board in (a", "!", "board,,rack"]
+
+
+class TestExporters:
+    @pytest.mark.parametrize("form", FORMS)
+    @pytest.mark.parametrize("more", ["", "--with online", "--with status", "--with leases", "--with online,status,leases",
+                                      "--with online --with status", "--allow-disabled", "--show-hidden-labels",
+                                      "--allow-disabled --with status"])
+    def test_all(self, both, more, form):
+        compare(both, ["get", "exporters", *more.split(), *form.split()])
+
+    @pytest.mark.parametrize("form", ["", "-o json"])
+    @pytest.mark.parametrize("selector", SELECTORS)
+    def test_selector(self, both, selector, form):
+        compare(both, ["get", "exporters", "-l", selector, *form.split()])
+
+    @pytest.mark.parametrize("selector", BAD_SELECTORS)
+    def test_bad_selector(self, both, selector):
+        compare(both, ["get", "exporters", "-l", selector])
+
+
+class TestLeases:
+    @pytest.mark.parametrize("form", FORMS)
+    @pytest.mark.parametrize("more", ["", "-a", "--all", "-A", "--all-clients", "-a -A", "--tag-filter team=bsp",
+                                      "--tag-filter team=bsp,nr=7", "--tag-filter !team", "--tag-filter none=1"])
+    def test_all(self, both, more, form):
+        compare(both, ["get", "leases", *more.split(), *form.split()])
+
+    @pytest.mark.parametrize("form", ["", "-o json"])
+    @pytest.mark.parametrize("selector", SELECTORS)
+    def test_selector(self, both, selector, form):
+        compare(both, ["get", "leases", "-l", selector, *form.split()], NEWER if re.search(r"!|in |^board$", selector) else "")
+
+    @pytest.mark.parametrize("words", ["-l a=b=c", "--tag-filter a=b=c", "--tag-filter a/b/c=1", "-o xml", "--none"])
+    def test_mistakes(self, both, words):
+        compare(both, ["get", "leases", *words.split()])
+
+    @pytest.mark.parametrize("form", ["", "-o json"])
+    def test_of_another(self, both, form):
+        compare(both, ["get", "leases", *form.split()], client="bob")
+
+
+class TestChanges:
+    """Each makes, changes and deletes a lease of its own, whose name says whose it is."""
+
+    @pytest.mark.parametrize("form", FORMS)
+    @pytest.mark.parametrize("wish", [
+        ["-l", "board=rpi4", "--duration", "10m"], ["-l", "board=rpi4", "--duration", "3600"],
+        ["-l", "board=rpi4,rack=a", "--duration", "1d3h40m"], ["-l", "rack=a,board=rpi4", "--duration", "PT1H30M"],
+        ["-l", "board==rpi4", "--duration", "01:30:00"], ["-l", "board!=rpi4", "--duration", "2 hours"],
+        ["-l", "board in (rpi5,rpi4)", "--duration", "1m"], ["-n", "pi-1", "--duration", "5m"],
+        ["-n", "off", "--duration", "5m", "--allow-disabled"], ["-n", "off", "--duration", "5m"],
+        ["-n", "gone", "--duration", "5m"], ["-l", "board=none", "--duration", "5m"],
+        ["-l", "board=rpi5", "-n", "pi-1", "--duration", "5m"],
+        ["-l", "board=rpi4", "--duration", "5m", "--tag", "a=1", "--tag", "b="],
+        ["-l", "board=rpi4", "--duration", "5m", "--begin-time", "2099-05-06T07:08:09+00:00"],
+        ["-l", "board=rpi4", "--duration", "5m", "--begin-time", "2099-05-06T07:08:09"]],
+        ids=lambda wish: " ".join(wish))
+    def test_create_and_delete(self, both, wish, form):
+        number = next(numbers)
+        names = [f"{who}-{number}" for who in ("stock", "ours")]
+        words = ["create", "lease", *wish, *form.split(), "--lease-id"]
+        compare(both, [*words, "?"], as_stock=[*words, names[0]], as_ours=[*words, names[1]])
+        compare(both, ["delete", "leases", "?"], as_stock=["delete", "leases", names[0]],
+                as_ours=["delete", "leases", names[1]])
+
+    @pytest.mark.parametrize("words", [
+        "create lease --duration 5m", "create lease -l board=rpi4", "create lease -l board=rpi4 --duration 0",
+        "create lease -l board=rpi4 --duration never",
+        "create lease -l board=rpi4 --duration 5m --tag a", "create lease -l board=rpi4 --duration 5m --tag a/b=1",
+        "create lease -l board=rpi4 --duration 5m --tag jumpstarter.dev/x=1",
+        "create lease -l board=rpi4 --duration 5m --lease-id Upper", "create lease -l board=rpi4 --duration 5m --lease-id wait-1",
+        "create lease -l board=rpi4,board=rpi5 --duration 5m", "create lease -l board>3 --duration 5m",
+        "create lease -l board=rpi4 --duration 5m --begin-time soon", "create lease -l board=rpi4 --duration 5m -o xml",
+        "create", "create nothing", "update lease", "update lease wait-1", "update lease gone --duration 5m",
+        "update lease of-bob --duration 5m", "update lease wait-1 --duration never", "update lease wait-1 --to-client bob",
+        "delete leases", "delete leases gone", "delete leases of-bob", "delete leases ended", "delete leases -l board=none-such",
+        "get", "get nothing"])
+    def test_mistakes(self, both, words):
+        compare(both, words.split())
+
+    def test_a_duration_below_zero(self, both):
+        compare(both, ["create", "lease", "-l", "board=rpi4", "--duration", "-5m"],
+                "EXIT 1 2: a mistake of usage, found without asking the controller")
+
+    @pytest.mark.parametrize("form", FORMS)
+    def test_update(self, both, form):
+        number = next(numbers)
+        for who in ("stock", "ours"):
+            both.lease("-l", "board=rpi4", "--duration", "10m", "--lease-id", f"{who}-{number}")
+        words = [["update", "lease", f"{who}-{number}", "--duration", "1h", *form.split()] for who in ("stock", "ours")]
+        compare(both, ["update", "lease", "?", *form.split()], as_stock=words[0], as_ours=words[1])
+        for who, run_it in (("stock", both.stock), ("ours", both.ours)):
+            assert run_it(["delete", "leases", f"{who}-{number}", "-o", "name"])[:2] == (0, f"{who}-{number}\n")
+            assert run_it(["delete", "leases", f"{who}-{number}"])[0] != 0

@@ -14,6 +14,7 @@ if(TARGET drivers-relay-test)
     target_link_libraries(drivers-relay-test PRIVATE util)
 endif()
 driver_test(drivers-usb-device-test usb/device_test.c)
+driver_test(drivers-usbredir-filter-test usb/redir_filter_test.c)
 driver_test(drivers-usb-find-test usb/find_test.c usb/tree_double.c)
 jmp_fuzz(drivers-usbredir-filter-fuzz usb/redir_filter_fuzz.c LIBS jmp-drivers jmp-base
     CORPUS ${CMAKE_SOURCE_DIR}/tests/corpus/usbredir-filter)

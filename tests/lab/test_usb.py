@@ -2,6 +2,7 @@
 """USB devices that are given away: the device on one side of the agent, on the other this kernel's drivers on its copy."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -21,6 +22,7 @@ from harness.program import Program, run, wait_until
 from harness.stock import client
 
 from hardware import PLUG_TIMEOUT, settle
+from usbip_client import SHORT_NOT_OK, SUBMITTED, UNLINKED, Import
 
 VHCI = Path("/sys/devices/platform/vhci_hcd.0")
 MIB = 1 << 20
@@ -306,6 +308,44 @@ def test_the_stock_usbip_tool_works_over_the_stock_client(hardware, serve, place
     assert digest(read_disk(Path("/dev") / here[0].name)) == digest(content)
     run(["usbip", "detach", "-p", "0"], env=env).ok()
     wait_until(lambda: list(stick.gadget.sysfs().glob("*:*/host*")), PLUG_TIMEOUT, "the kernel has it not back")
+    forward.close()
+
+
+def test_each_transfer_ends_as_usbip_has_it(hardware, serve, place):
+    hid = hardware.hid(serial="HID")
+    exporter = serve({"usb": device(hid.gadget.sysfs())})
+    kernels = hid.raw
+    forward = Forward(place, exporter, "usb ip")
+    usb = Import(forward.port, hid.gadget.sysfs().name)
+    assert not kernels.exists(), "the kernel's driver still has the device"
+    board = os.open(hid.board, os.O_RDWR)
+    incoming = next(int((ep / "bEndpointAddress").read_text(), 16) for ep in hid.gadget.sysfs().glob("*:*/ep_8?"))
+
+    def ends(number, status, data=b""):
+        assert usb.answer()[:4] == (SUBMITTED, number, status, data)
+
+    descriptor = (hid.gadget.sysfs() / "descriptors").read_bytes()[:18]
+    ends(usb.control_in(0x80, 6, 0x0100, 0, 255), 0, descriptor)                            # short
+    ends(usb.control_in(0x80, 6, 0x0100, 0, 255, SHORT_NOT_OK), -errno.EREMOTEIO, descriptor)
+    ends(usb.control_in(0x80, 6, 0x03ee, 0x0409, 255), -errno.EPIPE)                        # no such text: a stall
+    ends(usb.control_in(0x80, 6, 0x0100, 0, 18), 0, descriptor)                             # which is over with it
+
+    # Called back while it waits for the device; nothing that the device says later goes missing.
+    waiting = usb.submit(incoming, 8)
+    back = usb.unlink(waiting)
+    assert usb.answer()[:3] == (UNLINKED, back, -errno.ECONNRESET)
+    os.write(board, b"a report")
+    ends(usb.submit(incoming, 8), 0, b"a report")
+    # Called back too late: its own answer has gone out, and the other says so.
+    back = usb.unlink(waiting)
+    assert usb.answer()[:3] == (UNLINKED, back, 0)
+
+    # The transfers of a client that goes in the middle of them go with it.
+    usb.submit(incoming, 8)
+    usb.submit(incoming, 8)
+    usb.close()
+    os.close(board)
+    wait_until(lambda: hid.host("*:*/*:*/hidraw/hidraw*"), PLUG_TIMEOUT, "the kernel has it not back")
     forward.close()
 
 

@@ -195,7 +195,9 @@ class Bench:
 
     def start_agent(self):
         env = {**self.place.env, "JMP_TEST_WORLD": str(self.world_path),
-               "LD_PRELOAD": str(self.build / "tests/faults/world.so")}
+               "LD_PRELOAD": str(self.build / "tests/faults/world.so"),
+               # without a word on world.so, which comes before the sanitizer's library
+               "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"}
         self.agent = Program([self.build / "agent/jmp-agent", "run", "--exporter-config", self.config, "--patience",
                               PATIENCE, "--log-level", "debug", "--log-format", "text"], env=env)
 

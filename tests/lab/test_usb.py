@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from harness.background import Background
 from harness.board import Wires, payload
+from harness.lab import CtlLease
 from harness.place import BIN
 from harness.program import Program, run, wait_until
 from harness.stock import client
@@ -347,6 +348,27 @@ def test_each_transfer_ends_as_usbip_has_it(hardware, serve, place):
     os.close(board)
     wait_until(lambda: hid.host("*:*/*:*/hidraw/hidraw*"), PLUG_TIMEOUT, "the kernel has it not back")
     forward.close()
+
+
+def test_the_end_of_a_lease_takes_the_device_back(hardware, lab, kind, build):
+    """Reports are being carried, and whoever has the device does not let go."""
+    hid = hardware.hid(serial="HID")
+    exporter = lab.add_exporter(kind, {"usb": device(hid.gadget.sysfs())})
+    jmpctl = build / "ctl/jmpctl"
+    with CtlLease(lab, jmpctl, "-n", exporter.name) as lease:
+        copy = Attached(lab.place, [jmpctl, "--client-config", lab.clients["alice"], "--lease", lease.name], "usb")
+        raw = os.open(copy.node("*:*/*:*/hidraw/hidraw*"), os.O_RDWR)
+        board = os.open(hid.board, os.O_RDWR)
+        os.write(board, b"a report")
+        assert select.select([raw], [], [], 60)[0] and os.read(raw, 64) == b"a report"
+        lab.config().delete_lease(name=lease.name)
+        lab.wait_status(exporter.name, "AVAILABLE")
+        assert hid.raw.exists(), "the kernel's driver has it not back"
+        wait_until(lambda: not copy.sysfs(), PLUG_TIMEOUT, "the copy is still there")
+        os.close(raw)
+        os.close(board)
+        copy.program.stop()
+        copy.program.forget()
 
 
 def boot_sector(words):

@@ -231,6 +231,7 @@ static void keep_orders(struct guard *guard)
     uint64_t now = jmp_now(), next;
 
     if (guard->orders.kill_at <= now) {
+        guard->stopped = true;
         jmp_child_signal(guard->child, SIGKILL);
         return;
     }
@@ -267,7 +268,8 @@ static void on_child_exited(struct jmp_child *child, void *user)
 {
     struct guard *guard = user;
 
-    jmp_loop_exit(guard->loop, jmp_child_code(child));
+    /* A program that ends in good order when we stop it has lost all the same: 0 would say that it was done. */
+    jmp_loop_exit(guard->loop, guard->stopped ? JMP_CTL_EXIT_ERROR : jmp_child_code(child));
 }
 
 static void on_guard_signal(int signal, void *user)

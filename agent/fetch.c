@@ -387,11 +387,28 @@ static bool origin_of(CURLU *url, struct origin *ret)
            ret->curl->url_get(url, CURLUPART_PORT, &ret->port, CURLU_DEFAULT_PORT) == CURLUE_OK;
 }
 
+/*
+ * Where the answer sends us, as it was written: a path may be signed. Newer releases of libcurl (8.14) take "/../" out of a path
+ * that is given without a host, whatever they were asked for.
+ */
+static char *full_location(const struct request *request)
+{
+    const char *host = strstr(request->url, "://");
+    size_t origin = host ? (size_t)(host + 3 - request->url) : 0;
+    char *full;
+
+    if (!host || request->location[0] != '/' || request->location[1] == '/')
+        return strdup(request->location);
+    origin += strcspn(request->url + origin, "/?#");
+    return asprintf(&full, "%.*s%s", (int)origin, request->url, request->location) < 0 ? NULL : full;
+}
+
 /* Where the answer sends us. Return: 1 when that is another origin, 0, or with words. */
 static int follow(struct request *request, struct jmp_error *reterr)
 {
+    _cleanup_free_ char *location = full_location(request);
     const struct jmp_curl *curl = request->curl;
-    CURLU *url = curl->url();
+    CURLU *url = location ? curl->url() : NULL;
     _cleanup_(origin_clear) struct origin before = { .curl = curl }, after = { .curl = curl };
     char *text = NULL;
     int r = -EPROTO;
@@ -399,7 +416,7 @@ static int follow(struct request *request, struct jmp_error *reterr)
     if (!url)
         return -ENOMEM;
     if (curl->url_set(url, CURLUPART_URL, request->url, CURLU_PATH_AS_IS) != CURLUE_OK || !origin_of(url, &before) ||
-        curl->url_set(url, CURLUPART_URL, request->location, CURLU_PATH_AS_IS) != CURLUE_OK || !origin_of(url, &after) ||
+        curl->url_set(url, CURLUPART_URL, location, CURLU_PATH_AS_IS) != CURLUE_OK || !origin_of(url, &after) ||
         curl->url_get(url, CURLUPART_URL, &text, 0) != CURLUE_OK || !is_http(text) || strlen(text) > JMP_FETCH_URL_MAX)
         jmp_error_set(reterr, r, "GET %s: redirected to something that is no web address", SHOWN(request->url));
     else if (strcasecmp(before.scheme, "https") == 0 && strcasecmp(after.scheme, "https") != 0)

@@ -344,10 +344,10 @@ def test_each_transfer_ends_as_usbip_has_it(hardware, serve, place):
     # The transfers of a client that goes in the middle of them go with it.
     usb.submit(incoming, 8)
     usb.submit(incoming, 8)
+    forward.close()     # with it goes the stream; not with the socket alone, whose reset the stock client may keep to itself
     usb.close()
     os.close(board)
     wait_until(lambda: hid.host("*:*/*:*/hidraw/hidraw*"), PLUG_TIMEOUT, "the kernel has it not back")
-    forward.close()
 
 
 def test_the_end_of_a_lease_takes_the_device_back(hardware, lab, kind, build):

@@ -36,8 +36,9 @@ int jmp_gpio_chip_open(const char *path, struct jmp_gpio_chip **ret)
         return -ENOMEM;
     errno = 0;
     chip->chip = gpiod_chip_open(path);
+    /* Before it opens the device it looks at sysfs, and says ENODEV of one that belongs to something else. */
     if (!chip->chip)
-        return failure();
+        return errno == ENODEV ? -ENOTTY : failure();
 
     *ret = TAKE_PTR(chip);
     return 0;

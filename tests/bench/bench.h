@@ -58,7 +58,7 @@ struct stream {
     void (*arrived)(struct stream *stream, const uint8_t *data, size_t size);
     void (*accepted)(struct stream *stream);
     uint64_t started, bytes, sent_bytes;
-    bool ready, paused;
+    bool ready, sending, paused;
     struct board *board;
 };
 /* Waits for the exporter's headers. */

@@ -116,9 +116,6 @@ static int find_locked(struct usb_device *device, const struct jmp_usb_list *lis
     }
     if (r < 0)
         return r;
-    /* One that is still listed, though it is known to have gone, is no news. */
-    if (found->bus != device->last.bus || found->address != device->last.address)
-        device->gone = 0;
     device->last = *found;
     return 0;
 }
@@ -272,6 +269,10 @@ static int open_claim(struct usb_device *device, struct jmp_usb_claim *claim, st
     if (r < 0)
         return jmp_error_set(reterr, r, "the device in port %s cannot be taken from the kernel: %m", claim->info.path);
     claim->complete = true;
+    /* Not when it is only listed: on its way to its boot loader a device may come back as it was for a moment. */
+    pthread_mutex_lock(&device->lock);
+    device->gone = 0;
+    pthread_mutex_unlock(&device->lock);
     return 0;
 }
 

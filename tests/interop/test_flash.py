@@ -161,13 +161,17 @@ def test_the_machines_own_disk_is_refused(serve, shell, place):
     assert said.status != 0 and "runs from" in str(said)
 
 
+BEGUN = 5 * 60_000     # bytes; the agent looks at the first quarter of a mebibyte before it writes
+
+
 def begin(raw, exporter):
     """An upload that has begun: its stream, and the call in the background."""
     stream = Duplex(raw, resource_request(raw.uuid("storage")), timeout=60)
     stream.__enter__()
     handle = json.loads(stream.headers()["resource"])
     calling = Background(raw.call, raw.uuid("storage"), "write", handle, timeout=60)
-    stream.send(IMAGE[:60_000])
+    for at in range(0, BEGUN, 60_000):
+        stream.send(IMAGE[at:at + 60_000])
     exporter.program.wait_line("writing a plain image")
     return stream, calling
 
@@ -192,7 +196,7 @@ def test_no_switching_while_an_image_is_written(serve, place, disk):
         stream, calling = begin(raw, exporter)
         error = failure(lambda: raw.call(raw.uuid("storage"), "dut"))
         assert "being transferred" in error.details()
-        for at in range(60_000, len(IMAGE), 60_000):
+        for at in range(BEGUN, len(IMAGE), 60_000):
             stream.send(IMAGE[at:at + 60_000])
         stream.goaway()
         calling.result()

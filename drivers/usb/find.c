@@ -318,6 +318,7 @@ static int read_all(struct jmp_usb_list *list, const char *root, DIR *stream, co
         }
         list->devices[list->count] = (struct jmp_usb_device){ 0 };
         snprintf(list->devices[list->count].path, JMP_USB_PATH_MAX, "%.*s", (int)JMP_USB_PATH_MAX - 1, entry->d_name);
+        list->devices[list->count].imported = strstr(real, "/vhci_hcd.") != NULL;
         read_device(&list->devices[list->count++], real, used);
     }
     if (list->count > 0)
@@ -494,7 +495,7 @@ int jmp_usb_choose(const struct jmp_usb_list *list, const struct jmp_usb_selecto
 
     describe(selector, what, sizeof(what));
     for (size_t i = 0; i < list->count; i++) {
-        if (!fits(&list->devices[i], selector))
+        if (list->devices[i].imported || !fits(&list->devices[i], selector))
             continue;
         if (found) {
             jmp_error_set(reterr, -ENOTUNIQ, "there are several devices%s: %s and %s", what, found->path,

@@ -27,6 +27,7 @@ struct jmp_usb_device {
     char nodes[2 * JMP_USB_TEXT_MAX]; /* what they made of it: "ttyACM0 sda hidraw0" */
     char mount[JMP_USB_TEXT_MAX];     /* a file system or swap on it is in use at this place; "" if none */
     bool hub;
+    bool imported;  /* by USB/IP, from another machine or from an agent of this one: it is not ours to give away */
     unsigned ports; /* of a hub */
 };
 

@@ -720,7 +720,7 @@ static int answer_list(struct usb_device *parent, struct jmp_call *call, int fd)
         describe_interfaces(&device, data + size);
         size += device.interfaces * JMP_USBIP_INTERFACE_SIZE;
     } else {
-        jmp_call_log(call, JMP_LOG_DEBUG, "nothing to list: %s", error.text);   /* asked three times a second while waiting */
+        jmp_call_log(call, JMP_LOG_WARNING, "nothing to list: %s", error.text);
     }
     return jmp_stream_write(call, fd, data, size, FLUSH_TIMEOUT);
 }

@@ -22,7 +22,6 @@ struct usb_device {
     const char *holder;                 /* NULL: nobody has it */
     struct jmp_usb_device last;         /* as it was seen last; .path "": never */
     uint64_t gone;                      /* when it went while somebody had it; 0: it did not */
-    unsigned gone_bus, gone_address;    /* its own, which may be listed for a moment longer */
     bool followed;                      /* @last is what came after it */
     uint16_t told_vendor, told_product; /* who was given away last; 0: nobody */
 };
@@ -91,10 +90,10 @@ static uint64_t follow_usec(const struct usb_device *device)
 /* Only what comes into the port soon after, and then stays. Called with the lock. */
 static bool may_follow(const struct usb_device *device, const struct jmp_usb_device *found)
 {
-    if (!found || (device->gone > 0 && found->bus == device->gone_bus && found->address == device->gone_address))
+    if (!found)
         return false;
-    if (device->followed && found->vendor == device->last.vendor && found->product == device->last.product)
-        return true;
+    if (device->followed)
+        return found->vendor == device->last.vendor && found->product == device->last.product;
     return device->gone > 0 && jmp_now() - device->gone <= follow_usec(device);
 }
 
@@ -117,6 +116,9 @@ static int find_locked(struct usb_device *device, const struct jmp_usb_list *lis
     }
     if (r < 0)
         return r;
+    /* One that is still listed, though it is known to have gone, is no news. */
+    if (found->bus != device->last.bus || found->address != device->last.address)
+        device->gone = 0;
     device->last = *found;
     return 0;
 }
@@ -178,8 +180,6 @@ void jmp_usb_device_lost(struct usb_device *device, struct jmp_call *call, const
 {
     pthread_mutex_lock(&device->lock);
     device->gone = jmp_now();
-    device->gone_bus = lost->bus;
-    device->gone_address = lost->address;
     pthread_mutex_unlock(&device->lock);
     jmp_call_log(call, JMP_LOG_WARNING,
                  "%04x:%04x in port %s has gone; what takes its port within %g seconds can be had in its place",
@@ -272,10 +272,6 @@ static int open_claim(struct usb_device *device, struct jmp_usb_claim *claim, st
     if (r < 0)
         return jmp_error_set(reterr, r, "the device in port %s cannot be taken from the kernel: %m", claim->info.path);
     claim->complete = true;
-    /* Not when it is only listed: on its way to its boot loader a device may come back as it was for a moment. */
-    pthread_mutex_lock(&device->lock);
-    device->gone = 0;
-    pthread_mutex_unlock(&device->lock);
     return 0;
 }
 

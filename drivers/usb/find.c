@@ -478,6 +478,8 @@ int jmp_usb_refuse(const struct jmp_usb_device *device, struct jmp_error *reterr
 {
     if (device->hub)
         return jmp_error_set(reterr, -EPERM, "%s is a hub, which is never given away", device->path);
+    if (device->imported)
+        return jmp_error_set(reterr, -EPERM, "%s came here by USB/IP itself", device->path);
     if (*device->mount) {
         jmp_error_set(reterr, -EPERM, "%s holds a disk that this machine uses (%s)", device->path, device->mount);
         jmp_error_hint(reterr, "unmount it first, if it is not the system's");
@@ -495,7 +497,8 @@ int jmp_usb_choose(const struct jmp_usb_list *list, const struct jmp_usb_selecto
 
     describe(selector, what, sizeof(what));
     for (size_t i = 0; i < list->count; i++) {
-        if (list->devices[i].imported || !fits(&list->devices[i], selector))
+        /* A copy of the device that is looked for has its names, but another port. */
+        if (!fits(&list->devices[i], selector) || (list->devices[i].imported && !selector->path))
             continue;
         if (found) {
             jmp_error_set(reterr, -ENOTUNIQ, "there are several devices%s: %s and %s", what, found->path,

@@ -113,6 +113,25 @@ JMP_TEST(twins_need_a_better_name)
     usb_tree_remove(root);
 }
 
+/* Where agent and client share a machine, the client's copy of a device has all of its names. */
+JMP_TEST(a_copy_that_came_by_usbip_is_not_given_away)
+{
+    static const char *const copy[] = { "busnum",       "9",  "devnum", "2",    "idVendor", "0483", "idProduct", "df11",
+                                        "bDeviceClass", "00", "serial", "357C", NULL };
+    _cleanup_(jmp_usb_list_freep) struct jmp_usb_list *list = NULL;
+    _cleanup_free_ char *root = usb_tree_bench();
+    const struct jmp_usb_device *device = NULL;
+    struct jmp_error error = JMP_ERROR_INIT;
+
+    usb_tree_device(root, "platform/vhci_hcd.0/usb9/9-1", copy);
+    assert_int_equal(jmp_usb_list_read(root, &list), 0);
+    assert_int_equal(jmp_usb_choose(list, &(struct jmp_usb_selector){ .serial = "357C" }, &device, &error), 0);
+    assert_string_equal(device->path, "1-1.4");
+    assert_int_equal(jmp_usb_choose(list, &(struct jmp_usb_selector){ .path = "9-1" }, &device, &error), -EPERM);
+    assert_non_null(strstr(error.text, "came here by USB/IP"));
+    usb_tree_remove(root);
+}
+
 /* The system on a stick: below LVM, and below btrfs, which hides the number of the disk. */
 JMP_TEST(the_system_disk_is_found_below_mappings)
 {

@@ -12,6 +12,7 @@
 #include "base/limits.h"
 #include "drivers/stream.h"
 #include "drivers/usb/device.h"
+#include "drivers/usb/usbip_describe.h"
 #include "drivers/usb/usbip_proto.h"
 
 #define REQUEST_TIMEOUT (60 * JMP_USEC_PER_SEC) /* for the first bytes of a client; and for taking the last of ours */
@@ -649,62 +650,6 @@ static void import_end(struct import *import)
  * Requests.
  */
 
-static uint32_t speed_of(const struct jmp_usb_device *device)
-{
-    static const struct {
-        const char *speed;
-        uint32_t number;
-    } speeds[] = {
-        { "1.5", 1 }, { "12", 2 }, { "480", 3 }, { "5000", 5 }, { "10000", 6 }, { "20000", 6 },
-    };
-
-    for (size_t i = 0; i < ELEMENTSOF(speeds); i++)
-        if (strcmp(device->speed, speeds[i].speed) == 0)
-            return speeds[i].number;
-    return 0;
-}
-
-static void describe(const struct jmp_usb_device *device, uint8_t ret[JMP_USBIP_DEVICE_SIZE])
-{
-    struct jmp_usbip_device description = {
-        .bus = device->bus,
-        .address = device->address,
-        .speed = speed_of(device),
-        .vendor = device->vendor,
-        .product = device->product,
-        .release = device->release,
-        .class = device->class,
-        .subclass = device->subclass,
-        .protocol = device->protocol,
-        .configuration = device->configuration,
-        .configurations = device->configurations,
-        .interfaces = device->interfaces,
-    };
-
-    snprintf(description.path, sizeof(description.path), "/sys/bus/usb/devices/%s", device->path);
-    snprintf(description.busid, sizeof(description.busid), "%.31s", device->path);
-    jmp_usbip_device_write(&description, ret);
-}
-
-/* Class, subclass and protocol of each interface, for people: zeros where the device is not there to be asked. */
-static void describe_interfaces(const struct jmp_usb_device *device, uint8_t *ret)
-{
-    _cleanup_(jmp_usb_close) struct jmp_usb_handle usb = JMP_USB_HANDLE_CLOSED;
-    struct libusb_config_descriptor *config;
-
-    if (jmp_usb_open(device, &usb, NULL) < 0 ||
-        libusb_get_active_config_descriptor(libusb_get_device(usb.handle), &config) < 0)
-        return;
-    for (unsigned i = 0; i < config->bNumInterfaces && i < device->interfaces; i++) {
-        const struct libusb_interface_descriptor *setting = config->interface[i].altsetting;
-
-        ret[i * JMP_USBIP_INTERFACE_SIZE] = setting->bInterfaceClass;
-        ret[i * JMP_USBIP_INTERFACE_SIZE + 1] = setting->bInterfaceSubClass;
-        ret[i * JMP_USBIP_INTERFACE_SIZE + 2] = setting->bInterfaceProtocol;
-    }
-    libusb_free_config_descriptor(config);
-}
-
 static int answer_list(struct usb_device *parent, struct jmp_call *call, int fd)
 {
     uint8_t data[JMP_USBIP_REQUEST_SIZE + 4 + JMP_USBIP_DEVICE_SIZE + UINT8_MAX * JMP_USBIP_INTERFACE_SIZE] = { 0 };
@@ -715,9 +660,9 @@ static int answer_list(struct usb_device *parent, struct jmp_call *call, int fd)
     jmp_usbip_reply_write(JMP_USBIP_DEVLIST_REPLY, JMP_USBIP_OK, data);
     if (jmp_usb_device_find(parent, &device, &error) == 0) {
         data[size - 1] = 1;
-        describe(&device, data + size);
+        jmp_usbip_describe(&device, data + size);
         size += JMP_USBIP_DEVICE_SIZE;
-        describe_interfaces(&device, data + size);
+        jmp_usbip_describe_interfaces(&device, data + size);
         size += device.interfaces * JMP_USBIP_INTERFACE_SIZE;
     } else {
         jmp_call_log(call, JMP_LOG_WARNING, "nothing to list: %s", error.text);
@@ -771,7 +716,7 @@ static int serve_import(struct usb_device *parent, struct jmp_call *call, int fd
     } else {
         learn_endpoints(import);
         jmp_usbip_reply_write(JMP_USBIP_IMPORT_REPLY, JMP_USBIP_OK, data);
-        describe(&import->claim.info, data + JMP_USBIP_REQUEST_SIZE);
+        jmp_usbip_describe(&import->claim.info, data + JMP_USBIP_REQUEST_SIZE);
         r = jmp_stream_write(call, fd, data, sizeof(data), FLUSH_TIMEOUT);
         if (r == 0)
             r = carry(import);

@@ -3,9 +3,11 @@
 #include "agent/hook.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #include "base/test.h"
 
@@ -271,15 +273,17 @@ JMP_TEST(the_end_of_nothing_comes_too)
 JMP_TEST(freed_in_the_middle_it_leaves_nobody)
 {
     struct run *run = start(STUBBORN "echo up; while :; do sleep 1; done", NULL, 100, NULL);
+    struct pollfd gone = { .events = POLLIN };
     int child;
 
     run->wanted = "up";
     run_loop(run);
     assert_int_equal(sscanf(run->output, "child %d|", &child), 1);
+    gone.fd = (int)syscall(SYS_pidfd_open, child, 0);
+    assert_true(gone.fd >= 0);
     run->hook = jmp_hook_free(run->hook);
-    for (unsigned i = 0; alive(child) && i < 10000; i++)
-        usleep(1000);
-    assert_false(alive(child));
+    assert_int_equal(poll(&gone, 1, 10000), 1);
+    close(gone.fd);
     jmp_timer_close(&run->deadline);
     jmp_loop_free(run->loop);
     free(run);

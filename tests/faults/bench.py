@@ -272,6 +272,13 @@ class Bench:
                     lambda: f"{lease.name} is not ready: {self.exporter.history[lease.mark:]}, "
                             f"{self.peer.calls[-6:]}")
 
+    async def in_hook(self, lease, status):
+        """A hook of the lease is running: BEFORE_LEASE_HOOK or AFTER_LEASE_HOOK."""
+        await self.until(lambda: self.said(status, lease.mark), "the hook does not begin")
+
+    async def released(self, lease):
+        await self.until(lambda: lease.end, "the agent keeps the lease")
+
     def dial(self, lease):
         token = _jwt(sub=f"stream-{next(self.numbers)}")
         self.peer.streams[token] = asyncio.Queue()

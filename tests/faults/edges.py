@@ -65,7 +65,7 @@ async def over_within_before(bench):
     """the lease ends while beforeLease is running: the hook is ended, afterLease runs"""
     with bench.gate("beforeLease"):
         lease = bench.assign()
-        await until(lambda: bench.said("BEFORE_LEASE_HOOK", lease.mark), "the hook does not begin")
+        await bench.in_hook(lease, "BEFORE_LEASE_HOOK")
         await _ended(bench, lease)
     if bench.said("LEASE_READY", lease.mark) or not bench.said("AFTER_LEASE_HOOK", lease.mark):
         raise Failed(f"said {bench.exporter.history[lease.mark:]}")
@@ -79,7 +79,7 @@ async def over_within_after(bench):
         async with Client(bench, lease) as client:
             await client.dial_until_works()
             await bench.end_session(client)
-            await until(lambda: bench.said("AFTER_LEASE_HOOK", lease.mark), "the hook does not begin")
+            await bench.in_hook(lease, "AFTER_LEASE_HOOK")
             calls = len(bench.peer.calls)
             bench.delete(lease)
             bench.peer.controller.cut()         # what it hears then, it has heard with the end of the lease
@@ -96,7 +96,7 @@ async def client_gone(bench):
     async with Client(bench, lease) as client:
         await client.dial_until_works()
         await bench.end_session(client)
-    await until(lambda: lease.end, "the agent keeps the lease")
+    await bench.released(lease)
     if ("ReleaseLease", NAME) not in bench.peer.calls:
         raise Failed("nobody has released it")
     await bench.available(lease.over)

@@ -160,7 +160,7 @@ async def before(bench, fault):
     """the beforeLease hook is running"""
     with bench.gate("beforeLease"):
         lease = bench.assign()
-        await bench.until(lambda: bench.said("BEFORE_LEASE_HOOK", lease.mark), "the hook does not begin")
+        await bench.in_hook(lease, "BEFORE_LEASE_HOOK")
         async with fault.holding(bench):
             pass
     await _used(bench, lease)
@@ -210,7 +210,7 @@ async def after(bench, fault):
         async with Client(bench, lease) as client:
             await client.dial_until_works()
             await bench.end_session(client)
-            await bench.until(lambda: bench.said("AFTER_LEASE_HOOK", lease.mark), "the hook does not begin")
+            await bench.in_hook(lease, "AFTER_LEASE_HOOK")
             async with fault.holding(bench):
                 pass
     bench.delete(lease)
@@ -226,7 +226,7 @@ async def release(bench, fault):
         await bench.end_session(client)
         async with fault.holding(bench):
             pass
-    await bench.until(lambda: lease.end, "the agent keeps the lease")
+    await bench.released(lease)
     await bench.available(lease.over)
 
 

@@ -55,20 +55,6 @@ static const char *error_type(int error)
     }
 }
 
-/* A client may fail as often as it likes; the exporter's own log gets a few lines a second of it. */
-static bool may_log(void)
-{
-    static uint64_t second;
-    static unsigned lines;
-    uint64_t now = jmp_now() / JMP_USEC_PER_SEC;
-
-    if (now != second) {
-        second = now;
-        lines = 0;
-    }
-    return ++lines <= 10;
-}
-
 uint64_t jmp_service_log_operation(struct jmp_logstream *logs, const struct jmp_device *device, const char *method,
                                    enum jmp_operation_step step, uint64_t began, int error, const char *text)
 {
@@ -84,6 +70,7 @@ uint64_t jmp_service_log_operation(struct jmp_logstream *logs, const struct jmp_
         .source = JMP_LOG_DRIVER, .driver = jmp_device_path(device), .driver_type = jmp_device_kind(device),
         .operation = method, .result = steps[step].result, .error_type = error ? error_type(error) : NULL,
     };
+    static struct jmp_log_rate rate;
     struct timespec now;
 
     clock_gettime(CLOCK_REALTIME, &now);
@@ -91,7 +78,8 @@ uint64_t jmp_service_log_operation(struct jmp_logstream *logs, const struct jmp_
         .level = steps[step].level, .fields = &fields, .message = steps[step].message,
         .realtime = (uint64_t)now.tv_sec * JMP_USEC_PER_SEC + (uint64_t)now.tv_nsec / 1000,
     });
-    if (step == JMP_OPERATION_FAILED && error != -ECANCELED && may_log())
+    /* A client may fail as often as it likes. */
+    if (step == JMP_OPERATION_FAILED && error != -ECANCELED && jmp_log_may(&rate))
         jmp_log(JMP_LOG_WARNING, &fields, "%s: %s", method, text);
     if (step == JMP_OPERATION_STARTED)
         return jmp_now();

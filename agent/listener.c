@@ -171,22 +171,9 @@ bool jmp_listener_same_secret(const char *given, const char *secret)
     return !differs;
 }
 
-/* Whoever guesses gets no more than a few lines a second of our log. */
-static bool may_log(void)
-{
-    static uint64_t second;
-    static unsigned lines;
-    uint64_t now = jmp_now() / JMP_USEC_PER_SEC;
-
-    if (now != second) {
-        second = now;
-        lines = 0;
-    }
-    return ++lines <= 10;
-}
-
 bool jmp_listener_admit(struct jmp_rpc *rpc, void *user)
 {
+    static struct jmp_log_rate rate;
     const struct jmp_door *door = user;
     unsigned count;
     const char *given = jmp_rpc_metadata(rpc, PASSPHRASE_HEADER, &count);
@@ -194,7 +181,8 @@ bool jmp_listener_admit(struct jmp_rpc *rpc, void *user)
     if (given && count == 1 && jmp_listener_same_secret(given, door->passphrase))
         return true;
 
-    if (may_log())
+    /* Whoever guesses gets no more than a few lines a second of our log. */
+    if (jmp_log_may(&rate))
         jmp_log(JMP_LOG_WARNING, FIELDS(.peer = jmp_rpc_peer(rpc)),
                 "authentication failed: invalid or missing passphrase for method %.100s", jmp_rpc_path(rpc));
     jmp_rpc_finish(rpc, JMP_UNAUTHENTICATED, "invalid or missing passphrase");

@@ -17,6 +17,7 @@
 #include <systemd/sd-journal.h>
 
 #include "base/limits.h"
+#include "base/loop.h"
 #include "base/text.h"
 
 #define MESSAGE_MAX 4096u
@@ -24,6 +25,7 @@
 #define LINE_SIZE (48u * 1024) /* even if each byte of the message has to be escaped */
 #define GATHER_MAX 4096u  /* bytes of gathered lines */
 #define JOURNAL_SOCKET "/run/systemd/journal/socket"
+#define LINES_PER_SECOND 10   /* of what peers cause */
 #define STUCK_MSEC 200        /* how long a full, non-blocking stderr may hold up a thread before the line is dropped */
 
 /* All but the threshold is guarded by the lock. The buffers stand here because logging must work without memory, and on
@@ -86,6 +88,15 @@ bool jmp_log_level_parse(const char *name, enum jmp_log_level *ret)
         return true;
     }
     return false;
+}
+
+bool jmp_log_may(struct jmp_log_rate *rate)
+{
+    uint64_t second = jmp_now() / JMP_USEC_PER_SEC;
+
+    if (second != rate->second)
+        *rate = (struct jmp_log_rate){ .second = second };
+    return ++rate->lines <= LINES_PER_SECOND;
 }
 
 bool jmp_log_enabled(enum jmp_log_level level)

@@ -56,6 +56,14 @@ void jmp_log_set_tap(void (*tap)(const struct jmp_log_record *record, void *user
 void jmp_log_gather(bool gather);
 bool jmp_log_is_gathered(void);   /* lines are waiting for jmp_log_flush() */
 void jmp_log_flush(void);
+/** jmp_log_may() - is there room for one more line of a kind that peers cause, who may do so as often as they like?
+ * @rate:  of that kind of line; zeroed before the first; one thread's
+ * Return: true for the first ten in a second of the clock. */
+struct jmp_log_rate {
+    uint64_t second;
+    unsigned lines;           /* asked for in that second */
+};
+bool jmp_log_may(struct jmp_log_rate *rate);
 bool jmp_log_enabled(enum jmp_log_level level);
 const char *jmp_log_level_name(enum jmp_log_level level);                /* "INFO" */
 bool jmp_log_level_parse(const char *name, enum jmp_log_level *ret);     /* any case */

@@ -477,3 +477,23 @@ JMP_TEST(the_last_words_before_a_crash_are_written)
         assert_string_equal(capture_read(&capture), "<6>about to fail\n");
     }
 }
+
+JMP_TEST(ten_lines_a_second_may_be_said_of_what_peers_cause)
+{
+    struct jmp_log_rate rate;
+    uint64_t first;
+    unsigned said_of;
+
+    /* Again when the second ends in the middle. */
+    do {
+        rate = (struct jmp_log_rate){ 0 };
+        said_of = jmp_log_may(&rate);
+        first = rate.second;
+        for (int i = 0; i < 100; i++)
+            said_of += jmp_log_may(&rate);
+    } while (rate.second != first);
+    assert_int_equal(said_of, 10);
+
+    rate.second--;   /* a second later */
+    assert_true(jmp_log_may(&rate));
+}

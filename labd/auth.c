@@ -6,24 +6,19 @@
 #include <string.h>
 #include <strings.h>
 
-#define LINES_PER_SECOND 10
-
 void jmp_auth_log_refusal(const struct jmp_rpc *rpc, const char *what, const char *text)
 {
-    static uint64_t second;
-    static unsigned lines, left_out;
-    uint64_t now = jmp_now() / JMP_USEC_PER_SEC;
+    static struct jmp_log_rate rate;
+    static unsigned left_out;
 
-    if (now != second) {
-        if (left_out > 0)
-            jmp_log(JMP_LOG_WARNING, NULL, "%u more refused calls", left_out);
-        second = now;
-        lines = left_out = 0;
-    }
-    if (++lines > LINES_PER_SECOND)
+    if (!jmp_log_may(&rate)) {
         left_out++;
-    else
-        jmp_log(JMP_LOG_WARNING, FIELDS(.peer = jmp_rpc_peer(rpc)), "%s: %s", what, text);
+        return;
+    }
+    if (left_out > 0)
+        jmp_log(JMP_LOG_WARNING, NULL, "%u more refused calls", left_out);
+    left_out = 0;
+    jmp_log(JMP_LOG_WARNING, FIELDS(.peer = jmp_rpc_peer(rpc)), "%s: %s", what, text);
 }
 
 void jmp_refuse(struct jmp_rpc *rpc, const struct jmp_error *error)

@@ -79,6 +79,22 @@ static int key_text(EVP_PKEY *key, char **ret, struct jmp_error *reterr)
     return bio_text(bio, ret);
 }
 
+/* NAME.key and NAME.pem in @directory, the key first: an authority without its key would have to be replaced, and with it every
+ * configuration file. */
+static int save(const char *directory, const char *name, EVP_PKEY *key, X509 *certificate, struct jmp_error *reterr)
+{
+    _cleanup_free_ char *key_pem = NULL, *pem = NULL, *key_path = NULL, *path = NULL;
+    int r;
+
+    if ((r = key_text(key, &key_pem, reterr)) < 0 || (r = certificate_text(certificate, &pem, reterr)) < 0)
+        return r;
+    if (asprintf(&key_path, "%s/%s.key", directory, name) < 0 || asprintf(&path, "%s/%s.pem", directory, name) < 0)
+        return -ENOMEM;
+    r = jmp_file_write(key_path, key_pem, strlen(key_pem), 0600, reterr);
+    OPENSSL_cleanse(key_pem, strlen(key_pem));
+    return r < 0 ? r : jmp_file_write(path, pem, strlen(pem), 0644, reterr);
+}
+
 static int extension(X509 *certificate, X509 *issuer, int nid, const char *value, struct jmp_error *reterr)
 {
     X509_EXTENSION *ext;
@@ -129,7 +145,6 @@ static int authority_make(const char *directory, struct jmp_error *reterr)
 {
     _cleanup_(EVP_PKEY_freep) EVP_PKEY *key = EVP_EC_gen("P-256");
     _cleanup_(X509_freep) X509 *certificate = NULL;
-    _cleanup_free_ char *key_pem = NULL, *pem = NULL, *key_path = NULL, *path = NULL;
     char name[64], host[HOST_NAME_MAX + 1] = "";
     int r;
 
@@ -148,17 +163,7 @@ static int authority_make(const char *directory, struct jmp_error *reterr)
     if (!X509_sign(certificate, key, EVP_sha256()))
         return openssl_failed(reterr, "cannot sign the authority");
 
-    if ((r = key_text(key, &key_pem, reterr)) < 0 || (r = certificate_text(certificate, &pem, reterr)) < 0)
-        return r;
-    if (asprintf(&key_path, "%s/ca.key", directory) < 0 || asprintf(&path, "%s/ca.pem", directory) < 0)
-        return -ENOMEM;
-    /* The key first: an authority without its key would have to be replaced, and with it every configuration file. */
-    r = jmp_file_write(key_path, key_pem, strlen(key_pem), 0600, reterr);
-    OPENSSL_cleanse(key_pem, strlen(key_pem));
-    if (r < 0)
-        return r;
-
-    return jmp_file_write(path, pem, strlen(pem), 0644, reterr);
+    return save(directory, "ca", key, certificate, reterr);
 }
 
 static int refuse_open_key(const char *path, struct jmp_error *reterr)
@@ -280,7 +285,6 @@ static int server_make(const char *directory, const char *const *names, X509 *au
     _cleanup_(EVP_PKEY_freep) EVP_PKEY *key = EVP_EC_gen("P-256");
     _cleanup_(X509_freep) X509 *certificate = NULL;
     _cleanup_(GENERAL_NAMES_freep) GENERAL_NAMES *general = GENERAL_NAMES_new();
-    _cleanup_free_ char *key_pem = NULL, *pem = NULL, *key_path = NULL, *path = NULL;
     int r;
 
     if (!key || !general)
@@ -302,16 +306,7 @@ static int server_make(const char *directory, const char *const *names, X509 *au
     if (!X509_sign(certificate, authority_key, EVP_sha256()))
         return openssl_failed(reterr, "cannot sign the server's certificate");
 
-    if ((r = key_text(key, &key_pem, reterr)) < 0 || (r = certificate_text(certificate, &pem, reterr)) < 0)
-        return r;
-    if (asprintf(&key_path, "%s/server.key", directory) < 0 || asprintf(&path, "%s/server.pem", directory) < 0)
-        return -ENOMEM;
-    r = jmp_file_write(key_path, key_pem, strlen(key_pem), 0600, reterr);
-    OPENSSL_cleanse(key_pem, strlen(key_pem));
-    if (r < 0)
-        return r;
-
-    return jmp_file_write(path, pem, strlen(pem), 0644, reterr);
+    return save(directory, "server", key, certificate, reterr);
 }
 
 int jmp_ca_open(const char *directory, const char *const *names, struct jmp_ca *ret, bool *retissued, struct jmp_error *reterr)

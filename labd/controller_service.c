@@ -231,41 +231,6 @@ static Jumpstarter__V1__LabelSelector *fill_selector(struct jmp_tree *tree, cons
     return ret;
 }
 
-static int fill_conditions(struct jmp_tree *tree, const struct jmp_lease *lease, Jumpstarter__V1__GetLeaseResponse *response)
-{
-    response->conditions = jmp_tree_alloc(tree, ELEMENTSOF(lease->conditions) * sizeof(*response->conditions));
-    if (!response->conditions)
-        return -ENOMEM;
-
-    for (size_t i = 0; i < lease->condition_count; i++) {
-        const struct jmp_condition *from = &lease->conditions[i];
-        Jumpstarter__V1__Condition *to = jmp_tree_alloc(tree, sizeof(*to));
-        Jumpstarter__V1__Time *time = jmp_tree_alloc(tree, sizeof(*time));
-
-        if (!to || !time)
-            return -ENOMEM;
-        jumpstarter__v1__time__init(time);
-        time->_seconds_case = JUMPSTARTER__V1__TIME___SECONDS_SECONDS;
-        time->seconds = from->changed / JMP_SECOND;
-        time->_nanos_case = JUMPSTARTER__V1__TIME___NANOS_NANOS;
-        jumpstarter__v1__condition__init(to);
-        to->_type_case = JUMPSTARTER__V1__CONDITION___TYPE_TYPE;
-        to->type = (char *)jmp_condition_name(from->type);
-        to->_status_case = JUMPSTARTER__V1__CONDITION___STATUS_STATUS;
-        to->status = (char *)(from->status ? "True" : "False");
-        to->_observed_generation_case = JUMPSTARTER__V1__CONDITION___OBSERVED_GENERATION_OBSERVED_GENERATION;
-        to->_last_transition_time_case = JUMPSTARTER__V1__CONDITION___LAST_TRANSITION_TIME_LAST_TRANSITION_TIME;
-        to->lasttransitiontime = time;
-        to->_reason_case = JUMPSTARTER__V1__CONDITION___REASON_REASON;
-        to->reason = (char *)from->reason;
-        to->_message_case = JUMPSTARTER__V1__CONDITION___MESSAGE_MESSAGE;
-        to->message = (char *)from->message;
-        response->conditions[response->n_conditions++] = to;
-    }
-
-    return 0;
-}
-
 JMP_LABD_METHOD(jmp_on_get_lease)
 {
     const Jumpstarter__V1__GetLeaseRequest *message = (const Jumpstarter__V1__GetLeaseRequest *)request;
@@ -301,7 +266,7 @@ JMP_LABD_METHOD(jmp_on_get_lease)
 
     if (jmp_tree_new(0, &tree) == 0 && jmp_selector_parse(&selector, lease.selector, NULL) == 0)
         response.selector = fill_selector(tree, &selector);
-    if (!response.selector || fill_conditions(tree, &lease, &response) < 0) {
+    if (!response.selector || jmp_lease_conditions(&lease, tree, &response.conditions, &response.n_conditions) < 0) {
         jmp_rpc_finish(rpc, JMP_RESOURCE_EXHAUSTED, "out of memory");
         return;
     }

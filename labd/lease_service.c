@@ -143,10 +143,11 @@ static char *identifier(struct jmp_tree *tree, const struct jmp_lab *lab, const 
     return (char *)jmp_tree_strdup(tree, text, strlen(text));
 }
 
-static int render_conditions(const struct jmp_lease *lease, struct jmp_tree *tree, Jumpstarter__Client__V1__Lease *ret)
+int jmp_lease_conditions(const struct jmp_lease *lease, struct jmp_tree *tree, Jumpstarter__V1__Condition ***ret, size_t *retcount)
 {
-    ret->conditions = jmp_tree_alloc(tree, ELEMENTSOF(lease->conditions) * sizeof(*ret->conditions));
-    if (!ret->conditions)
+    Jumpstarter__V1__Condition **conditions = jmp_tree_alloc(tree, ELEMENTSOF(lease->conditions) * sizeof(*conditions));
+
+    if (!conditions)
         return -ENOMEM;
 
     for (size_t i = 0; i < lease->condition_count; i++) {
@@ -174,9 +175,10 @@ static int render_conditions(const struct jmp_lease *lease, struct jmp_tree *tre
         to->message = (char *)jmp_tree_strdup(tree, from->message, strlen(from->message));
         if (!to->reason || !to->message)
             return -ENOMEM;
-        ret->conditions[ret->n_conditions++] = to;
+        conditions[i] = to;
     }
-
+    *ret = conditions;
+    *retcount = lease->condition_count;
     return 0;
 }
 
@@ -259,7 +261,7 @@ int jmp_lease_render(const struct jmp_lab *lab, const struct jmp_lease *lease, s
         render_deprecated(&lab->rules, lease, tree, ret) < 0)
         return -ENOMEM;
 
-    return render_conditions(lease, tree, ret);
+    return jmp_lease_conditions(lease, tree, &ret->conditions, &ret->n_conditions);
 }
 
 void jmp_lease_reply(const struct jmp_lab *lab, struct jmp_rpc *rpc, const struct jmp_lease *lease)

@@ -53,6 +53,9 @@ struct Jumpstarter__Client__V1__Lease;
 /** jmp_lease_render() - a lease as clients see it; @ret borrows from @lease, the rest is @tree's */
 int jmp_lease_render(const struct jmp_lab *lab, const struct jmp_lease *lease, struct jmp_tree *tree,
                      struct Jumpstarter__Client__V1__Lease *ret);
+struct Jumpstarter__V1__Condition;
+/** jmp_lease_conditions() - its conditions, in order; all of @ret is @tree's. Return: 0, -ENOMEM. */
+int jmp_lease_conditions(const struct jmp_lease *lease, struct jmp_tree *tree, struct Jumpstarter__V1__Condition ***ret, size_t *retcount);
 /** jmp_lease_reply() - answer with it */
 void jmp_lease_reply(const struct jmp_lab *lab, struct jmp_rpc *rpc, const struct jmp_lease *lease);
 /** jmp_client_admit() - the client behind a call that names @namespace_. Return: false: refused. */

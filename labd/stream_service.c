@@ -329,6 +329,21 @@ static void listener_closed(struct jmp_rpc *rpc, const struct jmp_status *status
 
 static const struct jmp_rpc_events listener_events = { .sent = listener_sent, .closed = listener_closed };
 
+/* The lease that a stream is for. Return: false: the call was refused. */
+static bool get_lease(struct jmp_lab *lab, struct jmp_rpc *rpc, const char *name, struct jmp_lease *ret)
+{
+    int r;
+
+    if (!name[0]) {
+        jmp_rpc_finish(rpc, JMP_UNKNOWN, "empty lease name");
+        return false;
+    }
+    r = jmp_store_get_lease(lab->store, name, ret);
+    if (r < 0)
+        jmp_refuse_store(lab, rpc, r, "leases", name);
+    return r >= 0;
+}
+
 JMP_LABD_METHOD(jmp_on_listen)
 {
     const Jumpstarter__V1__ListenRequest *message = (const Jumpstarter__V1__ListenRequest *)request;
@@ -336,19 +351,9 @@ JMP_LABD_METHOD(jmp_on_listen)
     _cleanup_(jmp_lease_clear) struct jmp_lease lease = { 0 };
     struct jmp_lab *lab = user;
     struct jmp_listener *listener, *older;
-    int r;
 
-    if (!jmp_auth_exporter(lab, rpc, &exporter))
+    if (!jmp_auth_exporter(lab, rpc, &exporter) || !get_lease(lab, rpc, message->lease_name, &lease))
         return;
-    if (!message->lease_name[0]) {
-        jmp_rpc_finish(rpc, JMP_UNKNOWN, "empty lease name");
-        return;
-    }
-    r = jmp_store_get_lease(lab->store, message->lease_name, &lease);
-    if (r < 0) {
-        jmp_refuse_store(lab, rpc, r, "leases", message->lease_name);
-        return;
-    }
     if (!lease.exporter || strcmp(lease.exporter, exporter.name) != 0) {
         jmp_rpc_finish(rpc, JMP_UNKNOWN, "permission denied");
         return;
@@ -540,19 +545,9 @@ JMP_LABD_METHOD(jmp_on_dial)
     _cleanup_(jmp_lease_clear) struct jmp_lease lease = { 0 };
     struct jmp_lab *lab = user;
     struct dial *dial;
-    int r;
 
-    if (!jmp_auth_client(lab, rpc, &client))
+    if (!jmp_auth_client(lab, rpc, &client) || !get_lease(lab, rpc, message->lease_name, &lease))
         return;
-    if (!message->lease_name[0]) {
-        jmp_rpc_finish(rpc, JMP_UNKNOWN, "empty lease name");
-        return;
-    }
-    r = jmp_store_get_lease(lab->store, message->lease_name, &lease);
-    if (r < 0) {
-        jmp_refuse_store(lab, rpc, r, "leases", message->lease_name);
-        return;
-    }
     if (!charge_check(lab->dials, rpc, client.name, DIALS_MAX, DIALS_OF_ONE, "calls that wait for an exporter"))
         return;
 

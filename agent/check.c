@@ -117,9 +117,9 @@ int jmp_check_run(const char *path, const struct jmp_plugins *plugins, FILE *out
 
 static void print_summary(const struct jmp_driver_class *class, void *user)
 {
-    fprintf(user, "%-18s %s\n", class->name, class->help ?: "");
+    fprintf(user, "%-19s %s\n", class->name, class->help ?: "");
     if (class->python_type)
-        fprintf(user, "%-18s %s\n", "", class->python_type);
+        fprintf(user, "%-19s %s\n", "", class->python_type);
 }
 
 /* Tables of a plug-in may be of another version: walked by the size of a row as it was compiled. */

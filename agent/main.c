@@ -54,7 +54,7 @@ static const struct jmp_option run_options[] = {
     { JMP_FIELD(struct flags, log_level), .value_name = "LEVEL", .preset = "info",
       .help = "debug, info, warning, error or critical" },
     { JMP_FIELD(struct flags, log_format), .words = formats, .preset = "auto", .value_name = "FORMAT",
-      .help = "auto, json or text" },
+      .help = "of the log, where auto is text on a terminal, fields for the journal, else json" },
     HELP_ROW,
     {}
 };
@@ -271,7 +271,7 @@ static const struct command commands[] = {
 
 static void help(FILE *out)
 {
-    fprintf(out, "usage: %s COMMAND ...\n\nThe Jumpstarter exporter.\n\n", PROGRAM);
+    fprintf(out, "Usage: %s COMMAND ...\n\nThe Jumpstarter exporter.\n\n", PROGRAM);
     for (size_t i = 0; i < ELEMENTSOF(commands); i++)
         fprintf(out, "  %-8s %-10s %s\n", commands[i].name, commands[i].words, commands[i].help);
     fprintf(out, "\n%s COMMAND --help says more; --version says which this is.\n", PROGRAM);
@@ -279,7 +279,7 @@ static void help(FILE *out)
 
 static void command_help(const struct command *command, FILE *out)
 {
-    fprintf(out, "usage: %s %s [OPTION]...%s%s\n\n%c%s.\n\n", PROGRAM, command->name, *command->words ? " " : "",
+    fprintf(out, "Usage: %s %s [OPTION]...%s%s\n\n%c%s.\n\n", PROGRAM, command->name, *command->words ? " " : "",
             command->words, command->help[0] - 'a' + 'A', command->help + 1);
     jmp_options_help(out, command->options, 0);
 }

@@ -374,34 +374,52 @@ struct jmp_plugins *jmp_plugins_free(struct jmp_plugins *plugins)
 }
 
 struct names {
-    const char **words;
+    const char **words;   /* what a wrong type is compared with, NULL at the end */
+    const char **types;   /* what is meant by each */
     size_t count, room;
 };
 
-static void add_name(const struct jmp_driver_class *driver, void *user)
+static void add_name(struct names *names, const char *word, const char *type)
 {
-    struct names *names = user;
-
-    if (names->count < names->room)
-        names->words[names->count++] = driver->name;
-    if (driver->python_type && names->count < names->room)
-        names->words[names->count++] = driver->python_type;
+    if (names->count == names->room)
+        return;
+    names->words[names->count] = word;
+    names->types[names->count++] = type;
 }
 
-static void count_name(const struct jmp_driver_class *driver, void *user) { *(size_t *)user += 2; }
+/* The class alone, "PowerSwitch", is what many write. */
+static void add_names(const struct jmp_driver_class *driver, void *user)
+{
+    const char *dot = driver->python_type ? strrchr(driver->python_type, '.') : NULL;
+
+    add_name(user, driver->name, driver->name);
+    if (driver->python_type)
+        add_name(user, driver->python_type, driver->python_type);
+    if (dot)
+        add_name(user, dot + 1, driver->python_type);
+}
+
+static void count_names(const struct jmp_driver_class *driver, void *user) { *(size_t *)user += 3; }
 
 static const char *find_nearest(const struct jmp_plugins *plugins, const char *type)
 {
-    _cleanup_free_ const char **words = NULL;
+    _cleanup_free_ const char **words = NULL, **types = NULL;
     struct names names = { 0 };
+    const char *nearest;
 
-    jmp_plugins_each(plugins, count_name, &names.room);
+    jmp_plugins_each(plugins, count_names, &names.room);
     words = calloc(names.room + 1, sizeof(*words));
-    if (!words)
+    types = calloc(names.room + 1, sizeof(*types));
+    if (!words || !types)
         return NULL;   /* a hint less */
     names.words = words;
-    jmp_plugins_each(plugins, add_name, &names);
-    return jmp_nearest(type, words);
+    names.types = types;
+    jmp_plugins_each(plugins, add_names, &names);
+    nearest = jmp_nearest(type, words);
+    for (size_t i = 0; nearest && i < names.count; i++)
+        if (words[i] == nearest)
+            return types[i];
+    return NULL;
 }
 
 const struct jmp_driver_class *jmp_plugins_find(const struct jmp_plugins *plugins, const char *type, const char **retnearest)

@@ -50,7 +50,8 @@ static const struct jmp_option serve_options[] = {
     { .key = "namespace", JMP_FIELD_AS(struct flags, namespace_), .value_name = "NAME",
       .help = "of a new lab; \"default\" unless given, and fixed afterwards" },
     { JMP_FIELD(struct flags, log_level), .value_name = "LEVEL", .preset = "info", .help = "debug, info, warning, error or critical" },
-    { JMP_FIELD(struct flags, log_format), .words = log_formats, .preset = "auto", .value_name = "FORMAT", .help = "of the log" },
+    { JMP_FIELD(struct flags, log_format), .words = log_formats, .preset = "auto", .value_name = "FORMAT",
+      .help = "of the log, where auto is text on a terminal, fields for the journal, else json" },
     HELP_ROW,
     {}
 };
@@ -200,6 +201,20 @@ static const struct command *find_command(char **argv, int *words)
     return NULL;
 }
 
+static int unknown(char **argv)
+{
+    const char *names[ELEMENTSOF(commands) + 1] = { NULL }, *nearest;
+    char given[64], text[160];
+
+    for (size_t i = 0; i < ELEMENTSOF(commands); i++)
+        names[i] = commands[i].name;
+    snprintf(given, sizeof(given), "%s%s%s", argv[1], argv[2] ? " " : "", argv[2] ? argv[2] : "");
+    nearest = jmp_nearest(given, names);
+    snprintf(text, sizeof(text), "\"%s\" is not a command%s%s%s", given, nearest ? "; did you mean " : "", nearest ? nearest : "",
+             nearest ? "?" : "");
+    return usage(NULL, text);
+}
+
 static int run(char **argv)
 {
     _cleanup_(jmp_tree_freep) struct jmp_tree *tree = NULL;
@@ -214,7 +229,7 @@ static int run(char **argv)
 
     command = find_command(argv, &words);
     if (!command)
-        return usage(NULL, "this is no command");
+        return unknown(argv);
     if (jmp_tree_new(0, &tree) < 0)
         return EXIT_FAILED;
     r = jmp_options_parse(command->options, &flags, argv + 1 + words, true, tree, &rest, &error);

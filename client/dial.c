@@ -150,6 +150,8 @@ struct jmp_dialer *jmp_dialer_free(struct jmp_dialer *dialer)
     return NULL;
 }
 
+const char *jmp_dialer_lease(const struct jmp_dialer *dialer) { return dialer->options.lease; }
+
 unsigned jmp_dialer_links(const struct jmp_dialer *dialer) { return dialer->n_links; }
 bool jmp_dialer_is_lost(const struct jmp_dialer *dialer) { return dialer->lost; }
 

@@ -32,6 +32,7 @@ int jmp_dialer_listen(struct jmp_dialer *dialer, const char *path, struct jmp_er
 /** jmp_dialer_connect() - make @fd (taken, also on failure; SOCK_STREAM, O_NONBLOCK) a connection to the exporter; does
  * not wait */
 int jmp_dialer_connect(struct jmp_dialer *dialer, int fd);
+const char *jmp_dialer_lease(const struct jmp_dialer *dialer);   /* its name */
 unsigned jmp_dialer_links(const struct jmp_dialer *dialer);   /* connections that are open or being made */
 /** jmp_dialer_is_lost() - the lease is somebody else's, or has ended: no Dial will succeed any more */
 bool jmp_dialer_is_lost(const struct jmp_dialer *dialer);

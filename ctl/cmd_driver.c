@@ -89,6 +89,19 @@ static int no_exporter(struct jmp_ctl *ctl, const char *word, int error, struct 
     return error;
 }
 
+/* What the ends of connections say when a lease runs out under a command is about connections. */
+static int lease_over(struct jmp_ctl *ctl, int error, struct jmp_error *reterr)
+{
+    _cleanup_(jmp_tree_freep) struct jmp_tree *tree = NULL;
+    struct jmp_lease lease;
+    char words[512];
+
+    if (!ctl->dialer || ctl->signal || ctl->usage || jmp_tree_new(0, &tree) < 0 ||
+        jmp_controller_client_lease(ctl->controller, jmp_dialer_lease(ctl->dialer), tree, &lease, NULL, NULL) < 0)
+        return error;
+    return jmp_acquire_judge(&lease, words, sizeof(words)) == JMP_LEASE_REFUSED ? jmp_error_set(reterr, error, "%s", words) : error;
+}
+
 int jmp_ctl_driver(struct jmp_ctl *ctl, char **words, struct jmp_error *reterr)
 {
     struct jmp_driver_ref *driver;
@@ -114,7 +127,8 @@ int jmp_ctl_driver(struct jmp_ctl *ctl, char **words, struct jmp_error *reterr)
         ctl->usage = true;
         return r;
     }
-    return run_verb(ctl, driver, verb, words + 1, reterr);
+    r = run_verb(ctl, driver, verb, words + 1, reterr);
+    return r < 0 ? lease_over(ctl, r, reterr) : r;
 }
 
 int jmp_cmd_driver(struct jmp_ctl *ctl, void *object, char **words, struct jmp_error *reterr)

@@ -238,7 +238,8 @@ class TestDirect:
 @pytest.fixture(scope="module")
 def second(lab, kind):
     """A board that is free when a test begins."""
-    return lab.add_exporter(kind, {"power": exporters.driver(exporters.POWER)}, name="second",
+    return lab.add_exporter(kind, {"power": exporters.driver(exporters.POWER),
+                                    "echo": exporters.driver(exporters.ECHO)}, name="second",
                             labels={"board": "second"})
 
 
@@ -277,6 +278,19 @@ class TestLab:
             lease.program.interrupt()
             assert lease.program.wait(20) == 2, lease.program.tail()
         assert lease.name not in lab.leases()
+        lab.wait_status("second", "AVAILABLE")
+
+    def test_a_lease_that_ends_under_a_command_is_the_reason(self, lab, say, jmpctl, second, place):
+        name = say("create", "lease", "-l", "board=second", "--duration", "5m", "-o", "name").ok().out.strip()
+        talk = Program([jmpctl, "--client-config", lab.clients["alice"], "--lease", name, "echo", "connect"],
+                       env=place.env, name="jmpctl echo connect", stdin=subprocess.PIPE)
+        talk.process.stdin.write(b"are you there\n")
+        talk.process.stdin.flush()
+        talk.wait_line("are you there")
+        say("delete", "leases", name).ok()
+        assert talk.wait(30) == 1, talk.tail()
+        assert f"jmpctl: lease {name} is over: it was released" in talk.output(), talk.tail()
+        talk.forget()
         lab.wait_status("second", "AVAILABLE")
 
     def test_shell_waits_for_its_turn(self, lab, jmpctl, second):

@@ -342,6 +342,7 @@ void jmp_service_streaming_driver_call(struct jmp_rpc *rpc, const ProtobufCMessa
 struct log_call {
     struct jmp_rpc *rpc;
     struct jmp_log_reader reader;
+    struct jmp_hearer hearer;
     bool sending;
 };
 
@@ -438,8 +439,10 @@ static void log_sent(struct jmp_rpc *rpc, bool ok, void *user)
     struct log_call *c = user;
 
     c->sending = false;
-    if (ok)
-        send_next(&c->reader);
+    if (!ok)
+        return;
+    jmp_hearer_given(&c->hearer, c->reader.position);
+    send_next(&c->reader);
 }
 
 static void log_closed(struct jmp_rpc *rpc, const struct jmp_status *status, void *user)
@@ -447,6 +450,7 @@ static void log_closed(struct jmp_rpc *rpc, const struct jmp_status *status, voi
     struct log_call *c = user;
 
     jmp_log_reader_close(&c->reader);
+    jmp_hearer_leave(&c->hearer);
     free(c);
 }
 
@@ -465,6 +469,8 @@ void jmp_service_log_stream(struct jmp_rpc *rpc, const ProtobufCMessage *message
     jmp_rpc_listen(rpc, &log_events, c);
     jmp_rpc_send_headers(rpc, NULL);
     jmp_log_reader_open(&c->reader, jmp_session_logs(door->session), jmp_session_log_start(door->session), send_next);
+    if (!door->trusted)
+        jmp_hearer_join(&c->hearer, jmp_session_hearing(door->session), c->reader.position);
     send_next(&c->reader);
 }
 
@@ -494,10 +500,10 @@ void jmp_service_get_report(struct jmp_rpc *rpc, const ProtobufCMessage *message
     jmp_rpc_reply(rpc, &response.base);
 }
 
-void jmp_service_get_status(struct jmp_rpc *rpc, const ProtobufCMessage *message, void *user)
+static void answer_status(struct jmp_rpc *rpc, const struct jmp_session *session)
 {
     Jumpstarter__V1__GetStatusResponse response = JUMPSTARTER__V1__GET_STATUS_RESPONSE__INIT;
-    const struct jmp_status_line *line = jmp_session_status(((struct jmp_door *)user)->session);
+    const struct jmp_status_line *line = jmp_session_status(session);
 
     response.status = (Jumpstarter__V1__ExporterStatus)line->value;
     response._message_case = JUMPSTARTER__V1__GET_STATUS_RESPONSE___MESSAGE_MESSAGE;
@@ -508,6 +514,46 @@ void jmp_service_get_status(struct jmp_rpc *rpc, const ProtobufCMessage *message
         response.previous_status = (Jumpstarter__V1__ExporterStatus)line->previous;
     }
     jmp_rpc_reply(rpc, &response.base);
+}
+
+struct status_call {
+    struct jmp_rpc *rpc;
+    struct jmp_asker asker;
+    const struct jmp_session *session;
+};
+
+static void go_status(struct jmp_asker *asker)
+{
+    struct status_call *c = CONTAINER_OF(asker, struct status_call, asker);
+
+    answer_status(c->rpc, c->session);
+}
+
+static void status_closed(struct jmp_rpc *rpc, const struct jmp_status *status, void *user)
+{
+    struct status_call *c = user;
+
+    jmp_asker_leave(&c->asker);
+    free(c);
+}
+
+static const struct jmp_rpc_events status_events = { .closed = status_closed };
+
+void jmp_service_get_status(struct jmp_rpc *rpc, const ProtobufCMessage *message, void *user)
+{
+    const struct jmp_door *door = user;
+    struct status_call *c = NULL;
+
+    if (!door->trusted && jmp_exporter_status_is_failure(jmp_session_status(door->session)->value))
+        c = calloc(1, sizeof(*c));
+    if (!c) {
+        answer_status(rpc, door->session);
+        return;
+    }
+    *c = (struct status_call){ .rpc = rpc, .session = door->session, .asker.go = go_status };
+    jmp_rpc_listen(rpc, &status_events, c);
+    if (jmp_hearing_ask(jmp_session_hearing(door->session), &c->asker, jmp_rpc_deadline(rpc)))
+        go_status(&c->asker);
 }
 
 void jmp_service_end_session(struct jmp_rpc *rpc, const ProtobufCMessage *message, void *user)

@@ -26,6 +26,11 @@ const char *jmp_exporter_status_name(enum jmp_exporter_status status)
     return (unsigned)status < ELEMENTSOF(statuses) ? statuses[status].name : "UNKNOWN";
 }
 
+bool jmp_exporter_status_is_failure(enum jmp_exporter_status status)
+{
+    return status == JMP_EXPORTER_BEFORE_LEASE_HOOK_FAILED || status == JMP_EXPORTER_AFTER_LEASE_HOOK_FAILED;
+}
+
 void jmp_status_line_begin(struct jmp_status_line *line)
 {
     *line = (struct jmp_status_line){ .value = JMP_EXPORTER_AVAILABLE };

@@ -20,6 +20,7 @@ enum jmp_exporter_status {
 };
 
 const char *jmp_exporter_status_name(enum jmp_exporter_status status);   /* "LEASE_READY" */
+bool jmp_exporter_status_is_failure(enum jmp_exporter_status status);    /* a hook's */
 
 /* A session's status with its history. Zeroed memory plus jmp_status_line_begin() is a new one. */
 struct jmp_status_line {

@@ -23,6 +23,7 @@
 #define JMP_STANDALONE "standalone"   /* the lease of direct mode */
 /* How long AVAILABLE, or why something failed, can be read before we ask for the lease's end ourselves. */
 #define JMP_ENDED_GRACE (5 * JMP_USEC_PER_SEC)
+#define JMP_HEARING (1500 * JMP_USEC_PER_MSEC)     /* until a client learns that something failed: the log comes first */
 #define JMP_FAILED_GRACE (10 * JMP_USEC_PER_SEC)   /* stock clients look every 5 s whether they have a lease */
 
 struct agent;

@@ -22,6 +22,7 @@ struct jmp_session {
     void *user;
 
     struct jmp_status_line status;
+    struct jmp_hearing *hearing;
     struct jmp_door client_door, hook_door;
     struct jmp_server *clients, *hooks;
 
@@ -84,6 +85,9 @@ int jmp_session_new(const struct jmp_session_options *options, struct jmp_sessio
     if (copy(&session->name, options->name) < 0 || copy(&session->uuid, options->uuid) < 0 ||
         copy(&session->motd, options->motd) < 0 || copy(&session->passphrase, options->passphrase) < 0)
         return jmp_error_set(reterr, -ENOMEM, "%m");
+    r = jmp_hearing_new(jmp_queue_loop(session->queue), options->hearing, &session->hearing);
+    if (r < 0)
+        return jmp_error_set(reterr, r, "%m");
     session->client_door = (struct jmp_door){ .session = session, .passphrase = session->passphrase };
     session->hook_door = (struct jmp_door){ .session = session, .trusted = true };
 
@@ -128,6 +132,7 @@ struct jmp_session *jmp_session_free(struct jmp_session *session)
     session->clients = jmp_server_free(session->clients);
     session->hooks = jmp_server_free(session->hooks);
     jmp_loop_unpost(jmp_queue_loop(session->queue), &session->open_gate);
+    jmp_hearing_free(session->hearing);
     free(session->name);
     free(session->uuid);
     free(session->motd);
@@ -143,6 +148,10 @@ int jmp_session_adopt(struct jmp_session *session, int fd) { return jmp_server_a
 void jmp_session_set_status(struct jmp_session *session, enum jmp_exporter_status status, const char *message)
 {
     jmp_status_line_set(&session->status, status, message);
+    if (jmp_exporter_status_is_failure(status))
+        jmp_hearing_failed(session->hearing, jmp_logstream_head(session->logs));
+    else
+        jmp_hearing_over(session->hearing);
     if (session->waiters && jmp_status_line_gate(&session->status) != JMP_GATE_HOLD)
         jmp_loop_post(jmp_queue_loop(session->queue), &session->open_gate);
 }
@@ -163,6 +172,7 @@ int jmp_session_add_motd(struct jmp_session *session, const char *text)
 struct jmp_devices *jmp_session_devices(const struct jmp_session *session) { return session->devices; }
 struct jmp_logstream *jmp_session_logs(const struct jmp_session *session) { return session->logs; }
 uint64_t jmp_session_log_start(const struct jmp_session *session) { return session->log_start; }
+struct jmp_hearing *jmp_session_hearing(const struct jmp_session *session) { return session->hearing; }
 const char *jmp_session_name(const struct jmp_session *session) { return session->name; }
 const char *jmp_session_uuid(const struct jmp_session *session) { return session->uuid; }
 const char *jmp_session_motd(const struct jmp_session *session) { return session->motd ?: ""; }

@@ -8,6 +8,7 @@
 
 #include "agent/device.h"
 #include "agent/exporter_status.h"
+#include "agent/hearing.h"
 #include "agent/logstream.h"
 #include "rpc/queue.h"
 #include "rpc/rpc.h"
@@ -25,6 +26,7 @@ struct jmp_session_options {
     const char *address;             /* "127.0.0.1:0", or NULL */
     const char *cert, *key;          /* PEM text, or NULL for plaintext */
     const char *passphrase;          /* or NULL */
+    uint64_t hearing;                /* microseconds that clients wait for a bad status: jmp_hearing_new() */
     /* The client's EndSession. Return: whether there is a lease that ends by it; @retmessage: a static text for
      * people. */
     bool (*end)(void *user, const char **retmessage);
@@ -64,6 +66,7 @@ struct jmp_door {
 struct jmp_devices *jmp_session_devices(const struct jmp_session *session);
 struct jmp_logstream *jmp_session_logs(const struct jmp_session *session);
 uint64_t jmp_session_log_start(const struct jmp_session *session);   /* position of the first record of this session */
+struct jmp_hearing *jmp_session_hearing(const struct jmp_session *session);
 const char *jmp_session_name(const struct jmp_session *session);
 const char *jmp_session_uuid(const struct jmp_session *session);
 const char *jmp_session_motd(const struct jmp_session *session);     /* never NULL */

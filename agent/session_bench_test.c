@@ -187,7 +187,7 @@ void bench_open(struct bench *bench, const char *passphrase)
 {
     struct jmp_session_options options = {
         .name = "bench", .uuid = "00000000-0000-4000-8000-000000000001", .motd = "hello", .address = "127.0.0.1:0",
-        .passphrase = passphrase, .end = on_end, .user = bench,
+        .hearing = 150 * JMP_USEC_PER_MSEC, .passphrase = passphrase, .end = on_end, .user = bench,
     };
     struct jmp_problems problems = { 0 };
     struct jmp_error error = JMP_ERROR_INIT;

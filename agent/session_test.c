@@ -483,6 +483,39 @@ JMP_TEST(each_log_reader_gets_the_whole_session)
     bench_close(&bench);
 }
 
+/* Clients leave at the first status that says that it failed. */
+JMP_TEST(the_log_says_why_before_the_status_says_that_it_failed)
+{
+    Jumpstarter__V1__GetStatusRequest request = JUMPSTARTER__V1__GET_STATUS_REQUEST__INIT;
+    Google__Protobuf__Empty empty = GOOGLE__PROTOBUF__EMPTY__INIT;
+    struct outcome reader, asker, hook;
+    struct bench bench;
+
+    bench_open(&bench, NULL);
+    for (unsigned i = 0; i < 20; i++)
+        jmp_log(JMP_LOG_INFO, FIELDS(.source = JMP_LOG_BEFORE_LEASE), "line %u", i);
+    jmp_log(JMP_LOG_ERROR, FIELDS(.source = JMP_LOG_BEFORE_LEASE), "this is why");
+    jmp_session_set_status(bench.session, JMP_EXPORTER_BEFORE_LEASE_HOOK_FAILED, "it failed");
+    /* The question first: its answer waits for the reader that comes now. */
+    bench_start(&bench, bench.client, &jmp_exporter_get_status, NULL, &request.base, &asker);
+    bench_start(&bench, bench.client, &jmp_exporter_log_stream, NULL, &empty.base, &reader);
+    bench_until(&bench, &asker.closed);
+    assert_int_equal(asker.code, JMP_OK);
+    assert_int_equal(((Jumpstarter__V1__GetStatusResponse *)asker.messages[0])->status, JMP_EXPORTER_BEFORE_LEASE_HOOK_FAILED);
+    must_find(&reader, "this is why");
+
+    bench_call(&bench, bench.hook, &jmp_exporter_get_status, NULL, &request.base, &hook);
+    assert_int_equal(hook.code, JMP_OK);
+    outcome_clear(&hook);
+    outcome_clear(&asker);
+
+    /* And a session may end while somebody waits. */
+    bench_start(&bench, bench.client, &jmp_exporter_get_status, NULL, &request.base, &asker);
+    bench_close(&bench);
+    outcome_clear(&asker);
+    outcome_clear(&reader);
+}
+
 /*
  * Streams.
  */

@@ -80,7 +80,7 @@ int agent_open_session(struct agent *agent, struct jmp_error *reterr)
         .uuid = agent->uuid, .motd = agent->config->motd, .hook_socket = agent->runtime->hook_socket,
         .address = listener ? listener->address : NULL, .cert = listener ? listener->cert : NULL,
         .key = listener ? listener->key : NULL, .passphrase = listener ? listener->passphrase : NULL,
-        .end = on_end_session, .user = agent,
+        .hearing = patient(agent, JMP_HEARING), .end = on_end_session, .user = agent,
     };
 
     return jmp_session_new(&options, &agent->session, &agent->port, reterr);

@@ -18,7 +18,7 @@
  * But our request is on its way once flow control has taken it, on the same connection as the report that follows; what is
  * left is that the controller's handler has its turn. Our own service sends headers at once, which ends the wait. */
 #define LISTEN_SETTLES (10 * JMP_USEC_PER_MSEC)
-#define LISTEN_ANSWERED (1 * JMP_USEC_PER_MSEC)
+#define LISTEN_ANSWERED 10   /* the part of it that is left when headers have come */
 #define REMIND_EACH (600 * JMP_USEC_PER_SEC)
 /* A fresh Status stream says something at once: one that does not is as good as broken. */
 #define STATUS_SPEAKS (30 * JMP_USEC_PER_SEC)
@@ -447,6 +447,14 @@ static void is_up(struct jmp_controller *c)
 
 static void on_listen_up(struct jmp_timer *timer) { is_up(CONTAINER_OF(timer, struct jmp_controller, listen_up)); }
 
+static void up_in(struct jmp_controller *c, unsigned part)
+{
+    uint64_t settles = c->options.settles ?: LISTEN_SETTLES;
+
+    if (!c->listening && jmp_timer_start(c->loop, &c->listen_up, settles / part, on_listen_up) < 0)
+        is_up(c);
+}
+
 static void on_listen_sent(struct jmp_rpc *rpc, bool ok, void *user)
 {
     struct jmp_controller *c = user;
@@ -454,17 +462,14 @@ static void on_listen_sent(struct jmp_rpc *rpc, bool ok, void *user)
     /* The controller is there again: whatever else waits for it need not. */
     if (ok && c->retry.running)
         jmp_timer_start(c->loop, &c->retry, 0, on_retry);
-    if (ok && !c->listening && jmp_timer_start(c->loop, &c->listen_up, LISTEN_SETTLES, on_listen_up) < 0)
-        is_up(c);
+    if (ok)
+        up_in(c, 1);
 }
 
 /* Not at once: headers also come with a refusal, whose status is right behind them. */
 static void on_listen_headers(struct jmp_rpc *rpc, void *user)
 {
-    struct jmp_controller *c = user;
-
-    if (!c->listening && jmp_timer_start(c->loop, &c->listen_up, LISTEN_ANSWERED, on_listen_up) < 0)
-        is_up(c);
+    up_in(user, LISTEN_ANSWERED);
 }
 
 static void on_listen_message(struct jmp_rpc *rpc, const ProtobufCMessage *message, void *user)

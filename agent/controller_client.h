@@ -17,6 +17,7 @@ struct jmp_controller_options {
     const char *token;                     /* secret */
     const char *token_file;                /* where it may be renewed (agent/token.h), or NULL */
     unsigned patience;                     /* all waits, in percent of the usual ones; 0: 100 */
+    uint64_t settles;                      /* microseconds until a Listen that nobody has answered is up; 0: 10 ms */
     const struct jmp_devices *devices;     /* what is registered */
 };
 

@@ -9,7 +9,7 @@ endforeach()
 # Found from where the file lies, so that a tree installed elsewhere works too.
 file(RELATIVE_PATH JMP_PC_TO_PREFIX ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
 configure_file(${CMAKE_SOURCE_DIR}/cmake/jumpstarter-driver.pc.in ${CMAKE_BINARY_DIR}/jumpstarter-driver.pc @ONLY)
-install(FILES ${CMAKE_SOURCE_DIR}/docs/writing-a-driver.md DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/libjmp-dev
-    COMPONENT driver-headers)
+install(FILES ${CMAKE_SOURCE_DIR}/tests/plugins/example/thermometer.c ${CMAKE_SOURCE_DIR}/tests/plugins/example/Makefile
+    DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/libjmp-dev/examples COMPONENT driver-headers)
 install(FILES ${CMAKE_BINARY_DIR}/jumpstarter-driver.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig
     COMPONENT driver-headers)

@@ -6,7 +6,6 @@
 set -euo pipefail
 
 build=$1 test=$2 agent=$3
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 command -v pkg-config > /dev/null && command -v make > /dev/null || { echo "pkg-config or make is missing" >&2; exit 77; }
 
 place=$(mktemp -d)
@@ -15,7 +14,7 @@ trap 'rm -rf "$place"' EXIT
 cmake --install "$build" --prefix "$place/usr" --component driver-headers > "$place/log" || { cat "$place/log" >&2; exit 1; }
 pc=$(find "$place/usr" -name jumpstarter-driver.pc)
 [ -n "$pc" ] || { echo "jumpstarter-driver.pc was not installed" >&2; exit 1; }
-cp -r "$here/example" "$place/example"
+cp -r "$place/usr/share/doc/libjmp-dev/examples" "$place/example"
 
 cd "$place/example"
 flags="-O2 -g -Wall -Wextra -Werror"

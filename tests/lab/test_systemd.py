@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The agent as it is installed: its service, its user, its rules, under systemd as the first process."""
 
+import os
 import shutil
 import subprocess
 import threading
@@ -13,7 +14,6 @@ from harness.lab import CtlLease
 from harness.program import Program, run, wait_until
 
 UNIT = "jmp-agent@lab.service"
-CONFIG = Path("/etc/jumpstarter/exporters/lab.yaml")
 
 
 def systemctl(*words):
@@ -29,6 +29,14 @@ def journal():
                           text=True).stdout
 
 
+def write_config(name, settings):
+    path = Path(f"/etc/jumpstarter/exporters/{name}.yaml")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(settings, sort_keys=False))
+    shutil.chown(path, "root", "jmp-agent")
+    path.chmod(0o640)
+
+
 @pytest.fixture(scope="module")
 def credentials(lab):
     """The file that the module's lab made for this exporter."""
@@ -41,10 +49,7 @@ def installed(lab, credentials):
     def start(export, **top):
         settings = yaml.safe_load(credentials.read_text())
         settings.update(top, export=export)
-        CONFIG.parent.mkdir(parents=True, exist_ok=True)
-        CONFIG.write_text(yaml.safe_dump(settings, sort_keys=False))
-        shutil.chown(CONFIG, "root", "jmp-agent")
-        CONFIG.chmod(0o640)
+        write_config("lab", settings)
         started = systemctl("start", UNIT)
         assert started.returncode == 0, f"{started.stderr}\n{journal()}"
         wait_until(lambda: (found := lab.exporter("lab")) and found.status and found.status.name == "AVAILABLE", 60, journal)
@@ -73,6 +78,63 @@ def test_the_service_drives_what_is_plugged_in(hardware, installed, lab, place, 
     wires.close()
     systemctl("stop", UNIT)
     assert property_of(UNIT, "Result") == "success", journal()
+
+
+def test_every_class_of_device_is_reached_from_inside_the_service(hardware, installed, lab, place, build):
+    """A hub's ports, a device that is given away whole, a relay board and a stick; lines and consoles are below."""
+    hub = hardware.program("lab-port-hub")
+    probe = hardware.hid(serial="PROBE")
+    board = hardware.hid(vid=0x140b, pid=0x07d7)
+    stick = hardware.storage(size=4 << 20)
+    image = place.file("image", "an image\n" * 1000)
+    installed({"power": {"type": "usb-port", "config": {"path": f"{hub.sysfs().name}.2"}},
+               "probe": {"type": "usb-device", "config": {"path": probe.gadget.sysfs().name}},
+               "relay": {"type": "relay-noyito-hid", "config": {"channel": 3}},
+               "disk": {"type": "disk-flasher", "config": {"storage_device": str(stick.disk)}}})
+    with CtlLease(lab, build / "ctl/jmpctl", "-l", "board=lab") as lease:
+        env = {**place.env, "JUMPSTARTER_HOST": lease.path, "JMP_DRIVERS_ALLOW": "UNSAFE"}
+        run([build / "ctl/jmpctl", "power", "off"], env=env).ok()
+        hub.program.wait_line("^port 2 off$")
+
+        run([build / "ctl/jmpctl", "relay", "on"], env=env).ok()
+        fd = os.open(board.board, os.O_RDONLY | os.O_NONBLOCK)
+        assert os.read(fd, 64)[:4] == bytes([0xa0, 3, 1, 0xa4])
+        os.close(fd)
+
+        run([build / "ctl/jmpctl", "disk", "flash", image], env=env).ok()
+        assert stick.image.read_bytes().startswith(image.read_bytes())
+
+        attached = Program([build / "ctl/jmpctl", "usb", "attach", "probe"], env=env)
+        number = attached.wait_line(r"^virtual port (\d+):", timeout=60)[1]
+        copies = Path("/sys/devices/platform/vhci_hcd.0")
+        wait_until(lambda: any((d / "serial").read_text().strip() == "PROBE" for d in copies.glob("usb*/*-*")
+                               if (d / "serial").exists()), 60, f"nothing is in virtual port {number}")
+        attached.stop()
+        attached.forget()
+
+
+@pytest.fixture
+def lab_service():
+    yield lambda: systemctl("start", "jmp-labd.service")
+    systemctl("stop", "jmp-labd.service")
+
+
+def test_the_lab_service_lends_what_the_agent_has(hardware, place, build, lab_service):
+    """Both as installed, each under its own unit."""
+    chip = hardware.gpio(lines=4)
+    assert lab_service().returncode == 0
+    assert Path(f"/proc/{property_of('jmp-labd.service', 'MainPID')}").owner() == "jmp-labd"
+    exporter = yaml.safe_load(run(["jmp-labd", "create", "exporter", "own"], env=place.env).ok().out)
+    exporter["export"] = {"power": driver("power-gpio", device=str(chip.path), line=1)}
+    write_config("own", exporter)
+    client = place.file("me.yaml", run(["jmp-labd", "create", "client", "me"], env=place.env).ok().out)
+    assert systemctl("start", "jmp-agent@own.service").returncode == 0
+    try:
+        run([build / "ctl/jmpctl", "--client-config", client, "shell", "-n", "own", "--", build / "ctl/jmpctl", "power", "on"],
+            env=place.env, timeout=90).ok()
+        assert chip.value(1) == 1
+    finally:
+        systemctl("stop", "jmp-agent@own.service")
 
 
 class Watched:

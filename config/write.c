@@ -5,6 +5,7 @@
 
 #include "base/base64.h"
 #include "base/file.h"
+#include "base/limits.h"
 #include "base/writer.h"
 #include "config/paths.h"
 #include "config/yaml.h"
@@ -113,4 +114,50 @@ int jmp_config_save_current(const char *alias, struct jmp_error *reterr)
 
     r = jmp_file_write(path, text, strlen(text), 0600, reterr);
     return r < 0 ? r : 1;
+}
+
+int jmp_config_save_token(const char *path, const char *to, const char *token, struct jmp_error *reterr)
+{
+    _cleanup_(jmp_tree_freep) struct jmp_tree *tree = NULL;
+    _cleanup_free_ char *text = NULL, *changed = NULL;
+    const struct jmp_node *old = NULL;
+    struct jmp_node *config, *secret;
+    size_t length;
+    int r;
+
+    r = jmp_tree_new(JMP_CONFIG_TREE_MAX, &tree);
+    if (r < 0)
+        return jmp_error_set(reterr, r, "%m");
+    r = jmp_file_read(path, JMP_CONFIG_MAX, &text, &length, reterr);
+    if (r == 0)
+        r = jmp_yaml_parse(text, length, path, tree, &old, reterr);
+    if (r < 0)
+        return r;
+    if (old->kind != JMP_NODE_MAP) {
+        jmp_error_set(reterr, -EINVAL, "expected a map, found %s", jmp_node_kind_name(old));
+        jmp_error_at(reterr, path, old->line, old->column, NULL);
+        return -EINVAL;
+    }
+    config = jmp_node_new(tree, JMP_NODE_MAP);
+    secret = jmp_node_new(tree, JMP_NODE_STRING);
+    if (!config || !secret)
+        return jmp_error_set(reterr, -ENOMEM, "%m");
+    secret->key = "token";
+    secret->string = token;
+    JMP_NODE_EACH(child, old) {
+        struct jmp_node *copy = strcmp(child->key, "token") == 0 ? TAKE_PTR(secret) : jmp_node_copy(tree, child);
+
+        if (!copy)
+            return jmp_error_set(reterr, -ENOMEM, "%m");
+        copy->key = child->key;
+        jmp_node_append(config, copy);
+    }
+    if (secret)
+        jmp_node_append(config, secret);
+    r = jmp_yaml_print(config, &changed);
+    if (r < 0)
+        return jmp_error_set(reterr, r, "%s cannot be written: %m", to);
+    r = jmp_file_write(to, changed, strlen(changed), 0600, reterr);
+    explicit_bzero(changed, strlen(changed));
+    return r;
 }

@@ -5,15 +5,10 @@
 #include <string.h>
 #include <time.h>
 
-#include "base/base64.h"
 #include "base/file.h"
 #include "config/paths.h"
 #include "config/write.h"
-
-#define POLLS 10u                          /* for what the controller makes */
-#define POLL_INTERVAL JMP_USEC_PER_SEC
-#define TOKEN_MAX 65536u
-#define CA_MAP "jumpstarter-service-ca-cert"
+#include "kube/provision.h"
 
 #define SAVE_OPTIONS                                                                                                   \
     { JMP_FIELD(struct jmp_admin_create, out), .value_name = "FILE", .help = "save the configuration there" },         \
@@ -81,16 +76,31 @@ struct admin {
     enum jmp_output output;
     const char *noun;          /* "client", "exporter", "lease" */
     bool quiet;                /* only the result on stdout */
+
+    /* What came of a jmp_provision. */
+    bool done;
+    struct jmp_error error;
+    json_t *object;
+    char *token, *ca;
 };
 
 static int open_admin(struct admin *admin, struct jmp_ctl *ctl, const struct jmp_kube_options *options, const char *output,
                       enum jmp_kube_kind kind, struct jmp_error *reterr)
 {
-    static const char *const nouns[] = { [JMP_KUBE_CLIENT] = "client", [JMP_KUBE_EXPORTER] = "exporter", [JMP_KUBE_LEASE] = "lease" };
-
-    *admin = (struct admin){ .ctl = ctl, .options = options, .kind = kind, .output = jmp_output_parse(output), .noun = nouns[kind] };
+    *admin = (struct admin){ .ctl = ctl, .options = options, .kind = kind, .output = jmp_output_parse(output),
+                             .noun = jmp_kube_kind_name(kind)->singular };
     admin->quiet = admin->output != JMP_OUTPUT_TABLE;
     return jmp_ctl_kube_open(&admin->kube, options, reterr);
+}
+
+static void close_admin(struct admin *admin)
+{
+    if (admin->token)
+        explicit_bzero(admin->token, strlen(admin->token));
+    free(admin->token);
+    free(admin->ca);
+    json_decref(admin->object);
+    jmp_ctl_kube_close(&admin->kube);
 }
 
 static void say(const struct admin *admin, const char *fmt, ...) JMP_PRINTF(2, 3);
@@ -107,15 +117,50 @@ static void say(const struct admin *admin, const char *fmt, ...)
     putchar('\n');
 }
 
+/* "Client", "Exporter" */
+static const char *kind_word(const struct admin *admin) { return jmp_kube_kind_name(admin->kind)->kind; }
+
 static int ask_object(struct admin *admin, const char *method, const char *name, const char *query, json_t **ret, struct jmp_error *reterr)
 {
-    return jmp_ctl_ask_object(&admin->kube, method, JMP_KUBE_GROUP, JMP_KUBE_VERSION, admin->options->namespace_,
-                              jmp_kube_plural(admin->kind), name, query, ret, reterr);
+    const struct jmp_kube_kind_name *kind = jmp_kube_kind_name(admin->kind);
+
+    return jmp_ctl_ask_object(&admin->kube, method, kind->group, kind->version, admin->options->namespace_, kind->plural, name, query, ret,
+                              reterr);
 }
 
-static int ask_core(struct admin *admin, const char *method, const char *plural, const char *name, json_t **ret, struct jmp_error *reterr)
+static void on_done(const struct jmp_error *error, const struct jmp_provisioned *result, void *user)
 {
-    return jmp_ctl_ask_object(&admin->kube, method, "", "v1", admin->options->namespace_, plural, name, NULL, ret, reterr);
+    struct admin *admin = user;
+
+    admin->done = true;
+    if (error) {
+        admin->error = *error;
+    } else {
+        json_decref(admin->object);
+        admin->object = json_incref(result->object);
+        admin->token = result->token ? strdup(result->token) : NULL;
+        admin->ca = result->ca ? strdup(result->ca) : NULL;
+        if ((result->token && !admin->token) || (result->ca && !admin->ca))
+            jmp_error_set(&admin->error, -ENOMEM, "%m");
+    }
+    jmp_loop_exit(admin->kube.loop, 0);
+}
+
+/* Waits for the end of what was begun with @r and on_done(). */
+static int await(struct admin *admin, int r, struct jmp_provision *provision, struct jmp_error *reterr)
+{
+    if (r < 0)
+        return jmp_error_set(reterr, r, "%m");
+    admin->done = false;
+    r = jmp_ctl_wait(&admin->kube);
+    if (r < 0) {
+        if (!admin->done)
+            jmp_provision_cancel(provision);
+        return r;
+    }
+    if (admin->error.error < 0 && reterr)
+        *reterr = admin->error;
+    return admin->error.error;
 }
 
 /*
@@ -140,7 +185,7 @@ static int get(struct jmp_ctl *ctl, const struct jmp_admin_get *options, enum jm
     if (r == 0)
         r = name ? jmp_kube_print_object(stdout, &view, answer, reterr) : jmp_kube_print_list(stdout, &view, answer, reterr);
     json_decref(answer);
-    jmp_ctl_kube_close(&admin.kube);
+    close_admin(&admin);
     return r;
 }
 
@@ -168,61 +213,6 @@ static const char *member(const json_t *object, const char *outer, const char *i
     return json_string_value(json_object_get(json_object_get(object, outer), inner));
 }
 
-static const char *credential_of(const json_t *object)
-{
-    return member(json_object_get(object, "status"), "credential", "name");
-}
-
-static int decode_token(const json_t *secret, const char *secret_name, char **ret, struct jmp_error *reterr)
-{
-    const char *encoded = member(secret, "data", "token");
-    _cleanup_free_ char *token = encoded ? malloc(strlen(encoded) + 1) : NULL;
-    ssize_t n;
-
-    if (!encoded || !*encoded || strlen(encoded) > TOKEN_MAX)
-        return jmp_error_set(reterr, -ENOENT, "Secret '%s' has no token", secret_name);
-    if (!token)
-        return jmp_error_set(reterr, -ENOMEM, "%m");
-    n = jmp_base64_decode(encoded, token);
-    if (n <= 0)
-        return jmp_error_set(reterr, -EINVAL, "the token of Secret '%s' is not base64", secret_name);
-    token[n] = '\0';
-    *ret = TAKE_PTR(token);
-    return 0;
-}
-
-static int read_token(struct admin *admin, const json_t *object, const char *name, char **ret, struct jmp_error *reterr)
-{
-    const char *secret_name = credential_of(object);
-    json_t *secret = NULL;
-    int r;
-
-    if (!secret_name) {
-        const char upper[] = { (char)(admin->noun[0] - 32), '\0' };
-
-        return jmp_error_set(reterr, -ENOENT, "%s%s '%s' has no credential secret", upper, admin->noun + 1, name);
-    }
-    r = ask_core(admin, "GET", "secrets", secret_name, &secret, reterr);
-    if (r == 0)
-        r = decode_token(secret, secret_name, ret, reterr);
-    json_decref(secret);
-    return r;
-}
-
-/* "" where the cluster has none of its own. */
-static int read_authority(struct admin *admin, char **ret, struct jmp_error *reterr)
-{
-    json_t *map = NULL;
-    int r;
-
-    r = ask_core(admin, "GET", "configmaps", CA_MAP, &map, reterr);
-    if (r < 0 && admin->kube.status.reason != JMP_KUBE_NOT_FOUND)
-        return r;
-    *ret = strdup(r == 0 ? member(map, "data", "ca.crt") ?: "" : "");
-    json_decref(map);
-    return *ret ? 0 : jmp_error_set(reterr, -ENOMEM, "%m");
-}
-
 static int split_allow(const char *text, struct jmp_tree *tree, const struct jmp_node **ret)
 {
     struct jmp_node *list = jmp_node_new(tree, JMP_NODE_LIST);
@@ -244,33 +234,21 @@ static int split_allow(const char *text, struct jmp_tree *tree, const struct jmp
     return 0;
 }
 
-static int print_config(struct admin *admin, const struct jmp_admin_create *options, const json_t *object, const char *name, char **ret,
-                        struct jmp_error *reterr)
+static int print_config(const struct admin *admin, const struct jmp_admin_create *options, char **ret, struct jmp_error *reterr)
 {
     _cleanup_(jmp_tree_freep) struct jmp_tree *tree = NULL;
-    _cleanup_free_ char *token = NULL, *ca = NULL;
     struct jmp_new_config config = {
-        .is_client = admin->kind == JMP_KUBE_CLIENT, .namespace_ = member(object, "metadata", "namespace") ?: "",
-        .name = member(object, "metadata", "name") ?: "", .endpoint = member(object, "status", "endpoint") ?: "",
-        .insecure = options->insecure, .unsafe = options->unsafe,
+        .is_client = admin->kind == JMP_KUBE_CLIENT, .namespace_ = member(admin->object, "metadata", "namespace") ?: "",
+        .name = member(admin->object, "metadata", "name") ?: "", .endpoint = member(admin->object, "status", "endpoint") ?: "",
+        .insecure = options->insecure, .unsafe = options->unsafe, .token = admin->token, .ca = admin->ca,
     };
     int r;
 
-    r = jmp_kube_check_object(object, reterr);
-    if (r == 0)
-        r = read_token(admin, object, name, &token, reterr);
-    if (r == 0)
-        r = read_authority(admin, &ca, reterr);
-    if (r < 0)
-        return r;
     r = jmp_tree_new(0, &tree);
     if (r == 0 && (options->allow || options->unsafe))
         r = split_allow(options->allow, tree, &config.allow);
-    config.token = token;
-    config.ca = ca;
     if (r == 0)
         r = jmp_config_print(&config, ret);
-    explicit_bzero(token, strlen(token));
     return r < 0 ? jmp_error_set(reterr, r, "the configuration cannot be written: %m") : 0;
 }
 
@@ -290,10 +268,12 @@ static int config_path(const struct admin *admin, const char *name, char **ret, 
     return 0;
 }
 
-static int save_config(struct admin *admin, const struct jmp_admin_create *options, const json_t *object, const char *name,
-                       char **retpath, struct jmp_error *reterr)
+/* The configuration of @name, of which @object was read already unless it is NULL. */
+static int save_config(struct admin *admin, const struct jmp_admin_create *options, json_t *object, const char *name, char **retpath,
+                       struct jmp_error *reterr)
 {
     _cleanup_free_ char *path = options->out ? strdup(options->out) : NULL, *text = NULL;
+    struct jmp_provision *provision = NULL;
     int r = 0;
 
     say(admin, "Fetching %s credentials from cluster", admin->noun);
@@ -301,8 +281,12 @@ static int save_config(struct admin *admin, const struct jmp_admin_create *optio
         r = config_path(admin, name, &path, reterr);
     else if (!path)
         r = jmp_error_set(reterr, -ENOMEM, "%m");
+    if (r == 0) {
+        r = jmp_provision_login(admin->kube.kube, admin->kind, admin->options->namespace_, name, object, on_done, admin, &provision);
+        r = await(admin, r, provision, reterr);
+    }
     if (r == 0)
-        r = print_config(admin, options, object, name, &text, reterr);
+        r = print_config(admin, options, &text, reterr);
     if (r == 0)
         r = jmp_file_write(path, text, strlen(text), 0600, reterr);
     if (r == 0 && !options->out && admin->kind == JMP_KUBE_CLIENT)
@@ -332,10 +316,12 @@ static bool ask_person(const struct admin *admin, const char *question, bool pre
  * create
  */
 
-static int set_labels(struct jmp_ctl *ctl, const struct jmp_node *labels, json_t *metadata, struct jmp_error *reterr)
+static int read_labels(struct jmp_ctl *ctl, const struct jmp_node *labels, json_t **ret, struct jmp_error *reterr)
 {
-    json_t *map = json_object();
+    json_t *map = labels ? json_object() : NULL;
 
+    if (labels && !map)
+        return jmp_error_set(reterr, -ENOMEM, "%m");
     JMP_NODE_EACH(item, labels) {
         const char *equals = strchr(item->string, '=');
         _cleanup_free_ char *key = equals ? strndup(item->string, (size_t)(equals - item->string)) : NULL;
@@ -349,56 +335,43 @@ static int set_labels(struct jmp_ctl *ctl, const struct jmp_node *labels, json_t
             return jmp_error_set(reterr, -ENOMEM, "%m");
         }
     }
-    if (json_object_size(map) > 0)
-        return json_object_set_new(metadata, "labels", map) < 0 ? jmp_error_set(reterr, -ENOMEM, "%m") : 0;
-    json_decref(map);
+    *ret = map;
     return 0;
-}
-
-/* Until the controller has made credentials. The object stays when it has not: a second try would find it there. */
-static int await_credential(struct admin *admin, const char *name, json_t **ret, struct jmp_error *reterr)
-{
-    for (unsigned i = 0; i < POLLS; i++) {
-        json_t *object = NULL;
-        int r = i > 0 ? jmp_ctl_sleep(&admin->kube, POLL_INTERVAL) : 0;
-
-        if (r == 0)
-            r = ask_object(admin, "GET", name, NULL, &object, reterr);
-        if (r < 0)
-            return r;
-        if (json_object_get(json_object_get(object, "status"), "credential")) {
-            *ret = object;
-            return 0;
-        }
-        json_decref(object);
-    }
-    jmp_error_set(reterr, -ETIMEDOUT, "Timeout waiting for %s credentials", admin->noun);
-    jmp_error_hint(reterr, "it is there all the same: once a controller runs, jmpctl admin import %s %s", admin->noun, name);
-    return -ETIMEDOUT;
 }
 
 static int create_object(struct admin *admin, const struct jmp_admin_create *options, const char *name, json_t **ret,
                          struct jmp_error *reterr)
 {
-    json_t *body = json_pack("{s:s, s:s, s:{s:s}, s:{s:s*}}", "apiVersion", JMP_KUBE_GROUP "/" JMP_KUBE_VERSION, "kind",
-                             admin->kind == JMP_KUBE_CLIENT ? "Client" : "Exporter", "metadata", "name", name, "spec",
-                             "username", options->oidc_username);
-    _cleanup_free_ char *path = jmp_kube_path(JMP_KUBE_GROUP, JMP_KUBE_VERSION, admin->options->namespace_,
-                                              jmp_kube_plural(admin->kind), NULL);
-    const struct jmp_kube_call call = { .method = "POST", .path = path, .body = body };
+    struct jmp_provision *provision = NULL;
+    json_t *labels = NULL;
     int r;
 
-    if (!body || !path) {
-        json_decref(body);
-        return jmp_error_set(reterr, -ENOMEM, "%m");
-    }
-    r = set_labels(admin->ctl, options->label, json_object_get(body, "metadata"), reterr);
-    if (r == 0) {
-        say(admin, "Creating %s '%s' in namespace '%s'", admin->noun, name, admin->options->namespace_);
-        r = jmp_ctl_ask(&admin->kube, &call, NULL, reterr);
-    }
-    json_decref(body);
-    return r < 0 ? r : await_credential(admin, name, ret, reterr);
+    r = read_labels(admin->ctl, options->label, &labels, reterr);
+    if (r < 0)
+        return r;
+    say(admin, "Creating %s '%s' in namespace '%s'", admin->noun, name, admin->options->namespace_);
+    r = jmp_provision_create(admin->kube.kube, admin->kind, admin->options->namespace_, name, labels, options->oidc_username, on_done,
+                             admin, &provision);
+    json_decref(labels);
+    r = await(admin, r, provision, reterr);
+    if (r == -ETIMEDOUT && admin->error.error == -ETIMEDOUT)
+        jmp_error_hint(reterr, "it is there all the same: once a controller runs, jmpctl admin import %s %s", admin->noun, name);
+    if (r == 0)
+        *ret = json_incref(admin->object);
+    return r;
+}
+
+/* What the stock command asks when it is not told, at a terminal. */
+static void ask_what_to_save(const struct admin *admin, struct jmp_admin_create *chosen)
+{
+    char question[64];
+
+    if (chosen->nointeractive || chosen->save || chosen->out)
+        return;
+    snprintf(question, sizeof(question), "Save %s configuration?", admin->noun);
+    chosen->save = ask_person(admin, question, false);
+    if (chosen->save && admin->kind == JMP_KUBE_CLIENT && !chosen->unsafe && !chosen->allow)
+        chosen->unsafe = ask_person(admin, "Allow unsafe driver client imports?", false);
 }
 
 static int create(struct jmp_ctl *ctl, const struct jmp_admin_create *options, enum jmp_kube_kind kind, const char *name,
@@ -418,22 +391,16 @@ static int create(struct jmp_ctl *ctl, const struct jmp_admin_create *options, e
     if (r == 0)
         r = create_object(&admin, options, name, &object, reterr);
     if (r == 0) {
-        bool asks = !options->save && !options->out && !options->nointeractive;
-
-        if (asks)
-            chosen.save = ask_person(&admin, "Save configuration?", false);
-        if (chosen.save && asks && kind == JMP_KUBE_CLIENT && !options->unsafe && !options->allow)
-            chosen.unsafe = ask_person(&admin, "Allow unsafe driver client imports?", false);
-        if (chosen.save || chosen.out) {
+        ask_what_to_save(&admin, &chosen);
+        if (chosen.save || chosen.out)
             r = save_config(&admin, &chosen, object, name, &path, reterr);
-            if (r == 0)
-                say(&admin, "%s configuration successfully saved to %s", kind == JMP_KUBE_CLIENT ? "Client" : "Exporter", path);
-        }
+        if (r == 0 && path)
+            say(&admin, "%s configuration successfully saved to %s", kind_word(&admin), path);
     }
     if (r == 0 && admin.quiet)
         r = jmp_kube_print_object(stdout, &view, object, reterr);
     json_decref(object);
-    jmp_ctl_kube_close(&admin.kube);
+    close_admin(&admin);
     return r;
 }
 
@@ -455,7 +422,6 @@ static int import(struct jmp_ctl *ctl, const struct jmp_admin_create *options, e
                   struct jmp_error *reterr)
 {
     _cleanup_free_ char *own = NULL, *path = NULL;
-    json_t *object = NULL;
     struct admin admin;
     int r;
 
@@ -469,15 +435,12 @@ static int import(struct jmp_ctl *ctl, const struct jmp_admin_create *options, e
             r = jmp_error_set(reterr, -EEXIST, "An exporter with the name \"%s\" already exists", name);
     }
     if (r == 0)
-        r = ask_object(&admin, "GET", name, NULL, &object, reterr);
-    if (r == 0)
-        r = save_config(&admin, options, object, name, &path, reterr);
+        r = save_config(&admin, options, NULL, name, &path, reterr);
     if (r == 0 && admin.quiet)
         printf("%s\n", path);
     else if (r == 0)
-        say(&admin, "%s configuration successfully saved to %s", kind == JMP_KUBE_CLIENT ? "Client" : "Exporter", path);
-    json_decref(object);
-    jmp_ctl_kube_close(&admin.kube);
+        say(&admin, "%s configuration successfully saved to %s", kind_word(&admin), path);
+    close_admin(&admin);
     return r;
 }
 
@@ -510,7 +473,7 @@ static int delete_config(struct admin *admin, const struct jmp_admin_delete *opt
         if (wanted && unlink(path) < 0)
             return jmp_error_set(reterr, -errno, "%s cannot be deleted: %m", path);
         if (wanted)
-            say(admin, "%s configuration successfully deleted", admin->kind == JMP_KUBE_CLIENT ? "Client" : "Exporter");
+            say(admin, "%s configuration successfully deleted", kind_word(admin));
     }
     if (admin->kind == JMP_KUBE_EXPORTER) {
         _cleanup_free_ char *left = NULL;
@@ -536,7 +499,7 @@ static int delete(struct jmp_ctl *ctl, const struct jmp_admin_delete *options, e
         say(&admin, "Deleted %s '%s' in namespace '%s'", admin.noun, name, options->kube.namespace_);
     if (r == 0)
         r = delete_config(&admin, options, name, reterr);
-    jmp_ctl_kube_close(&admin.kube);
+    close_admin(&admin);
     return r;
 }
 
@@ -554,72 +517,42 @@ int jmp_cmd_admin_delete_exporter(struct jmp_ctl *ctl, void *options, char **wor
  * rotate
  */
 
-/* Another Secret under the same name: the old one may be read for a while after it was deleted. */
-static int await_secret(struct admin *admin, const char *secret_name, const char *old_uid, struct jmp_error *reterr)
+/* A configuration that is there keeps all but its token; otherwise there is one from now on. */
+static int save_token(struct admin *admin, const struct jmp_admin_create *options, const char *name, struct jmp_error *reterr)
 {
-    for (unsigned i = 0; i < POLLS; i++) {
-        json_t *secret = NULL;
-        int r = i > 0 ? jmp_ctl_sleep(&admin->kube, POLL_INTERVAL) : 0;
-        bool renewed;
-
-        if (r == 0)
-            r = ask_core(admin, "GET", "secrets", secret_name, &secret, reterr);
-        if (r < 0 && (r == -ECANCELED || admin->kube.status.reason != JMP_KUBE_NOT_FOUND))
-            return r;
-        renewed = r == 0 && member(secret, "data", "token") && strcmp(member(secret, "metadata", "uid") ?: "", old_uid) != 0;
-        json_decref(secret);
-        if (renewed)
-            return 0;
-    }
-    return jmp_error_set(reterr, -ETIMEDOUT, "Timeout waiting for token regeneration");
-}
-
-static int rotate(struct admin *admin, const json_t *client, const char *name, struct jmp_error *reterr)
-{
-    const char *secret_name = credential_of(client);
-    _cleanup_free_ char *uid = NULL;
-    json_t *secret = NULL;
+    _cleanup_free_ char *own = NULL, *path = NULL;
     int r;
 
-    if (!secret_name)
-        return jmp_error_set(reterr, -ENOENT, "Client '%s' has no credential secret", name);
-    r = ask_core(admin, "GET", "secrets", secret_name, &secret, reterr);
-    if (r < 0 && (r == -ECANCELED || admin->kube.status.reason != JMP_KUBE_NOT_FOUND))
+    r = config_path(admin, name, &own, reterr);
+    if (r < 0)
         return r;
-    uid = strdup(r == 0 ? member(secret, "metadata", "uid") ?: "" : "");
-    json_decref(secret);
-    if (!uid)
-        return jmp_error_set(reterr, -ENOMEM, "%m");
-    say(admin, "Rotating token for client '%s' in namespace '%s'", name, admin->options->namespace_);
-    r = ask_core(admin, "DELETE", "secrets", secret_name, NULL, reterr);
-    if (r < 0 && admin->kube.status.reason != JMP_KUBE_NOT_FOUND)
-        return r;
-    return await_secret(admin, secret_name, uid, reterr);
+    if (access(own, F_OK) == 0)
+        return jmp_config_save_token(own, options->out ?: own, admin->token, reterr);
+    return save_config(admin, options, NULL, name, &path, reterr);
 }
 
 int jmp_cmd_admin_rotate_client(struct jmp_ctl *ctl, void *object, char **words, struct jmp_error *reterr)
 {
     const struct jmp_admin_create *options = object;
-    _cleanup_free_ char *path = NULL;
-    json_t *client = NULL;
+    struct jmp_provision *provision = NULL;
     struct admin admin;
     int r;
 
     r = open_admin(&admin, ctl, &options->kube, options->output, JMP_KUBE_CLIENT, reterr);
-    if (r == 0)
-        r = ask_object(&admin, "GET", words[0], NULL, &client, reterr);
-    if (r == 0)
-        r = rotate(&admin, client, words[0], reterr);
+    if (r == 0) {
+        say(&admin, "Rotating token for client '%s' in namespace '%s'", words[0], options->kube.namespace_);
+        r = jmp_provision_rotate(admin.kube.kube, options->kube.namespace_, words[0], on_done, &admin, &provision);
+        r = await(&admin, r, provision, reterr);
+    }
     if (r == 0)
         say(&admin, "Token rotated for client '%s'", words[0]);
     if (r == 0 && (options->save || options->out)) {
-        r = save_config(&admin, options, client, words[0], &path, reterr);
+        r = save_token(&admin, options, words[0], reterr);
         if (r == 0)
             say(&admin, "Client configuration updated with new token");
     }
     if (r == 0 && admin.quiet)
         printf("client." JMP_KUBE_GROUP "/%s\n", words[0]);
-    json_decref(client);
-    jmp_ctl_kube_close(&admin.kube);
+    close_admin(&admin);
     return r;
 }

@@ -15,8 +15,8 @@
 #include "kube/name.h"
 
 const struct jmp_option jmp_kube_lease_options[] = {
-    { JMP_FIELD(struct jmp_kube_lease, selector), .letter = 'l', .value_name = "LABELS", .help = "only Leases with these labels" },
-    JMP_OUTPUT_OPTION(struct jmp_kube_lease),
+    { JMP_FIELD(struct jmp_kube_lease_command, selector), .letter = 'l', .value_name = "LABELS", .help = "only Leases with these labels" },
+    JMP_OUTPUT_OPTION(struct jmp_kube_lease_command),
     JMP_KUBE_ACCESS_OPTIONS,
     {}
 };
@@ -68,7 +68,7 @@ static struct jmp_kube_view view_of(const char *output, const struct jmp_kube_op
                                    .namespace_ = options->namespace_, .now = time(NULL) };
 }
 
-static int get_leases(struct jmp_ctl_kube *kube, const struct jmp_kube_lease *options, const char *name, struct jmp_error *reterr)
+static int get_leases(struct jmp_ctl_kube *kube, const struct jmp_kube_lease_command *options, const char *name, struct jmp_error *reterr)
 {
     const struct jmp_kube_view view = view_of(options->output, &options->kube);
     _cleanup_free_ char *query = jmp_kube_query(options->selector, NULL);
@@ -86,7 +86,7 @@ static int get_leases(struct jmp_ctl_kube *kube, const struct jmp_kube_lease *op
 
 int jmp_cmd_kube_lease_get(struct jmp_ctl *ctl, void *object, char **words, struct jmp_error *reterr)
 {
-    const struct jmp_kube_lease *options = object;
+    const struct jmp_kube_lease_command *options = object;
     struct jmp_ctl_kube kube = { 0 };
     int r;
 
@@ -290,7 +290,7 @@ static int be_identity(struct jmp_ctl_kube *kube, const struct jmp_kube_identity
 
 static int list_identities(struct jmp_ctl_kube *kube, const struct jmp_kube_identity_command *options, struct jmp_error *reterr)
 {
-    struct jmp_kube_lease leases = { .kube = options->kube, .output = options->output };
+    struct jmp_kube_lease_command leases = { .kube = options->kube, .output = options->output };
     _cleanup_free_ char *selector = NULL;
 
     if (asprintf(&selector, IDENTITY_LABEL "=%s", options->component) < 0) {

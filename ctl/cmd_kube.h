@@ -7,7 +7,7 @@
 #include "ctl/kube.h"
 #include "kube/coordination.h"
 
-struct jmp_kube_lease {
+struct jmp_kube_lease_command {
     struct jmp_kube_options kube;
     const char *selector, *output;
 };

@@ -5,9 +5,7 @@
 #include "ctl/ctl.h"
 #include "ctl/output.h"
 #include "kube/kube.h"
-
-#define JMP_KUBE_GROUP "jumpstarter.dev"
-#define JMP_KUBE_VERSION "v1alpha1"
+#include "kube/objects.h"
 
 /* Where and as whom; the first member of the object of each command's options after struct jmp_ctl_options. */
 struct jmp_kube_options {
@@ -52,8 +50,6 @@ int jmp_ctl_wait(struct jmp_ctl_kube *kube);
 /*
  * Views.
  */
-enum jmp_kube_kind { JMP_KUBE_CLIENT, JMP_KUBE_EXPORTER, JMP_KUBE_LEASE, JMP_KUBE_COORDINATION_LEASE };
-
 struct jmp_kube_view {
     enum jmp_kube_kind kind;
     enum jmp_output output;
@@ -63,9 +59,6 @@ struct jmp_kube_view {
 };
 
 /** jmp_kube_print_object() - one object */
-int jmp_kube_print_object(FILE *stream, const struct jmp_kube_view *view, const json_t *object, struct jmp_error *reterr);
+int jmp_kube_print_object(FILE *stream, const struct jmp_kube_view *view, json_t *object, struct jmp_error *reterr);
 /** jmp_kube_print_list() - a list as the server sent it */
-int jmp_kube_print_list(FILE *stream, const struct jmp_kube_view *view, const json_t *list, struct jmp_error *reterr);
-/** jmp_kube_check_object() - what we are about to show or use has the types it should have; -EINVAL names the member */
-int jmp_kube_check_object(const json_t *object, struct jmp_error *reterr);
-const char *jmp_kube_plural(enum jmp_kube_kind kind);
+int jmp_kube_print_list(FILE *stream, const struct jmp_kube_view *view, json_t *list, struct jmp_error *reterr);

@@ -18,72 +18,6 @@ static const char *text_at(const json_t *object, const char *key, const char *in
     return json_string_value(at(object, key, inner));
 }
 
-const char *jmp_kube_plural(enum jmp_kube_kind kind)
-{
-    static const char *const plurals[] = {
-        [JMP_KUBE_CLIENT] = "clients", [JMP_KUBE_EXPORTER] = "exporters", [JMP_KUBE_LEASE] = "leases",
-        [JMP_KUBE_COORDINATION_LEASE] = JMP_KUBE_COORDINATION_PLURAL,
-    };
-
-    return plurals[kind];
-}
-
-static const char *resource_name(enum jmp_kube_kind kind)
-{
-    static const char *const names[] = {
-        [JMP_KUBE_CLIENT] = "client." JMP_KUBE_GROUP, [JMP_KUBE_EXPORTER] = "exporter." JMP_KUBE_GROUP,
-        [JMP_KUBE_LEASE] = "lease." JMP_KUBE_GROUP, [JMP_KUBE_COORDINATION_LEASE] = "lease." JMP_KUBE_COORDINATION_GROUP,
-    };
-
-    return names[kind];
-}
-
-/*
- * Types. A row is a member that, where it is there, must have this type; paths are those of all kinds.
- */
-
-static const struct {
-    const char *outer, *inner;
-    json_type type;
-    const char *expected;
-} members[] = {
-    { "metadata", NULL, JSON_OBJECT, "a map" },
-    { "metadata", "name", JSON_STRING, "a string" },
-    { "metadata", "labels", JSON_OBJECT, "a map" },
-    { "metadata", "creationTimestamp", JSON_STRING, "a time" },
-    { "spec", NULL, JSON_OBJECT, "a map" },
-    { "spec", "clientRef", JSON_OBJECT, "a map" },
-    { "spec", "exporterRef", JSON_OBJECT, "a map" },
-    { "spec", "selector", JSON_OBJECT, "a map" },
-    { "spec", "duration", JSON_STRING, "a duration" },
-    { "status", NULL, JSON_OBJECT, "a map" },
-    { "status", "conditions", JSON_ARRAY, "a list" },
-    { "status", "devices", JSON_ARRAY, "a list" },
-    { "status", "credential", JSON_OBJECT, "a map" },
-    { "status", "exporterRef", JSON_OBJECT, "a map" },
-    { "status", "endpoint", JSON_STRING, "a string" },
-};
-
-int jmp_kube_check_object(const json_t *object, struct jmp_error *reterr)
-{
-    if (!json_is_object(object))
-        return jmp_error_set(reterr, -EINVAL, "the server sent no object");
-    for (size_t i = 0; i < ELEMENTSOF(members); i++) {
-        const json_t *value = json_object_get(object, members[i].outer);
-        char path[64];
-
-        if (members[i].inner)
-            value = json_object_get(value, members[i].inner);
-        if (!value || json_is_null(value) || json_typeof(value) == members[i].type)
-            continue;
-        snprintf(path, sizeof(path), "%s%s%s", members[i].outer, members[i].inner ? "." : "", members[i].inner ?: "");
-        jmp_error_set(reterr, -EINVAL, "expected %s", members[i].expected);
-        jmp_error_at(reterr, NULL, 0, 0, path);
-        return -EINVAL;
-    }
-    return 0;
-}
-
 /*
  * Documents.
  */
@@ -463,18 +397,22 @@ static int print_document(FILE *stream, const struct jmp_kube_view *view, const 
 
 static int print_name(FILE *stream, const struct jmp_kube_view *view, const json_t *object)
 {
-    fprintf(stream, "%s/", resource_name(view->kind));
+    const struct jmp_kube_kind_name *name = jmp_kube_kind_name(view->kind);
+
+    fprintf(stream, "%s.%s/", name->singular, name->group);
     jmp_text_put(stream, text_at(object, "metadata", "name") ?: "");
     fputc('\n', stream);
     return 0;
 }
 
-int jmp_kube_print_object(FILE *stream, const struct jmp_kube_view *view, const json_t *object, struct jmp_error *reterr)
+int jmp_kube_print_object(FILE *stream, const struct jmp_kube_view *view, json_t *object, struct jmp_error *reterr)
 {
+    _cleanup_(jmp_kube_object_freep) struct jmp_kube_object *typed = NULL;
     _cleanup_(jmp_table_freep) struct jmp_table *table = NULL;
     int r;
 
-    r = jmp_kube_check_object(object, reterr);
+    /* What is shown has the types it should have. */
+    r = jmp_kube_object_read(view->kind, object, &typed, reterr);
     if (r < 0)
         return r;
     if (view->output == JMP_OUTPUT_NAME || view->output == JMP_OUTPUT_PATH)
@@ -489,18 +427,17 @@ int jmp_kube_print_object(FILE *stream, const struct jmp_kube_view *view, const 
     return r < 0 ? jmp_error_set(reterr, r, "%m") : 0;
 }
 
-int jmp_kube_print_list(FILE *stream, const struct jmp_kube_view *view, const json_t *list, struct jmp_error *reterr)
+int jmp_kube_print_list(FILE *stream, const struct jmp_kube_view *view, json_t *list, struct jmp_error *reterr)
 {
+    _cleanup_(jmp_kube_objects_freep) struct jmp_kube_objects *typed = NULL;
     _cleanup_(jmp_table_freep) struct jmp_table *table = NULL;
     json_t *item;
-    int r = 0;
     size_t i;
+    int r;
 
-    json_array_foreach(json_object_get(list, "items"), i, item) {
-        r = jmp_kube_check_object(item, reterr);
-        if (r < 0)
-            return r;
-    }
+    r = jmp_kube_objects_read(view->kind, list, &typed, reterr);
+    if (r < 0)
+        return r;
     if (view->output == JMP_OUTPUT_JSON || view->output == JMP_OUTPUT_YAML)
         return print_document(stream, view, NULL, list, reterr);
     if (view->output != JMP_OUTPUT_TABLE) {

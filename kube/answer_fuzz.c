@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Bodies of an API server: refusals, and Leases that are read, renewed and read again. */
+/* Bodies of an API server: refusals, objects of every kind and lists of them, and Leases that are read, renewed and read again. */
 #include <assert.h>
 
 #include "kube/collect.h"
@@ -7,6 +7,21 @@
 #include "kube/status.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void read_objects(json_t *json)
+{
+    for (enum jmp_kube_kind kind = JMP_KUBE_CLIENT; kind <= JMP_KUBE_COORDINATION_LEASE; kind++) {
+        struct jmp_kube_objects *list = NULL;
+        struct jmp_kube_object *object = NULL;
+        struct jmp_error error = JMP_ERROR_INIT;
+
+        assert(jmp_kube_object_read(kind, json, &object, &error) == 0 || *error.text);
+        jmp_kube_object_free(object);
+        if (jmp_kube_objects_read(kind, json, &list, &error) == 0)
+            assert(list->count == json_array_size(json_object_get(json, "items")));
+        jmp_kube_objects_free(list);
+    }
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -19,6 +34,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     jmp_kube_status_error(&status, &error);
 
     lease = json_loadb((const char *)data, size, JSON_REJECT_DUPLICATES, NULL);
+    if (lease)
+        read_objects(lease);
     if (lease && jmp_kube_record_read(lease, &record, &error) == 0) {
         jmp_kube_is_expired(lease, 1);
         record.renewed = 7;

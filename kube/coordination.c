@@ -3,84 +3,42 @@
 
 #include <string.h>
 
-#include "base/text.h"
 #include "kube/when.h"
 
-static int wrong(const char *member, const char *expected, struct jmp_error *reterr)
+static int copy(const char *text, const char *member, char *ret, size_t size, struct jmp_error *reterr)
 {
-    char path[64];
-
-    snprintf(path, sizeof(path), "spec.%s", member);
-    jmp_error_set(reterr, -EINVAL, "expected %s", expected);
-    jmp_error_at(reterr, NULL, 0, 0, path);
-    return -EINVAL;
-}
-
-static int get_string(const json_t *spec, const char *member, char *ret, size_t size, struct jmp_error *reterr)
-{
-    const json_t *value = json_object_get(spec, member);
-
-    if (!value || json_is_null(value))
+    if (!text)
         return 0;
-    if (!json_is_string(value))
-        return wrong(member, "a string", reterr);
-    if (json_string_length(value) >= size)
-        return wrong(member, "a shorter string", reterr);
-    strcpy(ret, json_string_value(value));
-    return 0;
-}
-
-static int get_number(const json_t *spec, const char *member, int32_t *ret, struct jmp_error *reterr)
-{
-    const json_t *value = json_object_get(spec, member);
-    json_int_t number = json_integer_value(value);
-
-    if (!value || json_is_null(value))
-        return 0;
-    if (!json_is_integer(value) || number < INT32_MIN || number > INT32_MAX)
-        return wrong(member, "a whole number", reterr);
-    *ret = (int32_t)number;
-    return 0;
-}
-
-static int get_time(const json_t *spec, const char *member, int64_t *ret, struct jmp_error *reterr)
-{
-    const json_t *value = json_object_get(spec, member);
-
-    if (!value || json_is_null(value))
-        return 0;
-    if (!json_is_string(value) || jmp_kube_time_parse(json_string_value(value), ret) < 0)
-        return wrong(member, "a time", reterr);
+    if (strlen(text) >= size) {
+        jmp_error_set(reterr, -EINVAL, "expected a shorter string");
+        jmp_error_at(reterr, NULL, 0, 0, member);
+        return -EINVAL;
+    }
+    strcpy(ret, text);
     return 0;
 }
 
 int jmp_kube_record_read(const json_t *lease, struct jmp_kube_record *ret, struct jmp_error *reterr)
 {
-    const json_t *spec = json_object_get(lease, "spec");
-    struct jmp_kube_record record = { .acquired = JMP_KUBE_NO_TIME, .renewed = JMP_KUBE_NO_TIME };
+    const json_t *value = json_object_get(lease, "spec");
+    struct jmp_kube_coordination_spec spec = { 0 };
+    struct jmp_kube_record record = { 0 };
     int r;
 
-    if (spec && !json_is_null(spec) && !json_is_object(spec)) {
-        jmp_error_set(reterr, -EINVAL, "expected a map");
-        jmp_error_at(reterr, NULL, 0, 0, "spec");
-        return -EINVAL;
-    }
-    r = get_string(spec, "holderIdentity", record.holder, sizeof(record.holder), reterr);
+    r = jmp_kube_fields_read(jmp_kube_coordination_fields, &spec, json_is_null(value) ? NULL : value, "spec", NULL, reterr);
     if (r == 0)
-        r = get_number(spec, "leaseDurationSeconds", &record.duration, reterr);
+        r = copy(spec.holder, "spec.holderIdentity", record.holder, sizeof(record.holder), reterr);
     if (r == 0)
-        r = get_number(spec, "leaseTransitions", &record.transitions, reterr);
+        r = copy(spec.strategy, "spec.strategy", record.strategy, sizeof(record.strategy), reterr);
     if (r == 0)
-        r = get_time(spec, "acquireTime", &record.acquired, reterr);
-    if (r == 0)
-        r = get_time(spec, "renewTime", &record.renewed, reterr);
-    if (r == 0)
-        r = get_string(spec, "strategy", record.strategy, sizeof(record.strategy), reterr);
-    if (r == 0)
-        r = get_string(spec, "preferredHolder", record.preferred_holder, sizeof(record.preferred_holder), reterr);
+        r = copy(spec.preferred_holder, "spec.preferredHolder", record.preferred_holder, sizeof(record.preferred_holder), reterr);
     if (r < 0)
         return r;
 
+    record.duration = spec.duration;
+    record.transitions = spec.transitions;
+    record.acquired = spec.acquired.usec;
+    record.renewed = spec.renewed.usec;
     *ret = record;
     return 0;
 }

@@ -7,11 +7,8 @@
 
 #include "base/error.h"
 #include "base/limits.h"
+#include "kube/objects.h"
 
-#define JMP_KUBE_COORDINATION_GROUP "coordination.k8s.io"
-#define JMP_KUBE_COORDINATION_VERSION "v1"
-#define JMP_KUBE_COORDINATION_PLURAL "leases"
-#define JMP_KUBE_NO_TIME INT64_MIN
 #define JMP_KUBE_HOLDER_MAX 511u
 
 /* LeaseSpec. What is absent is "", 0 or JMP_KUBE_NO_TIME. Times are what the holder's clock said: information, never compared with

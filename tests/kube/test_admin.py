@@ -112,12 +112,12 @@ def test_a_lease_says_where_it_is(server, commands):
     assert rows["l-bare"][5] == "Unknown"
 
 
-@pytest.mark.parametrize("spec", [[], "x", 42, True])
+@pytest.mark.parametrize("spec", [[], "x", 42, True, None])
 def test_a_spec_of_another_type_is_an_error_that_names_it(server, commands, spec):
     server.put(LEASES, {**lease("odd"), "spec": spec})
     result = commands.jmpctl("admin", "get", "lease", "-n", "lab")
     assert result.code == 1
-    assert "spec: expected a map" in result.err
+    assert ("spec: it is missing" if spec is None else "spec: expected a map") in result.err
 
 
 def test_objects_without_status_are_shown(server, commands):
@@ -325,6 +325,26 @@ def test_rotate_waits_for_another_secret(server, commands):
     assert "Client configuration updated with new token" in result.out
     assert len(reads) >= 4
     assert yaml.safe_load((commands.home / "config" / "clients" / "c.yaml").read_text())["token"] == "new"
+
+
+def test_rotate_leaves_the_rest_of_a_configuration_alone(server, commands):
+    server.put(CLIENTS, client("c"))
+    secret(server, "c-client", "old")
+    assert commands.jmpctl("admin", "import", "client", "c", "-n", "lab", "-a", "x,y").code == 0
+    path = commands.home / "config" / "clients" / "c.yaml"
+    before = yaml.safe_load(path.read_text())
+
+    def controller(request):
+        if request.method == "DELETE":
+            server.remove(SECRETS, "c-client")
+            secret(server, "c-client", "new")
+            return 200, {}
+        return None
+    server.rules.append(controller)
+    result = commands.jmpctl("admin", "rotate", "client", "c", "-n", "lab", "-s")
+    assert result.code == 0, result.err
+    assert yaml.safe_load(path.read_text()) == {**before, "token": "new"}
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
 
 
 @pytest.mark.parametrize("code, words, reads", [(404, "Timeout waiting for token regeneration", 10), (403, "Forbidden", 1)])

@@ -132,7 +132,7 @@ JMP_TEST(all_pages_of_a_list_are_read)
     struct jmp_exporters exporters;
 
     assert_int_equal(jmp_tree_new(0, &tree), 0);
-    assert_int_equal(jmp_controller_client_exporters(lab->controller, NULL, false, tree, &exporters, NULL), 0);
+    assert_int_equal(jmp_controller_client_exporters(lab->controller, NULL, tree, &exporters, NULL), 0);
     assert_int_equal(exporters.count, 6);
     for (size_t i = 0; i < exporters.count; i++) {
         char name[32];
@@ -144,6 +144,56 @@ JMP_TEST(all_pages_of_a_list_are_read)
     }
     assert_int_equal(exporters.items[4].labels.count, 2);
     assert_string_equal(exporters.items[4].labels.items[0].key, "a");
+}
+
+JMP_TEST(a_page_is_read_by_itself_and_leads_to_the_next)
+{
+    LAB(lab);
+    _cleanup_(jmp_tree_freep) struct jmp_tree *tree = NULL;
+    struct jmp_list_options options = { .one_page = true, .page_size = 2 };
+    struct jmp_exporters page;
+    unsigned pages = 0;
+
+    assert_int_equal(jmp_tree_new(0, &tree), 0);
+    do {
+        char name[32];
+
+        assert_int_equal(jmp_controller_client_exporters(lab->controller, &options, tree, &page, NULL), 0);
+        assert_int_equal(page.count, 2);
+        assert_int_equal(lab->page_size, 2);
+        snprintf(name, sizeof(name), "board-%u", pages * 2);
+        assert_string_equal(page.items[0].name, name);
+        options.page_token = page.next;
+        pages++;
+    } while (*page.next);
+    assert_int_equal(pages, 3);
+    options.one_page = false;
+    options.page_token = "2";
+    assert_int_equal(jmp_controller_client_exporters(lab->controller, &options, tree, &page, NULL), 0);
+    assert_int_equal(page.count, 2);
+    assert_string_equal(page.items[0].name, "board-4");
+}
+
+JMP_TEST(a_new_token_is_handed_out_with_its_end)
+{
+    LAB(lab);
+    _cleanup_(jmp_tree_freep) struct jmp_tree *tree = NULL;
+    struct jmp_error error = { 0 };
+    const char *token;
+    int64_t expiry;
+
+    assert_int_equal(jmp_tree_new(0, &tree), 0);
+    lab->new_token = "fresh";
+    assert_int_equal(jmp_controller_client_rotate(lab->controller, tree, &token, &expiry, NULL), 0);
+    assert_string_equal(token, "fresh");
+    assert_int_equal(expiry, INT64_C(1900000000) * 1000000);
+    lab->new_token = "";
+    assert_int_equal(jmp_controller_client_rotate(lab->controller, tree, &token, NULL, &error), -EBADMSG);
+    assert_non_null(strstr(error.text, "no token"));
+    lab->new_token = NULL;
+    assert_int_equal(jmp_controller_client_rotate(lab->controller, tree, &token, NULL, &error), -EREMOTEIO);
+    assert_string_equal(error.text, "failed to get credential secret: gone");
+    assert_string_equal(token, "fresh");
 }
 
 /*
@@ -174,7 +224,7 @@ static void way_open(struct lab *lab, struct way *way, uint64_t timeout)
     assert_int_equal(jmp_dialer_new(lab->controller, &options, &way->dialer, NULL), 0);
     snprintf(way->path, sizeof(way->path), "%s/own", lab->directory);
     assert_int_equal(jmp_dialer_listen(way->dialer, way->path, NULL), 0);
-    assert_int_equal(jmp_session_client_new(lab->client, &(const struct jmp_session_options){ .host = way->path },
+    assert_int_equal(jmp_session_client_new(lab->client, &(const struct jmp_session_options){ &(const struct jmp_path){ .host = way->path }, 1, NULL },
                                             &way->session, NULL),
                      0);
 }
@@ -328,7 +378,7 @@ static struct jmp_session_client *session_of(struct lab *lab, const char *passph
 
     assert_int_equal(
         jmp_session_client_new(lab->client,
-                               &(const struct jmp_session_options){ .host = lab->socket, .passphrase = passphrase },
+                               &(const struct jmp_session_options){ &(const struct jmp_path){ .host = lab->socket }, 1, passphrase },
                                &session, NULL),
         0);
     return session;
@@ -569,19 +619,6 @@ JMP_TEST(a_file_that_the_exporter_cannot_unpack_is_not_sent)
     assert_null(resource);
 }
 
-JMP_TEST(hosts_with_a_port_are_not_paths)
-{
-    static const struct {
-        const char *host;
-        bool tcp;
-    } cases[] = { { "pi:4711", true },   { "[::1]:1", true },   { "/run/user/0/x", false },
-                  { "/tmp/a:0", false }, { "pi:65536", false }, { "pi:", false },
-                  { ":1", false },       { "pi:+1", false },    { "pi", false } };
-
-    for (size_t i = 0; i < ELEMENTSOF(cases); i++)
-        assert_int_equal(jmp_session_host_is_tcp(cases[i].host), cases[i].tcp);
-}
-
 JMP_TEST(an_exporter_that_is_not_there_is_said_to_be_unreachable)
 {
     LAB(lab);
@@ -589,7 +626,7 @@ JMP_TEST(an_exporter_that_is_not_there_is_said_to_be_unreachable)
     struct jmp_driver_tree *tree = NULL;
 
     assert_int_equal(jmp_session_client_new(lab->client,
-                                            &(const struct jmp_session_options){ .host = "/nonexistent/socket" },
+                                            &(const struct jmp_session_options){ &(const struct jmp_path){ .host = "/nonexistent/socket" }, 1, NULL },
                                             &session, NULL),
                      0);
     assert_int_equal(jmp_session_client_report(session, JMP_USEC_PER_SEC, &tree, NULL), -ECONNREFUSED);

@@ -322,33 +322,50 @@ static int take_exporters(const ProtobufCMessage *message, void *user)
     return 0;
 }
 
-int jmp_controller_client_exporters(struct jmp_controller_client *controller, const char *filter, bool hidden_labels,
+/* What all lists have in common: page after page into @page. */
+static int list(struct jmp_controller_client *controller, const struct jmp_method_info *method,
+                const struct jmp_list_options *options, const ProtobufCMessage *request, char **token,
+                int (*take)(const ProtobufCMessage *, void *), struct page *page, struct jmp_error *reterr)
+{
+    page->next = options->page_token ? options->page_token : "";
+    for (unsigned pages = 0; pages < PAGES_MAX; pages++) {
+        int r;
+
+        *token = (char *)page->next;
+        r = call(controller, method, CALL_TIMEOUT, request, take, page, NULL, reterr);
+        if (r < 0)
+            return r;
+        if (!*page->next || options->one_page)
+            return 0;
+    }
+    return jmp_error_set(reterr, -E2BIG, "the controller's list does not end");
+}
+
+static const struct jmp_list_options everything;
+
+int jmp_controller_client_exporters(struct jmp_controller_client *controller, const struct jmp_list_options *options,
                                     struct jmp_tree *tree, struct jmp_exporters *ret, struct jmp_error *reterr)
 {
     Jumpstarter__Client__V1__ListExportersRequest request = JUMPSTARTER__CLIENT__V1__LIST_EXPORTERS_REQUEST__INIT;
     _cleanup_free_ char *parent = NULL;
-    struct page page = { .tree = tree, .next = "" };
+    struct page page = { .tree = tree };
     int r;
 
+    options = options ? options : &everything;
     r = identify(controller, NULL, NULL, &parent);
     if (r < 0)
         return jmp_error_set(reterr, r, "%m");
     request.parent = parent;
-    request.page_size = PAGE_SIZE;
-    request.filter = (char *)(filter ? filter : "");
-    request.show_hidden_labels = hidden_labels;
-    for (unsigned pages = 0; pages < PAGES_MAX; pages++) {
-        request.page_token = (char *)page.next;
-        r = call(controller, &jmp_client_list_exporters, CALL_TIMEOUT, &request.base, take_exporters, &page, NULL,
-                 reterr);
-        if (r < 0)
-            return r;
-        if (!*page.next) {
-            *ret = page.exporters;
-            return 0;
-        }
-    }
-    return jmp_error_set(reterr, -E2BIG, "the controller's list of exporters does not end");
+    request.page_size = (int32_t)(options->page_size ? options->page_size : PAGE_SIZE);
+    request.filter = (char *)(options->filter ? options->filter : "");
+    request.show_hidden_labels = options->hidden_labels;
+    r = list(controller, &jmp_client_list_exporters, options, &request.base, &request.page_token, take_exporters, &page,
+             reterr);
+    if (r < 0)
+        return r;
+    *ret = page.exporters;
+    ret->next = page.next;
+    return 0;
 }
 
 static int take_leases(const ProtobufCMessage *message, void *user)
@@ -376,34 +393,30 @@ static int take_leases(const ProtobufCMessage *message, void *user)
     return 0;
 }
 
-int jmp_controller_client_leases(struct jmp_controller_client *controller, const char *filter, const char *tag_filter,
-                                 bool ended, struct jmp_tree *tree, struct jmp_leases *ret, struct jmp_error *reterr)
+int jmp_controller_client_leases(struct jmp_controller_client *controller, const struct jmp_list_options *options,
+                                 struct jmp_tree *tree, struct jmp_leases *ret, struct jmp_error *reterr)
 {
     Jumpstarter__Client__V1__ListLeasesRequest request = JUMPSTARTER__CLIENT__V1__LIST_LEASES_REQUEST__INIT;
     _cleanup_free_ char *parent = NULL;
-    struct page page = { .tree = tree, .next = "" };
+    struct page page = { .tree = tree };
     int r;
 
+    options = options ? options : &everything;
     r = identify(controller, NULL, NULL, &parent);
     if (r < 0)
         return jmp_error_set(reterr, r, "%m");
     request.parent = parent;
-    request.page_size = PAGE_SIZE;
-    request.filter = (char *)(filter ? filter : "");
-    request.tag_filter = (char *)(tag_filter ? tag_filter : "");
+    request.page_size = (int32_t)(options->page_size ? options->page_size : PAGE_SIZE);
+    request.filter = (char *)(options->filter ? options->filter : "");
+    request.tag_filter = (char *)(options->tag_filter ? options->tag_filter : "");
     request._only_active_case = JUMPSTARTER__CLIENT__V1__LIST_LEASES_REQUEST___ONLY_ACTIVE_ONLY_ACTIVE;
-    request.only_active = !ended;
-    for (unsigned pages = 0; pages < PAGES_MAX; pages++) {
-        request.page_token = (char *)page.next;
-        r = call(controller, &jmp_client_list_leases, CALL_TIMEOUT, &request.base, take_leases, &page, NULL, reterr);
-        if (r < 0)
-            return r;
-        if (!*page.next) {
-            *ret = page.leases;
-            return 0;
-        }
-    }
-    return jmp_error_set(reterr, -E2BIG, "the controller's list of leases does not end");
+    request.only_active = !options->ended;
+    r = list(controller, &jmp_client_list_leases, options, &request.base, &request.page_token, take_leases, &page, reterr);
+    if (r < 0)
+        return r;
+    *ret = page.leases;
+    ret->next = page.next;
+    return 0;
 }
 
 struct one {
@@ -426,8 +439,8 @@ static int take_lease(const ProtobufCMessage *message, void *user)
     return copy_lease(one->tree, (const void *)message, one->lease);
 }
 
-int jmp_controller_client_exporter(struct jmp_controller_client *controller, const char *name, struct jmp_tree *tree,
-                                   struct jmp_exporter *ret, struct jmp_error *reterr)
+int jmp_controller_client_exporter(struct jmp_controller_client *controller, const char *name, bool hidden_labels,
+                                   struct jmp_tree *tree, struct jmp_exporter *ret, struct jmp_error *reterr)
 {
     Jumpstarter__Client__V1__GetExporterRequest request = JUMPSTARTER__CLIENT__V1__GET_EXPORTER_REQUEST__INIT;
     _cleanup_free_ char *identifier = NULL;
@@ -438,6 +451,7 @@ int jmp_controller_client_exporter(struct jmp_controller_client *controller, con
     if (r < 0)
         return jmp_error_set(reterr, r, "%m");
     request.name = identifier;
+    request.show_hidden_labels = hidden_labels;
     return call(controller, &jmp_client_get_exporter, CALL_TIMEOUT, &request.base, take_exporter, &one, NULL, reterr);
 }
 
@@ -575,6 +589,46 @@ int jmp_controller_client_delete(struct jmp_controller_client *controller, const
         return jmp_error_set(reterr, r, "%m");
     request.name = identifier;
     return call(controller, &jmp_client_delete_lease, timeout, &request.base, NULL, NULL, NULL, reterr);
+}
+
+struct rotated {
+    struct jmp_tree *tree;
+    const char *token;
+    int64_t expiry;
+};
+
+static int take_token(const ProtobufCMessage *message, void *user)
+{
+    const Jumpstarter__Client__V1__RotateTokenResponse *response = (const void *)message;
+    struct rotated *rotated = user;
+    bool failed = false;
+
+    rotated->token = copy(rotated->tree, response->token, &failed);
+    rotated->expiry = copy_time(response->expiry);
+    return failed ? -ENOMEM : 0;
+}
+
+int jmp_controller_client_rotate(struct jmp_controller_client *controller, struct jmp_tree *tree, const char **rettoken,
+                                 int64_t *retexpiry, struct jmp_error *reterr)
+{
+    Jumpstarter__Client__V1__RotateTokenRequest request = JUMPSTARTER__CLIENT__V1__ROTATE_TOKEN_REQUEST__INIT;
+    struct rotated rotated = { .tree = tree };
+    _cleanup_free_ char *parent = NULL;
+    int r;
+
+    r = identify(controller, NULL, NULL, &parent);
+    if (r < 0)
+        return jmp_error_set(reterr, r, "%m");
+    request.parent = parent;
+    r = call(controller, &jmp_client_rotate_token, CALL_TIMEOUT, &request.base, take_token, &rotated, NULL, reterr);
+    if (r < 0)
+        return r;
+    if (!*rotated.token)
+        return jmp_error_set(reterr, -EBADMSG, "the controller's answer holds no token");
+    *rettoken = rotated.token;
+    if (retexpiry)
+        *retexpiry = rotated.expiry;
+    return 0;
 }
 
 struct dial {

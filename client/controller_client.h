@@ -26,11 +26,24 @@ const struct jmp_controller_options *jmp_controller_client_options(const struct 
 struct jmp_exporters {
     struct jmp_exporter *items;
     size_t count;
+    const char *next;             /* token of the page behind these, "" at the end */
 };
 
 struct jmp_leases {
     struct jmp_lease *items;
     size_t count;
+    const char *next;
+};
+
+/* Which of them. Zeroed memory: all that are there, leases that have not ended. */
+struct jmp_list_options {
+    const char *filter;           /* label selector, NULL: all; controllers compare equalities of leases only (client/selector.h) */
+    const char *tag_filter;       /* of leases: by their tags; NULL: all */
+    bool ended;                   /* also leases that are over */
+    bool hidden_labels;           /* also labels of exporters that the lab hides */
+    unsigned page_size;           /* how many are asked for at once, 0: 100 */
+    bool one_page;                /* only one page: the first, or that of @page_token */
+    const char *page_token;       /* jmp_exporters.next or jmp_leases.next of the page before; NULL: from the start */
 };
 
 /*
@@ -38,17 +51,15 @@ struct jmp_leases {
  * answers UNKNOWN to much, with the reason in the text.
  */
 
-/** jmp_controller_client_exporters() - all pages
- * @filter: label selector, NULL: all */
-int jmp_controller_client_exporters(struct jmp_controller_client *controller, const char *filter, bool hidden_labels,
+/** jmp_controller_client_exporters() - all pages, unless @options say otherwise
+ * @options:  NULL: as if all were zero */
+int jmp_controller_client_exporters(struct jmp_controller_client *controller, const struct jmp_list_options *options,
                                     struct jmp_tree *tree, struct jmp_exporters *ret, struct jmp_error *reterr);
-int jmp_controller_client_exporter(struct jmp_controller_client *controller, const char *name, struct jmp_tree *tree,
-                                   struct jmp_exporter *ret, struct jmp_error *reterr);
-/** jmp_controller_client_leases() - all pages, of all clients
- * @filter, @tag_filter: selectors, NULL: all; only the equalities of @filter are used
- * @ended: also those that are over */
-int jmp_controller_client_leases(struct jmp_controller_client *controller, const char *filter, const char *tag_filter,
-                                 bool ended, struct jmp_tree *tree, struct jmp_leases *ret, struct jmp_error *reterr);
+/** jmp_controller_client_leases() - the same for leases, of all clients */
+int jmp_controller_client_leases(struct jmp_controller_client *controller, const struct jmp_list_options *options,
+                                 struct jmp_tree *tree, struct jmp_leases *ret, struct jmp_error *reterr);
+int jmp_controller_client_exporter(struct jmp_controller_client *controller, const char *name, bool hidden_labels,
+                                   struct jmp_tree *tree, struct jmp_exporter *ret, struct jmp_error *reterr);
 int jmp_controller_client_lease(struct jmp_controller_client *controller, const char *name, struct jmp_tree *tree,
                                 struct jmp_lease *ret, enum jmp_code *retcode, struct jmp_error *reterr);
 
@@ -73,6 +84,12 @@ int jmp_controller_client_update(struct jmp_controller_client *controller, const
                                  struct jmp_error *reterr);
 int jmp_controller_client_delete(struct jmp_controller_client *controller, const char *name, uint64_t timeout,
                                  struct jmp_error *reterr);
+
+/** jmp_controller_client_rotate() - have a new token; @controller itself uses the old one until it is gone
+ * @rettoken:   in @tree; a secret. Older ones stay valid until they expire.
+ * @retexpiry:  microseconds since 1970, JMP_TIME_NONE: not told; may be NULL */
+int jmp_controller_client_rotate(struct jmp_controller_client *controller, struct jmp_tree *tree, const char **rettoken,
+                                 int64_t *retexpiry, struct jmp_error *reterr);
 
 /**
  * jmp_controller_client_dial() - ask once for a way to the exporter of a lease; does not wait

@@ -125,6 +125,24 @@ static void delete_lease(struct jmp_rpc *rpc, const ProtobufCMessage *message, v
     jmp_rpc_reply(rpc, &empty.base);
 }
 
+static void rotate_token(struct jmp_rpc *rpc, const ProtobufCMessage *message, void *user)
+{
+    const Jumpstarter__Client__V1__RotateTokenRequest *request = (const void *)message;
+    Jumpstarter__Client__V1__RotateTokenResponse response = JUMPSTARTER__CLIENT__V1__ROTATE_TOKEN_RESPONSE__INIT;
+    Google__Protobuf__Timestamp expiry = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
+    struct lab *lab = user;
+
+    assert_string_equal(request->parent, "namespaces/default");
+    if (!lab->new_token) {
+        jmp_rpc_finish(rpc, JMP_INTERNAL, "failed to get credential secret: gone");
+        return;
+    }
+    expiry.seconds = 1900000000;
+    response.token = (char *)lab->new_token;
+    response.expiry = &expiry;
+    jmp_rpc_reply(rpc, &response.base);
+}
+
 /* Three pages of two. */
 static void list_exporters(struct jmp_rpc *rpc, const ProtobufCMessage *message, void *user)
 {
@@ -135,6 +153,7 @@ static void list_exporters(struct jmp_rpc *rpc, const ProtobufCMessage *message,
     unsigned page = *request->page_token ? (unsigned)(request->page_token[0] - '0') : 0;
     char names[2][64], next[2] = { (char)('1' + page), 0 };
 
+    ((struct lab *)user)->page_size = (unsigned)request->page_size;
     assert_string_equal(request->parent, "namespaces/default");
     assert_string_equal(jmp_rpc_metadata(rpc, "authorization", NULL), "Bearer secret");
     assert_string_equal(jmp_rpc_metadata(rpc, "jumpstarter-kind", NULL), "Client");
@@ -479,6 +498,7 @@ static bool admit(struct jmp_rpc *rpc, void *user)
 static const struct jmp_handler lab_handlers[] = { { &jmp_client_create_lease, create_lease },
                                                    { &jmp_client_get_lease, get_lease },
                                                    { &jmp_client_delete_lease, delete_lease },
+                                                   { &jmp_client_rotate_token, rotate_token },
                                                    { &jmp_client_list_exporters, list_exporters },
                                                    { &jmp_client_get_exporter, get_exporter },
                                                    { &jmp_controller_dial, dial },

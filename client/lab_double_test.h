@@ -43,6 +43,8 @@ struct lab {
     bool chatter;                        /* the echo driver talks without end instead */
 
     bool chatter_left;                   /* and its client has gone */
+    unsigned page_size;                  /* of the last list that was asked for */
+    const char *new_token;               /* what RotateToken gives, NULL: nothing */
     unsigned gets, creates, deletes, dials, dials_cancelled, tunnels, calls, ends;
     char uploaded[256 * 1024];
     size_t uploaded_length;

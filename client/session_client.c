@@ -23,35 +23,18 @@ struct logs {
 
 struct jmp_session_client {
     struct jmp_client *client;
-    struct jmp_channel *channel;
+    struct jmp_multipath *paths;
     char *passphrase;
     struct logs *logs;
 };
-
-bool jmp_session_host_is_tcp(const char *host)
-{
-    const char *colon = strrchr(host, ':');
-    unsigned long port;
-    char *end;
-
-    if (!colon || colon == host || colon[1] < '0' || colon[1] > '9')
-        return false;
-    port = strtoul(colon + 1, &end, 10);
-    return !*end && port >= 1 && port <= 65535;
-}
 
 int jmp_session_client_new(struct jmp_client *client, const struct jmp_session_options *options,
                            struct jmp_session_client **ret, struct jmp_error *reterr)
 {
     _cleanup_(jmp_session_client_freep) struct jmp_session_client *session = calloc(1, sizeof(*session));
-    struct jmp_channel_options channel = { .ca = options->ca,
-                                           .insecure = options->insecure,
-                                           .grpc_options = options->grpc_options };
-    _cleanup_free_ char *endpoint = NULL;
-    bool tcp = jmp_session_host_is_tcp(options->host);
     int r;
 
-    if (!session || asprintf(&endpoint, "%s%s", tcp ? "" : "unix:", options->host) < 0)
+    if (!session)
         return jmp_error_set(reterr, -ENOMEM, "%m");
     session->client = client;
     if (options->passphrase) {
@@ -59,9 +42,7 @@ int jmp_session_client_new(struct jmp_client *client, const struct jmp_session_o
         if (!session->passphrase)
             return jmp_error_set(reterr, -ENOMEM, "%m");
     }
-    channel.endpoint = endpoint;
-    channel.plaintext = !tcp || options->plaintext;
-    r = jmp_channel_new(jmp_client_queue(client), &channel, &session->channel, reterr);
+    r = jmp_multipath_new(client, options->paths, options->n_paths, &session->paths, reterr);
     if (r < 0)
         return r;
     *ret = TAKE_PTR(session);
@@ -84,7 +65,7 @@ struct jmp_session_client *jmp_session_client_free(struct jmp_session_client *se
         return NULL;
     if (session->logs)
         logs_free(session->logs);
-    jmp_channel_free(session->channel);
+    jmp_multipath_free(session->paths);
     if (session->passphrase)
         explicit_bzero(session->passphrase, strlen(session->passphrase));
     free(session->passphrase);
@@ -93,7 +74,11 @@ struct jmp_session_client *jmp_session_client_free(struct jmp_session_client *se
 }
 
 struct jmp_client *jmp_session_client_base(struct jmp_session_client *session) { return session->client; }
-struct jmp_channel *jmp_session_client_channel(struct jmp_session_client *session) { return session->channel; }
+
+struct jmp_channel *jmp_session_client_channel(struct jmp_session_client *session)
+{
+    return jmp_multipath_channel(session->paths);
+}
 
 void jmp_session_client_metadata(const struct jmp_session_client *session, const char *key, const char *value,
                                  struct jmp_metadata *ret)
@@ -114,7 +99,7 @@ static int call(struct jmp_session_client *session, const struct jmp_method_info
     int r;
 
     jmp_session_client_metadata(session, NULL, NULL, metadata);
-    r = jmp_client_call(session->client, session->channel, method, metadata, timeout, request, take, user, &code,
+    r = jmp_client_call(session->client, jmp_session_client_channel(session), method, metadata, timeout, request, take, user, &code,
                         reterr);
     if (r < 0 && code == JMP_UNAUTHENTICATED)
         jmp_error_hint(reterr, "--passphrase-file or JMP_GRPC_PASSPHRASE gives the passphrase of a direct exporter");
@@ -374,7 +359,7 @@ int jmp_session_client_items(struct jmp_session_client *session, const char *uui
     request.uuid = (char *)uuid;
     request.method = (char *)method;
     jmp_session_client_metadata(session, NULL, NULL, metadata);
-    r = jmp_channel_call(session->channel, &jmp_exporter_streaming_driver_call, metadata, JMP_USEC_INFINITY,
+    r = jmp_channel_call(jmp_session_client_channel(session), &jmp_exporter_streaming_driver_call, metadata, JMP_USEC_INFINITY,
                          &request.base, &events, &items, &rpc);
     if (r < 0)
         return jmp_error_set(reterr, r, "the call cannot be made: %m");
@@ -425,7 +410,7 @@ int jmp_session_client_open(struct jmp_session_client *session, const char *uuid
         return jmp_error_set(reterr, r, "the stream %s cannot be asked for: %m", method);
 
     jmp_session_client_metadata(session, "request", json, metadata);
-    r = jmp_pump_dial(session->channel, metadata, TAKE_FD(taken), events, user, ret);
+    r = jmp_pump_dial(jmp_session_client_channel(session), metadata, TAKE_FD(taken), events, user, ret);
     return r < 0 ? jmp_error_set(reterr, r, "the stream %s cannot be opened: %m", method) : 0;
 }
 
@@ -485,7 +470,7 @@ static void start_logs(struct logs *logs)
     int r;
 
     jmp_session_client_metadata(logs->session, NULL, NULL, metadata);
-    r = jmp_channel_call(logs->session->channel, &jmp_exporter_log_stream, metadata, JMP_USEC_INFINITY, &request.base,
+    r = jmp_channel_call(jmp_session_client_channel(logs->session), &jmp_exporter_log_stream, metadata, JMP_USEC_INFINITY, &request.base,
                          &events, logs, &logs->rpc);
     if (r < 0) {
         again(logs);

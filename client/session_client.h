@@ -3,31 +3,26 @@
  * (docs/protocol.md, "ExporterService"). */
 #pragma once
 
-#include "client/client.h"
+#include "client/multipath.h"
 #include "client/tree.h"
 #include "rpc/pump.h"
 
 struct jmp_session_client;
 
 struct jmp_session_options {
-    const char *host;           /* path of a unix socket, or HOST:PORT */
-    bool plaintext;             /* with HOST:PORT: no TLS */
-    bool insecure;              /* TLS, any certificate */
-    const char *ca;             /* PEM text, or NULL */
-    const char *passphrase;     /* NULL: none; never logged */
-    const struct jmp_node *grpc_options;
+    const struct jmp_path *paths;   /* to one exporter, the best first; usually there is one */
+    size_t n_paths;
+    const char *passphrase;         /* NULL: none; never logged */
 };
 
-/** jmp_session_client_new() - does not connect yet; options are copied, but grpc_options, which is borrowed */
+/** jmp_session_client_new() - does not connect yet; options are copied, but grpc_options of the paths, which are borrowed. Each
+ * call and stream takes the path that is best when it begins (client/multipath.h). */
 int jmp_session_client_new(struct jmp_client *client, const struct jmp_session_options *options,
                            struct jmp_session_client **ret, struct jmp_error *reterr);
 /** jmp_session_client_free() - pumps and resources must be gone; the log is ended */
 struct jmp_session_client *jmp_session_client_free(struct jmp_session_client *session);
 JMP_DEFINE_CLEANUP(struct jmp_session_client *, jmp_session_client_free)
 struct jmp_client *jmp_session_client_base(struct jmp_session_client *session);
-/** jmp_session_host_is_tcp() - whether a JUMPSTARTER_HOST is HOST:PORT; anything else is a path */
-bool jmp_session_host_is_tcp(const char *host);
-
 /** jmp_session_client_report() - the drivers; waits
  * @timeout: microseconds, for the connection too */
 int jmp_session_client_report(struct jmp_session_client *session, uint64_t timeout, struct jmp_driver_tree **ret,
@@ -84,6 +79,7 @@ int jmp_session_client_logs(struct jmp_session_client *session,
                             void (*line)(const struct jmp_log_line *line, void *user), void *user);
 
 /* For resource_client.c */
+/** jmp_session_client_channel() - for one call that begins now */
 struct jmp_channel *jmp_session_client_channel(struct jmp_session_client *session);
 /** jmp_session_client_metadata() - the session's metadata and one pair more (NULL key: none) in @ret, which has room
  * for 4 */

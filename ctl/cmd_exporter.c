@@ -5,7 +5,7 @@
 
 #include "base/text.h"
 #include "ctl/output.h"
-#include "ctl/selector.h"
+#include "client/selector.h"
 #include "ctl/ctl.h"
 #include "ctl/verbs.h"
 
@@ -73,7 +73,7 @@ int jmp_cmd_get_exporters(struct jmp_ctl *ctl, void *object, char **words, struc
     struct jmp_exporter_view view = { .disabled = options->allow_disabled };
     struct jmp_exporters exporters, shown = { 0 };
     struct jmp_leases leases = { 0 };
-    const char *filter = NULL;
+    struct jmp_list_options list = { .hidden_labels = options->show_hidden_labels };
     int r;
 
     r = parse_with(ctl, options->with, &view, reterr);
@@ -81,15 +81,14 @@ int jmp_cmd_get_exporters(struct jmp_ctl *ctl, void *object, char **words, struc
         return r;
     r = jmp_tree_new(64 * 1024 * 1024, &tree);
     if (r >= 0)
-        r = jmp_selector_join(options->selector, tree, &filter);
+        r = jmp_selector_join(options->selector, tree, &list.filter);
     if (r < 0)
         return jmp_error_set(reterr, r, "%m");
     r = jmp_ctl_need_controller(ctl, reterr);
     if (r >= 0)
-        r = jmp_controller_client_exporters(ctl->controller, filter, options->show_hidden_labels, tree, &exporters,
-                                            reterr);
+        r = jmp_controller_client_exporters(ctl->controller, &list, tree, &exporters, reterr);
     if (r >= 0 && view.leases)
-        r = jmp_controller_client_leases(ctl->controller, NULL, NULL, false, tree, &leases, reterr);
+        r = jmp_controller_client_leases(ctl->controller, NULL, tree, &leases, reterr);
     if (r < 0)
         return r;
 

@@ -7,7 +7,7 @@
 #include "ctl/ctl.h"
 #include "ctl/duration.h"
 #include "ctl/output.h"
-#include "ctl/selector.h"
+#include "client/selector.h"
 
 #define DELETE_TIMEOUT (30 * JMP_USEC_PER_SEC)
 #define CONTEXT_MAX 8u
@@ -62,7 +62,9 @@ static int find_leases(struct jmp_ctl *ctl, const struct jmp_node *selectors, co
         return jmp_error_set(reterr, r, "%m");
     r = jmp_ctl_need_controller(ctl, reterr);
     if (r >= 0)
-        r = jmp_controller_client_leases(ctl->controller, filter, tag_filter, ended, tree, &leases, reterr);
+        r = jmp_controller_client_leases(ctl->controller,
+                                         &(const struct jmp_list_options){ .filter = filter, .tag_filter = tag_filter, .ended = ended },
+                                         tree, &leases, reterr);
     if (r < 0)
         return r;
     kept.items = leases.items;

@@ -9,7 +9,7 @@
 #include "ctl/ctl.h"
 #include "ctl/duration.h"
 #include "ctl/output.h"
-#include "ctl/selector.h"
+#include "client/selector.h"
 #include "ctl/shell_env.h"
 
 #define READY_TIMEOUT (300 * JMP_USEC_PER_SEC)
@@ -360,7 +360,7 @@ static int run_held(struct shell *shell, struct jmp_error *reterr, bool *retreac
         jmp_ctl_note(ctl, "lease %s holds %s", name, exporter_name);
     /* Labels are a courtesy to the program; without them it still works. */
     if (*exporter_name)
-        jmp_controller_client_exporter(ctl->controller, exporter_name, tree, &exporter, NULL);
+        jmp_controller_client_exporter(ctl->controller, exporter_name, false, tree, &exporter, NULL);
     r = jmp_ctl_open_lease(ctl, name, reterr);
     if (r < 0)
         return r;
@@ -430,7 +430,7 @@ static int find_active(struct shell *shell, struct jmp_tree *tree, const char **
     char line[32];
     int r;
 
-    r = jmp_controller_client_leases(ctl->controller, NULL, NULL, false, tree, &leases, reterr);
+    r = jmp_controller_client_leases(ctl->controller, NULL, tree, &leases, reterr);
     if (r < 0)
         return r;
     for (size_t i = 0; i < leases.count; i++) {

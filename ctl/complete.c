@@ -66,7 +66,7 @@ static void offer_exporters(const struct completion *completion)
     struct jmp_exporters exporters;
 
     if (jmp_tree_new(0, &tree) < 0 || jmp_ctl_need_controller(completion->ctl, NULL) < 0 ||
-        jmp_controller_client_exporters(completion->ctl->controller, NULL, false, tree, &exporters, NULL) < 0)
+        jmp_controller_client_exporters(completion->ctl->controller, NULL, tree, &exporters, NULL) < 0)
         return;
     for (size_t i = 0; i < exporters.count; i++)
         offer(completion, exporters.items[i].name);
@@ -78,7 +78,7 @@ static void offer_leases(const struct completion *completion)
     struct jmp_leases leases;
 
     if (jmp_tree_new(0, &tree) < 0 || jmp_ctl_need_controller(completion->ctl, NULL) < 0 ||
-        jmp_controller_client_leases(completion->ctl->controller, NULL, NULL, false, tree, &leases, NULL) < 0)
+        jmp_controller_client_leases(completion->ctl->controller, NULL, tree, &leases, NULL) < 0)
         return;
     for (size_t i = 0; i < leases.count; i++) {
         if (strcmp(leases.items[i].client, completion->ctl->config->name) == 0)

@@ -160,14 +160,15 @@ static void on_dial_failed(const char *words, void *user)
     jmp_ctl_note(ctl, "%s", words);
 }
 
-static int open_session(struct jmp_ctl *ctl, const struct jmp_session_options *options, struct jmp_error *reterr)
+static int open_session(struct jmp_ctl *ctl, const struct jmp_path *path, const char *passphrase, struct jmp_error *reterr)
 {
+    const struct jmp_session_options options = { .paths = path, .n_paths = 1, .passphrase = passphrase };
     int r;
 
     r = jmp_ctl_need_client(ctl, reterr);
     if (r < 0)
         return r;
-    r = jmp_session_client_new(ctl->client, options, &ctl->session, reterr);
+    r = jmp_session_client_new(ctl->client, &options, &ctl->session, reterr);
     if (r < 0)
         return r;
     r = jmp_session_client_report(ctl->session, REPORT_TIMEOUT, &ctl->drivers, reterr);
@@ -203,7 +204,7 @@ int jmp_ctl_open_lease(struct jmp_ctl *ctl, const char *lease, struct jmp_error 
     if (r >= 0)
         r = jmp_dialer_listen(ctl->dialer, path, reterr);
     if (r >= 0)
-        r = open_session(ctl, &(const struct jmp_session_options){ .host = path }, reterr);
+        r = open_session(ctl, &(const struct jmp_path){ .host = path }, NULL, reterr);
     if (r < 0)
         jmp_ctl_close_session(ctl);
     return r;
@@ -221,16 +222,15 @@ int jmp_ctl_open_direct(struct jmp_ctl *ctl, struct jmp_error *reterr)
     const char *passphrase;
     int r;
 
-    if (!jmp_session_host_is_tcp(ctl->options.tls_grpc))
+    if (!jmp_path_is_tcp(ctl->options.tls_grpc))
         return jmp_ctl_usage(ctl, reterr, "--tls-grpc: \"%s\" is not HOST:PORT", ctl->options.tls_grpc);
     r = jmp_ctl_passphrase(ctl, &passphrase, reterr);
     if (r < 0)
         return r;
-    return open_session(ctl, &(const struct jmp_session_options){ .host = ctl->options.tls_grpc,
-                                                                  .plaintext = ctl->options.tls_grpc_insecure,
-                                                                  .insecure = env_insecure(),
-                                                                  .passphrase = passphrase },
-                        reterr);
+    return open_session(ctl, &(const struct jmp_path){ .host = ctl->options.tls_grpc,
+                                                       .plaintext = ctl->options.tls_grpc_insecure,
+                                                       .insecure = env_insecure() },
+                        passphrase, reterr);
 }
 
 int jmp_ctl_need_session(struct jmp_ctl *ctl, struct jmp_error *reterr)
@@ -248,15 +248,14 @@ int jmp_ctl_need_session(struct jmp_ctl *ctl, struct jmp_error *reterr)
     if (ctl->options.lease)
         return jmp_ctl_open_lease(ctl, ctl->options.lease, reterr);
     if (host && *host) {
-        tcp = jmp_session_host_is_tcp(host);
+        tcp = jmp_path_is_tcp(host);
         if (tcp) {
             r = jmp_ctl_passphrase(ctl, &passphrase, reterr);
             if (r < 0)
                 return r;
         }
         /* Here the variable means no TLS at all, as it does for the stock j. */
-        r = open_session(ctl, &(const struct jmp_session_options){ .host = host, .plaintext = env_insecure(),
-                                                                   .passphrase = passphrase }, reterr);
+        r = open_session(ctl, &(const struct jmp_path){ .host = host, .plaintext = env_insecure() }, passphrase, reterr);
         if (r < 0 && !tcp && access(host, F_OK) < 0) {
             jmp_error_set(reterr, r, "the shell that made %s has ended", host);
             jmp_error_hint(reterr, "unset JUMPSTARTER_HOST, and start \"jmpctl shell\"");

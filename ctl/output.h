@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/writer.h"
 #include "client/controller_client.h"
+#include "client/dump.h"
 
 enum jmp_output { JMP_OUTPUT_TABLE, JMP_OUTPUT_JSON, JMP_OUTPUT_YAML, JMP_OUTPUT_NAME, JMP_OUTPUT_PATH };
 extern const char *const jmp_output_words[];        /* for option rows */
@@ -42,23 +43,12 @@ int jmp_table_print(FILE *stream, const struct jmp_table *table);
 
 /** jmp_output_date() - "2026-11-21 04:30:00", local time; "" for JMP_TIME_NONE */
 void jmp_output_date(int64_t time, char *ret, size_t size);
-/** jmp_output_iso() - "2026-11-21T04:30:00+01:00", local time */
-void jmp_output_iso(int64_t time, char *ret, size_t size);
 /** jmp_output_remaining() - "1d 2h 3m", "expired", "" for JMP_TIME_NONE */
 void jmp_output_remaining(int64_t end, int64_t now, char *ret, size_t size);
 
 /*
  * Exporters and leases, with the keys and columns of the stock client.
  */
-struct jmp_exporter_view {
-    bool online, status, leases, disabled;   /* what is shown beside name and labels */
-};
-
-void jmp_write_pairs(struct jmp_writer *writer, const struct jmp_pairs *pairs);
-void jmp_write_lease(struct jmp_writer *writer, const struct jmp_lease *lease);
-/** jmp_write_exporter() - @lease: that it is in, or NULL */
-void jmp_write_exporter(struct jmp_writer *writer, const struct jmp_exporter *exporter, const struct jmp_lease *lease,
-                        const struct jmp_exporter_view *view);
 int jmp_print_leases(FILE *stream, enum jmp_output output, const struct jmp_leases *leases, int64_t now,
                      struct jmp_error *reterr);
 int jmp_print_lease(FILE *stream, enum jmp_output output, const struct jmp_lease *lease, int64_t now,

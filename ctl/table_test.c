@@ -7,7 +7,7 @@
 #include "ctl/console.h"
 #include "ctl/ctl.h"
 #include "ctl/duration.h"
-#include "ctl/selector.h"
+#include "client/selector.h"
 #include "ctl/shell_env.h"
 #include "ctl/verbs.h"
 

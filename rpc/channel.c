@@ -198,6 +198,11 @@ bool jmp_channel_is_ready(struct jmp_channel *channel)
     return grpc_channel_check_connectivity_state(channel->channel, 0) == GRPC_CHANNEL_READY;
 }
 
+bool jmp_channel_probe(struct jmp_channel *channel)
+{
+    return grpc_channel_check_connectivity_state(channel->channel, 1) == GRPC_CHANNEL_READY;
+}
+
 struct jmp_queue *jmp_channel_queue(const struct jmp_channel *channel) { return channel->queue; }
 const char *jmp_channel_endpoint(const struct jmp_channel *channel) { return channel->endpoint; }
 

@@ -35,6 +35,8 @@ void jmp_channel_wake(struct jmp_channel *channel);
 void jmp_channel_renew(struct jmp_channel *channel);
 /** jmp_channel_is_ready() - there is a connection, as far as is known */
 bool jmp_channel_is_ready(struct jmp_channel *channel);
+/** jmp_channel_probe() - the same, and where there is none one is made from now on, if nobody has asked for it yet */
+bool jmp_channel_probe(struct jmp_channel *channel);
 
 /**
  * jmp_channel_call() - start a call

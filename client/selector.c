@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "ctl/selector.h"
+#include "client/selector.h"
 
 #include <ctype.h>
 #include <string.h>

@@ -72,12 +72,12 @@ static void on_log(const struct jmp_log_line *line, void *user)
     fputc('\n', stderr);
 }
 
+/* Also in the log of a job that nobody watches: it may wait for hours, and comes only when the reason changes. */
 static void on_progress(const char *words, void *user)
 {
     struct shell *shell = user;
 
-    if (jmp_ctl_is_terminal(shell->ctl))
-        jmp_ctl_note(shell->ctl, "waiting for a board: %s", words);
+    jmp_ctl_note(shell->ctl, "waiting for a board: %s", words);
 }
 
 static bool on_signal(int signal, void *user)

@@ -299,7 +299,7 @@ class TestLab:
             waiting = Program([jmpctl, "shell", "--client-config", lab.clients["carol"], "-l", "board=second", "--",
                                "sh", "-c", f"{jmpctl} power on && echo powered"], env=lab.place.env,
                               name="jmpctl shell of carol")
-            wait_until(lambda: "carol" in {lease.client for lease in lab.leases().values()}, 20, waiting.tail)
+            waiting.wait_line("^jmpctl: waiting for a board: all matching exporters are leased")
             first.end()
         waiting.wait_line("^powered$", timeout=30)
         assert waiting.wait(20) == 0, waiting.tail()

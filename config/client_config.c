@@ -297,11 +297,10 @@ static int add_problem(struct jmp_problems *problems, const struct jmp_error *er
     return error->error;
 }
 
-/* The client that "config.yaml" names. @ret: its path, free(). */
-static int find_current(char **ret, struct jmp_problems *problems)
+/* The client that "config.yaml" names, NULL if none, in @tree; @retfile: that file, free(). */
+static int read_current(struct jmp_tree *tree, const char **ret, char **retfile, struct jmp_problems *problems)
 {
-    _cleanup_(jmp_tree_freep) struct jmp_tree *tree = NULL;
-    _cleanup_free_ char *user = NULL, *path = NULL;
+    _cleanup_free_ char *user = NULL;
     struct jmp_section section = { .problems = problems };
     struct jmp_error error = JMP_ERROR_INIT;
     struct user_config current = { 0 };
@@ -309,38 +308,64 @@ static int find_current(char **ret, struct jmp_problems *problems)
     const struct jmp_node *root = NULL;
     int r;
 
+    *ret = NULL;
     if (jmp_paths_user(&user, &error) < 0)
         return add_problem(problems, &error);
-    if (asprintf(&path, "%s/config.yaml", user) < 0) {
-        path = NULL;
+    if (asprintf(retfile, "%s/config.yaml", user) < 0) {
+        *retfile = NULL;
         return -ENOMEM;
     }
+    if (access(*retfile, F_OK) < 0)
+        return 0;
 
-    if (access(path, F_OK) == 0) {
-        r = jmp_tree_new(JMP_CONFIG_TREE_MAX, &tree);
-        if (r < 0)
-            return r;
-        r = read_yaml(path, tree, &root, problems);
-        if (r < 0)
-            return r;
+    r = read_yaml(*retfile, tree, &root, problems);
+    if (r < 0)
+        return r;
+    section.file = *retfile;
+    section.tree = tree;
+    root = jmp_section_map(&section, root, "");
+    if (jmp_section_read(&section, user_options, &top, root, ""))
+        jmp_section_read(&section, user_config_options, &current, jmp_section_map(&section, top.config, "config"), "config");
+    *ret = current.current_client;
+    return section.error;
+}
 
-        section.file = path;
-        section.tree = tree;
-        root = jmp_section_map(&section, root, "");
-        if (jmp_section_read(&section, user_options, &top, root, ""))
-            jmp_section_read(&section, user_config_options, &current, jmp_section_map(&section, top.config, "config"),
-                             "config");
-        if (section.error < 0)
-            return section.error;
-    }
+int jmp_config_current(struct jmp_tree *tree, const char **ret, struct jmp_error *reterr)
+{
+    struct jmp_problems problems = { 0 };
+    _cleanup_free_ char *file = NULL;
+    int r;
 
-    if (!current.current_client) {
+    r = read_current(tree, ret, &file, &problems);
+    if (r < 0 && reterr && problems.first)
+        *reterr = problems.first->error;
+    else if (r < 0)
+        jmp_error_set(reterr, r, "%m");
+    jmp_problems_clear(&problems);
+    return r;
+}
+
+/* The file of that client. @ret: its path, free(). */
+static int find_current(char **ret, struct jmp_problems *problems)
+{
+    _cleanup_(jmp_tree_freep) struct jmp_tree *tree = NULL;
+    _cleanup_free_ char *file = NULL;
+    struct jmp_error error = JMP_ERROR_INIT;
+    const char *current;
+    int r;
+
+    r = jmp_tree_new(JMP_CONFIG_TREE_MAX, &tree);
+    if (r == 0)
+        r = read_current(tree, &current, &file, problems);
+    if (r < 0)
+        return r;
+    if (!current) {
         jmp_error_set(&error, -ENOENT, "no client is chosen");
         jmp_error_hint(&error, MAKE_ONE);
         return add_problem(problems, &error);
     }
-    if (jmp_paths_client(current.current_client, ret, &error) < 0) {
-        jmp_error_at(&error, path, 0, 0, "config.current-client");
+    if (jmp_paths_client(current, ret, &error) < 0) {
+        jmp_error_at(&error, file, 0, 0, "config.current-client");
         return add_problem(problems, &error);
     }
     return 0;

@@ -36,5 +36,8 @@ int jmp_client_config_load(const char *path, struct jmp_client_config **ret, str
 int jmp_client_config_find(const char *alias, const char *path, struct jmp_client_config **ret,
                            struct jmp_problems *problems);
 
+/** jmp_config_current() - the alias in the user's config.yaml, in @tree; NULL: none is chosen */
+int jmp_config_current(struct jmp_tree *tree, const char **ret, struct jmp_error *reterr);
+
 struct jmp_client_config *jmp_client_config_free(struct jmp_client_config *config);
 JMP_DEFINE_CLEANUP(struct jmp_client_config *, jmp_client_config_free)

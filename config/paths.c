@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config/paths.h"
 
+#include <dirent.h>
 #include <pwd.h>
 #include <string.h>
 
 #define SYSTEM_DIRECTORY "/etc/jumpstarter"
+#define ALIASES_MAX 1000u
 
 static const char *variable(const char *name)
 {
@@ -82,6 +84,11 @@ int jmp_paths_client(const char *alias, char **ret, struct jmp_error *reterr)
     return user_file("clients", alias, ret, reterr);
 }
 
+int jmp_paths_user_exporter(const char *alias, char **ret, struct jmp_error *reterr)
+{
+    return user_file("exporters", alias, ret, reterr);
+}
+
 int jmp_paths_exporter(const char *alias, char **ret, struct jmp_error *reterr)
 {
     _cleanup_free_ char *user = NULL, *system = NULL;
@@ -109,4 +116,72 @@ int jmp_paths_exporter(const char *alias, char **ret, struct jmp_error *reterr)
                   user ? user : "a file of the user", system);
     jmp_error_hint(reterr, "give a file by its path, or make one: jmp-labd create exporter NAME -o FILE");
     return -ENOENT;
+}
+
+/* Into @list, in order; one that is there already is the same one. */
+static int add_alias(struct jmp_tree *tree, struct jmp_node *list, const char *name, size_t length)
+{
+    struct jmp_node *alias = jmp_node_new(tree, JMP_NODE_STRING), **at = &list->first;
+
+    if (!alias || !(alias->string = jmp_tree_strdup(tree, name, length)))
+        return -ENOMEM;
+    while (*at && strcmp((*at)->string, alias->string) < 0)
+        at = &(*at)->next;
+    if (*at && strcmp((*at)->string, alias->string) == 0)
+        return 0;
+    alias->next = *at;
+    *at = alias;
+    if (!alias->next)
+        list->last = alias;
+    list->count++;
+    return 0;
+}
+
+static int add_aliases(struct jmp_tree *tree, struct jmp_node *list, const char *directory, struct jmp_error *reterr)
+{
+    const struct dirent *entry;
+    DIR *dir = opendir(directory);
+    int r = 0;
+
+    if (!dir)
+        return errno == ENOENT || errno == ENOTDIR || errno == EACCES ? 0 : jmp_error_set(reterr, -errno, "%s: %m", directory);
+    while (r == 0 && (entry = readdir(dir))) {
+        size_t length = strlen(entry->d_name);
+
+        if (length > strlen(".yaml") && *entry->d_name != '.' && strcmp(entry->d_name + length - strlen(".yaml"), ".yaml") == 0)
+            r = add_alias(tree, list, entry->d_name, length - strlen(".yaml"));
+        if (r == 0 && list->count > ALIASES_MAX)
+            r = jmp_error_set(reterr, -E2BIG, "%s holds more than %u files", directory, ALIASES_MAX);
+    }
+    closedir(dir);
+    return r == -ENOMEM ? set_memory(reterr) : r;
+}
+
+int jmp_paths_aliases(bool exporters, struct jmp_tree *tree, const struct jmp_node **ret, struct jmp_error *reterr)
+{
+    struct jmp_node *list = jmp_node_new(tree, JMP_NODE_LIST);
+    _cleanup_free_ char *user = NULL, *directory = NULL;
+    int r;
+
+    if (!list)
+        return set_memory(reterr);
+    r = jmp_paths_user(&user, exporters ? NULL : reterr);
+    if (r < 0 && !(exporters && r == -ENOENT))
+        return r;
+    if (user) {
+        if (asprintf(&directory, "%s/%s", user, exporters ? "exporters" : "clients") < 0) {
+            directory = NULL;
+            return set_memory(reterr);
+        }
+        r = add_aliases(tree, list, directory, reterr);
+        if (r < 0)
+            return r;
+    }
+    if (exporters) {
+        r = add_aliases(tree, list, SYSTEM_DIRECTORY "/exporters", reterr);
+        if (r < 0)
+            return r;
+    }
+    *ret = list;
+    return 0;
 }

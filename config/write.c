@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/writer.h"
+#include "config/client_config.h"
 #include "config/paths.h"
 #include "config/yaml.h"
 
@@ -93,27 +94,88 @@ int jmp_config_print(const struct jmp_new_config *config, char **ret)
     return 0;
 }
 
-int jmp_config_save_current(const char *alias, struct jmp_error *reterr)
+static int user_config_path(char **ret, struct jmp_error *reterr)
 {
-    _cleanup_free_ char *directory = NULL, *path = NULL, *text = NULL;
+    _cleanup_free_ char *directory = NULL;
     int r;
 
     r = jmp_paths_user(&directory, reterr);
     if (r < 0)
         return r;
-    if (asprintf(&path, "%s/config.yaml", directory) < 0) {
-        path = NULL;
-        return -ENOMEM;
+    if (asprintf(ret, "%s/config.yaml", directory) < 0) {
+        *ret = NULL;
+        return jmp_error_set(reterr, -ENOMEM, "%m");
     }
-    if (access(path, F_OK) == 0)
-        return 0;
-    if (asprintf(&text, "apiVersion: jumpstarter.dev/v1alpha1\nkind: UserConfig\nconfig:\n  current-client: %s\n", alias) < 0) {
-        text = NULL;
-        return -ENOMEM;
-    }
+    return 0;
+}
 
-    r = jmp_file_write(path, text, strlen(text), 0600, reterr);
+int jmp_config_set_current(const char *alias, struct jmp_error *reterr)
+{
+    _cleanup_(jmp_tree_freep) struct jmp_tree *tree = NULL;
+    _cleanup_(jmp_writer_freep) struct jmp_writer *writer = NULL;
+    _cleanup_free_ char *path = NULL, *text = NULL;
+    const struct jmp_node *node;
+    int r;
+
+    r = user_config_path(&path, reterr);
+    if (r < 0)
+        return r;
+    r = jmp_tree_new(0, &tree);
+    if (r == 0)
+        r = jmp_writer_new(tree, &writer);
+    if (r < 0)
+        return jmp_error_set(reterr, r, "%m");
+    jmp_writer_begin_map(writer);
+    put(writer, "apiVersion", "jumpstarter.dev/v1alpha1");
+    put(writer, "kind", "UserConfig");
+    jmp_writer_key(writer, "config");
+    jmp_writer_begin_map(writer);
+    put(writer, "current-client", alias);
+    jmp_writer_end_map(writer);
+    jmp_writer_end_map(writer);
+    r = jmp_writer_finish(writer, &node);
+    if (r == 0)
+        r = jmp_yaml_print(node, &text);
+    if (r < 0)
+        return jmp_error_set(reterr, r, "%s cannot be written: %m", path);
+    return jmp_file_write(path, text, strlen(text), 0600, reterr);
+}
+
+int jmp_config_save_current(const char *alias, struct jmp_error *reterr)
+{
+    _cleanup_(jmp_tree_freep) struct jmp_tree *tree = NULL;
+    const char *current;
+    int r;
+
+    r = jmp_tree_new(0, &tree);
+    if (r < 0)
+        return jmp_error_set(reterr, r, "%m");
+    r = jmp_config_current(tree, &current, reterr);
+    if (r < 0 || current)
+        return r;
+    r = jmp_config_set_current(alias, reterr);
     return r < 0 ? r : 1;
+}
+
+int jmp_config_split(const char *text, struct jmp_tree *tree, const struct jmp_node **ret)
+{
+    struct jmp_node *list = jmp_node_new(tree, JMP_NODE_LIST);
+
+    if (!list)
+        return -ENOMEM;
+    while (text && *text) {
+        size_t length = strcspn(text, ",");
+        struct jmp_node *item = jmp_node_new(tree, JMP_NODE_STRING);
+
+        if (!item || !(item->string = jmp_tree_strdup(tree, text, length)))
+            return -ENOMEM;
+        if (length > 0)
+            jmp_node_append(list, item);
+        text += length;
+        text += *text == ',';
+    }
+    *ret = list;
+    return 0;
 }
 
 int jmp_config_save_token(const char *path, const char *to, const char *token, struct jmp_error *reterr)

@@ -213,27 +213,6 @@ static const char *member(const json_t *object, const char *outer, const char *i
     return json_string_value(json_object_get(json_object_get(object, outer), inner));
 }
 
-static int split_allow(const char *text, struct jmp_tree *tree, const struct jmp_node **ret)
-{
-    struct jmp_node *list = jmp_node_new(tree, JMP_NODE_LIST);
-
-    if (!list)
-        return -ENOMEM;
-    while (text && *text) {
-        size_t length = strcspn(text, ",");
-        struct jmp_node *item = jmp_node_new(tree, JMP_NODE_STRING);
-
-        if (!item || !(item->string = jmp_tree_strdup(tree, text, length)))
-            return -ENOMEM;
-        if (length > 0)
-            jmp_node_append(list, item);
-        text += length;
-        text += *text == ',';
-    }
-    *ret = list;
-    return 0;
-}
-
 static int print_config(const struct admin *admin, const struct jmp_admin_create *options, char **ret, struct jmp_error *reterr)
 {
     _cleanup_(jmp_tree_freep) struct jmp_tree *tree = NULL;
@@ -246,7 +225,7 @@ static int print_config(const struct admin *admin, const struct jmp_admin_create
 
     r = jmp_tree_new(0, &tree);
     if (r == 0 && (options->allow || options->unsafe))
-        r = split_allow(options->allow, tree, &config.allow);
+        r = jmp_config_split(options->allow, tree, &config.allow);
     if (r == 0)
         r = jmp_config_print(&config, ret);
     return r < 0 ? jmp_error_set(reterr, r, "the configuration cannot be written: %m") : 0;

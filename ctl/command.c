@@ -5,10 +5,12 @@
 #include <string.h>
 
 #include "ctl/cmd_admin.h"
+#include "ctl/cmd_config.h"
 #include "ctl/cmd_kube.h"
 #include "ctl/ctl.h"
 
 #define WIDTH 100u
+#define JMP_COMMANDS_NEXT_MAX 24u
 
 const struct jmp_option jmp_global_options[] = {
     JMP_CTL_CLIENT_OPTIONS,
@@ -104,6 +106,88 @@ const struct jmp_command jmp_commands[] = {
       .options = jmp_logs_options,
       .size = sizeof(struct jmp_ctl_options),
       .run = jmp_cmd_logs },
+    { .name = "config client list",
+      .help = "list this user's client configurations",
+      .options = jmp_config_list_options,
+      .size = sizeof(struct jmp_config_command),
+      .run = jmp_cmd_config_client_list },
+    { .name = "config client create",
+      .help = "make a client configuration from what the lab gave",
+      .words = "ALIAS",
+      .least = 1,
+      .most = 1,
+      .options = jmp_config_create_client_options,
+      .size = sizeof(struct jmp_config_create),
+      .run = jmp_cmd_config_client_create,
+      .details = "What is not given is asked for. The first one made becomes the current client." },
+    { .name = "config client use",
+      .help = "choose the client that commands use",
+      .words = "ALIAS",
+      .least = 1,
+      .most = 1,
+      .options = jmp_config_change_options,
+      .size = sizeof(struct jmp_config_command),
+      .run = jmp_cmd_config_client_use,
+      .word = JMP_WORD_CLIENT_CONFIG },
+    { .name = "config client edit",
+      .help = "change a client configuration in $EDITOR, and check it",
+      .words = "ALIAS",
+      .least = 1,
+      .most = 1,
+      .options = jmp_config_change_options,
+      .size = sizeof(struct jmp_config_command),
+      .run = jmp_cmd_config_client_edit,
+      .word = JMP_WORD_CLIENT_CONFIG },
+    { .name = "config client delete",
+      .help = "delete a client configuration",
+      .words = "ALIAS",
+      .least = 1,
+      .most = 1,
+      .options = jmp_config_change_options,
+      .size = sizeof(struct jmp_config_command),
+      .run = jmp_cmd_config_client_delete,
+      .word = JMP_WORD_CLIENT_CONFIG,
+      .details = "If it was the current client, the next one is." },
+    { .name = "config exporter list",
+      .help = "list exporter configurations, of this user and of the system",
+      .options = jmp_config_list_options,
+      .size = sizeof(struct jmp_config_command),
+      .run = jmp_cmd_config_exporter_list },
+    { .name = "config exporter create",
+      .help = "make an exporter configuration from what the lab gave",
+      .words = "[ALIAS]",
+      .most = 1,
+      .options = jmp_config_create_exporter_options,
+      .size = sizeof(struct jmp_config_create),
+      .run = jmp_cmd_config_exporter_create,
+      .details = "ALIAS is \"default\" unless given. What is not given is asked for." },
+    { .name = "config exporter edit",
+      .help = "change an exporter configuration in $EDITOR, and check it",
+      .words = "[ALIAS]",
+      .most = 1,
+      .options = jmp_config_change_options,
+      .size = sizeof(struct jmp_config_command),
+      .run = jmp_cmd_config_exporter_edit,
+      .word = JMP_WORD_EXPORTER_CONFIG },
+    { .name = "config exporter delete",
+      .help = "delete an exporter configuration",
+      .words = "[ALIAS]",
+      .most = 1,
+      .options = jmp_config_change_options,
+      .size = sizeof(struct jmp_config_command),
+      .run = jmp_cmd_config_exporter_delete,
+      .word = JMP_WORD_EXPORTER_CONFIG },
+    { .name = "auth status",
+      .help = "tell how long the token of a client is valid, and whose it is",
+      .options = jmp_auth_status_options,
+      .size = sizeof(struct jmp_auth_command),
+      .run = jmp_cmd_auth_status },
+    { .name = "auth rotate",
+      .help = "have a new token for a client, and keep it in its configuration",
+      .options = jmp_auth_rotate_options,
+      .size = sizeof(struct jmp_auth_command),
+      .run = jmp_cmd_auth_rotate,
+      .details = "Older tokens stay valid until they expire." },
     { .name = "kube lease list",
       .help = "list the Leases of a Kubernetes namespace and their holders",
       .options = jmp_kube_lease_options,
@@ -389,8 +473,8 @@ static void list_next(char *const *words, unsigned used, char (*names)[32], cons
 
 int jmp_command_find(char *const *words, const struct jmp_command **ret, unsigned *retused, struct jmp_error *reterr)
 {
-    char names[24][32], text[300] = "", so_far[128] = "";
-    const char *list[ELEMENTSOF(names) + 1] = { 0 }, *next;
+    char names[JMP_COMMANDS_NEXT_MAX][32], text[300] = "", so_far[128] = "";
+    const char *list[JMP_COMMANDS_NEXT_MAX + 1] = { 0 }, *next;
     unsigned most = 0;
     bool shared = false;
 
@@ -427,6 +511,19 @@ int jmp_command_find(char *const *words, const struct jmp_command **ret, unsigne
     return -EINVAL;
 }
 
+void jmp_command_following(char *const *words, void (*offer)(const char *word, void *user), void *user)
+{
+    char names[JMP_COMMANDS_NEXT_MAX][32], text[300];
+    const char *list[JMP_COMMANDS_NEXT_MAX + 1] = { 0 };
+    unsigned used = 0;
+
+    while (words[used])
+        used++;
+    list_next(words, used, names, list, JMP_COMMANDS_NEXT_MAX, text, sizeof(text));
+    for (const char *const *word = list; *word; word++)
+        offer(*word, user);
+}
+
 void jmp_command_help(FILE *stream, const struct jmp_command *command)
 {
     fprintf(stream, "Usage: jmpctl %s [OPTIONS]%s%s\n\n%c%s.\n", command->name, command->words ? " " : "",
@@ -442,6 +539,8 @@ void jmp_command_help(FILE *stream, const struct jmp_command *command)
 static const struct {
     const char *name, *help;
 } groups[] = {
+    { "auth ...", "the token of a client: how long it is valid, a new one" },
+    { "config ...", "this user's configurations of clients and exporters" },
     { "admin ...", "clients, exporters and leases as an administrator of Kubernetes sees them" },
     { "kube ...", "Leases of Kubernetes: who holds them, elections, signs of life" },
 };

@@ -10,7 +10,16 @@
 struct jmp_ctl;
 
 /* What a word may be, for completion. */
-enum jmp_word { JMP_WORD_NONE, JMP_WORD_EXPORTER, JMP_WORD_LEASE, JMP_WORD_DRIVER, JMP_WORD_COMMAND, JMP_WORD_SHELL };
+enum jmp_word {
+    JMP_WORD_NONE,
+    JMP_WORD_EXPORTER,
+    JMP_WORD_LEASE,
+    JMP_WORD_DRIVER,
+    JMP_WORD_COMMAND,
+    JMP_WORD_SHELL,
+    JMP_WORD_CLIENT_CONFIG,
+    JMP_WORD_EXPORTER_CONFIG
+};
 
 struct jmp_command {
     const char *name;                    /* "create lease" */
@@ -40,6 +49,8 @@ extern const struct jmp_option jmp_global_options[];     /* of struct jmp_ctl_op
  * command.
  */
 int jmp_command_find(char *const *words, const struct jmp_command **ret, unsigned *retused, struct jmp_error *reterr);
+/** jmp_command_following() - each word that may come behind @words in the name of a command */
+void jmp_command_following(char *const *words, void (*offer)(const char *word, void *user), void *user);
 /** jmp_command_canonical() - "ls" to "get", "lease" to "leases" where that is the row's name: the word itself if it is
  * no alias */
 const char *jmp_command_canonical(const char *word, bool noun);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "config/paths.h"
 #include "ctl/ctl.h"
 #include "ctl/verbs.h"
 
@@ -86,6 +87,17 @@ static void offer_leases(const struct completion *completion)
     }
 }
 
+static void offer_aliases(const struct completion *completion, bool exporters)
+{
+    _cleanup_(jmp_tree_freep) struct jmp_tree *tree = NULL;
+    const struct jmp_node *aliases;
+
+    if (jmp_tree_new(0, &tree) < 0 || jmp_paths_aliases(exporters, tree, &aliases, NULL) < 0)
+        return;
+    JMP_NODE_EACH(alias, aliases)
+        offer(completion, alias->string);
+}
+
 /* The word behind an option. */
 static void offer_value(const struct completion *completion, const struct jmp_option *option)
 {
@@ -95,6 +107,8 @@ static void offer_value(const struct completion *completion, const struct jmp_op
         offer_exporters(completion);
     else if (strcmp(option->key, "lease") == 0)
         offer_leases(completion);
+    else if (strcmp(option->key, "client") == 0)
+        offer_aliases(completion, false);
     else if (strcmp(option->key, "with") == 0) {
         offer(completion, "leases");
         offer(completion, "online");
@@ -154,15 +168,7 @@ static void offer_first(const struct completion *completion)
     offer_driver(completion, (char *[]){ NULL });
 }
 
-static void offer_nouns(const struct completion *completion, const char *verb)
-{
-    for (const struct jmp_command *command = jmp_commands; command->name; command++) {
-        const char *blank = strchr(command->name, ' ');
-
-        if (blank && strlen(verb) == (size_t)(blank - command->name) && strncmp(verb, command->name, strlen(verb)) == 0)
-            offer(completion, blank + 1);
-    }
-}
+static void offer_word(const char *word, void *user) { offer(user, word); }
 
 static void offer_argument(const struct completion *completion, const struct jmp_command *command, char **words)
 {
@@ -180,6 +186,10 @@ static void offer_argument(const struct completion *completion, const struct jmp
         offer(completion, "bash");
         offer(completion, "zsh");
         offer(completion, "fish");
+        break;
+    case JMP_WORD_CLIENT_CONFIG:
+    case JMP_WORD_EXPORTER_CONFIG:
+        offer_aliases(completion, command->word == JMP_WORD_EXPORTER_CONFIG);
         break;
     case JMP_WORD_COMMAND:
     case JMP_WORD_NONE:
@@ -242,8 +252,7 @@ int jmp_cmd_complete(struct jmp_ctl *ctl, void *object, char **words, struct jmp
         return 0;
     }
     if (r < 0) {
-        if (!words[1])
-            offer_nouns(&completion, jmp_command_canonical(words[0], false));
+        jmp_command_following(words, offer_word, &completion);
         return 0;
     }
     words += used;

@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Configuration files and tokens on the command line: jmpctl beside the stock jmp, each with a home of its own.
+
+The rows are one story, told to both: what a row says is the exit status where they differ, and why.
+"""
+
+import base64
+import json
+import re
+import stat
+import termios
+
+import pytest
+import yaml
+from click.testing import CliRunner
+from harness.lab import Labd
+from harness.program import run, wait_until
+from harness.terminal import Terminal
+from jumpstarter.config.client import ClientConfigV1Alpha1
+from jumpstarter.config.exporter import ExporterConfigV1Alpha1
+from jumpstarter.config.user import UserConfigV1Alpha1
+from jumpstarter_cli.jmp import jmp
+from test_parity import environment, fields
+
+MADE = ["--namespace", "ns", "--name", "n", "--endpoint", "lab:8082", "--token", "tok"]
+
+
+class Homes:
+    """A directory for each of the two, under the same name in what they print."""
+
+    def __init__(self, place, build):
+        self.place, self.jmpctl = place, build / "ctl" / "jmpctl"
+        self.theirs, self.ours = place.root / "stock-home", place.root / "our-home"
+        for home in (self.theirs, self.ours):
+            home.mkdir()
+
+    def stock(self, words):
+        """The stock client reads where its home is once, when it is imported."""
+        with pytest.MonkeyPatch.context() as patch, environment(self.place.env):
+            patch.setattr(ClientConfigV1Alpha1, "CLIENT_CONFIGS_PATH", self.theirs / "clients")
+            patch.setattr(ExporterConfigV1Alpha1, "BASE_PATH", self.theirs / "exporters")
+            patch.setattr(ExporterConfigV1Alpha1, "SYSTEM_CONFIG_PATH", self.theirs / "none")
+            patch.setattr(UserConfigV1Alpha1, "BASE_CONFIG_PATH", self.theirs)
+            patch.setattr(UserConfigV1Alpha1, "USER_CONFIG_PATH", self.theirs / "config.yaml")
+            done = CliRunner().invoke(jmp, words)
+        return done.exit_code, done.stdout.replace(str(self.theirs), "HOME"), done.stderr
+
+    def run_ours(self, words, **env):
+        done = run([self.jmpctl, *words], env={**self.place.env, "JMP_CLIENT_CONFIG_HOME": str(self.ours), **env}, timeout=30)
+        return done.status, done.out.replace(str(self.ours), "HOME"), done.err
+
+
+@pytest.fixture(scope="module")
+def homes(place, build):
+    return Homes(place, build)
+
+
+def ordered(value):
+    """Lists as they are told apart by their aliases: the stock client has them as its directory has."""
+    if isinstance(value, dict) and isinstance(value.get("items"), list):
+        return {**value, "items": sorted(value["items"], key=lambda item: item["alias"])}
+    return value
+
+
+def same(homes, words, statuses=None):
+    theirs, ours = homes.stock(words), homes.run_ours(words)
+    told = f"{' '.join(words)}\nstock {theirs}\nours  {ours}"
+    assert (theirs[0], ours[0]) == (statuses or (theirs[0], theirs[0])), told
+    if theirs[0] or ours[0]:
+        assert ours[0] == 0 or (ours[2] and not ours[1]), told
+        return
+    form = words[words.index("-o") + 1] if "-o" in words else "table"
+    if form in ("json", "yaml"):
+        load = json.loads if form == "json" else yaml.safe_load
+        assert ordered(load(theirs[1])) == ordered(load(ours[1])), told
+    else:
+        assert sorted(fields(theirs[1])) == sorted(fields(ours[1])), told
+
+
+FORMS = [[], ["-o", "json"], ["-o", "yaml"], ["-o", "name"]]
+USAGE = "a mistake of usage, found without asking"
+CLIENT_STORY = [
+    *((["list", *form], None) for form in FORMS if form),
+    (["list"], None),
+    (["create", "a", *MADE, "-a", "x.*,y", "-o", "path"], None),
+    (["create", "yes", *MADE, "-a", "z", "--unsafe"], None),
+    (["create", "a", *MADE, "-a", ""], None),
+    (["create", "c", *MADE, "-a", "z", "-k", "--nointeractive"], None),
+    (["create", "d", "--namespace", "ns"], (1, 2)),     # USAGE
+    (["create"], None),
+    (["create", "../up", *MADE, "-a", ""], (0, 1)),     # nothing is written outside of the directory
+    *((["list", *form], None) for form in FORMS),
+    (["list", "-o", "path"], (2, 0)),                   # one form more
+    (["list", "-o", "xml"], None),
+    (["use", "yes"], None),
+    (["use", "yes", "-o", "path"], None),
+    *((["list", *form], None) for form in FORMS),
+    (["use", "nobody"], None),
+    (["use"], None),
+    (["delete", "c", "-o", "path"], None),
+    (["delete", "nobody"], None),
+    (["delete", "yes"], None),
+    *((["list", *form], None) for form in FORMS),
+    (["delete", "a"], None),
+    (["list"], None),
+]
+EXPORTER_STORY = [
+    *((["list", *form], None) for form in FORMS),
+    (["create", *MADE, "-o", "path"], None),
+    (["create", "e2", *MADE], None),
+    (["create", "e2", *MADE], None),
+    (["create", "e3", "--name", "x"], (1, 2)),          # USAGE
+    *((["list", *form], None) for form in FORMS),
+    (["edit", "e2"], None),
+    (["edit", "nobody"], None),
+    (["delete", "e2", "-o", "path"], None),
+    (["delete", "e2"], None),
+    (["delete"], None),
+    (["delete"], None),
+    (["list"], None),
+]
+
+
+def drop_parent(homes):
+    for home in (homes.theirs, homes.ours):
+        (home / "up.yaml").unlink(missing_ok=True)
+
+
+class TestConfig:
+    def test_clients(self, homes):
+        for words, statuses in CLIENT_STORY:
+            same(homes, ["config", "client", *words], statuses)
+            drop_parent(homes)
+        for home in (homes.theirs, homes.ours):
+            assert yaml.safe_load((home / "config.yaml").read_text())["config"] == {"current-client": None}
+
+    def test_exporters(self, homes):
+        homes.place.env["EDITOR"] = "true"
+        try:
+            for words, statuses in EXPORTER_STORY:
+                same(homes, ["config", "exporter", *words], statuses)
+        finally:
+            del homes.place.env["EDITOR"]
+
+    def test_each_reads_what_the_other_wrote(self, homes):
+        words = ["config", "client", "create", "mine", *MADE, "-a", "a.*"]
+        assert homes.run_ours(words)[0] == 0 and homes.stock(words)[0] == 0
+        name = "clients/mine.yaml"
+        assert stat.S_IMODE((homes.ours / name).stat().st_mode) == 0o600
+        (homes.ours / name).write_bytes((homes.theirs / name).read_bytes())
+        homes.theirs, homes.ours = homes.ours, homes.theirs
+        try:
+            same(homes, ["config", "client", "list", "-o", "json"])
+        finally:
+            homes.theirs, homes.ours = homes.ours, homes.theirs
+            for home in (homes.theirs, homes.ours):
+                (home / name).unlink()
+
+    def test_a_file_with_a_mistake_hides_no_other(self, homes):
+        assert homes.run_ours(["config", "client", "create", "good", *MADE])[0] == 0
+        (homes.ours / "clients" / "bad.yaml").write_text("a: [")
+        status, out, err = homes.run_ours(["config", "client", "list"])
+        assert status == 1 and "good" in out and "bad.yaml:2:1:" in err, (status, out, err)
+        (homes.ours / "clients" / "bad.yaml").unlink()
+
+    def test_an_edited_file_is_looked_at(self, homes):
+        assert homes.run_ours(["config", "client", "create", "edited", *MADE])[0] == 0
+        status, _, err = homes.run_ours(["config", "client", "edit", "edited"], EDITOR="sed -i s/^endpoint/endpont/")
+        assert status == 1 and "endpont" in err and 'did you mean "endpoint"' in err, err
+        status, _, err = homes.run_ours(["config", "client", "edit", "edited"], EDITOR="sed -i s/^token:.*/token:[/")
+        assert status == 1 and "saved with mistakes" in err, err
+        status, _, err = homes.run_ours(["config", "client", "edit", "edited"], EDITOR="false")
+        assert status == 1 and "editor" in err, err
+
+    def test_what_is_missing_is_asked_for_and_the_token_not_shown(self, homes):
+        env = {**homes.place.env, "JMP_CLIENT_CONFIG_HOME": str(homes.ours)}
+        with Terminal([homes.jmpctl, "config", "client", "create", "asked"], env=env) as terminal:
+            attributes = termios.tcgetattr(terminal.child_fd)
+            attributes[3] |= termios.ECHO
+            termios.tcsetattr(terminal.child_fd, termios.TCSANOW, attributes)
+            seen = b""
+            for question, answer in (("Namespace: ", "ns"), ("Name in the lab: ", "me"), ("HOST:PORT: ", "lab:1"),
+                                     ("hidden): ", "s3cret")):
+                terminal.expect_exact(question)
+                seen += terminal.before
+                if answer == "s3cret":      # the question comes before the terminal is told
+                    wait_until(lambda: not termios.tcgetattr(terminal.child_fd)[3] & termios.ECHO, 20, "it would be seen")
+                terminal.send(answer + "\n")
+            assert terminal.wait() == 0
+            seen += terminal.before
+            assert b"lab:1" in seen and b"s3cret" not in seen, seen
+            assert termios.tcgetattr(terminal.child_fd)[3] & termios.ECHO, "the terminal is not as it was"
+        made = yaml.safe_load((homes.ours / "clients" / "asked.yaml").read_text())
+        assert (made["token"], made["endpoint"], made["metadata"]) == ("s3cret", "lab:1", {"namespace": "ns", "name": "me"})
+
+
+def token(**claims):
+    body = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
+    return f"eyJhbGciOiJIUzI1NiJ9.{body}.c2ln"
+
+
+class TestAuth:
+    @pytest.mark.parametrize("form", [[], ["-v"]])
+    @pytest.mark.parametrize("claims, statuses", [
+        ({"exp": 1700000000, "sub": "me", "iss": "https://i", "iat": 1600000000, "auth_time": 1600000001}, None),
+        ({"exp": 4000000000, "sub": "ä?>~", "iat": 1600000000}, None),
+        ({"exp": 4000000000}, None), ({"exp": 0}, None)])
+    def test_status(self, homes, claims, statuses, form):
+        for home in (homes.theirs, homes.ours):
+            (home / "clients").mkdir(exist_ok=True)
+            (home / "clients" / "auth.yaml").write_text(yaml.safe_dump({
+                "apiVersion": "jumpstarter.dev/v1alpha1", "kind": "ClientConfig", "metadata": {"namespace": "n", "name": "n"},
+                "endpoint": "lab:1", "token": token(**claims), "drivers": {"allow": [], "unsafe": False}}))
+            (home / "clients" / "auth.yaml").chmod(0o600)
+        theirs = homes.stock(["auth", "status", *form, "--client-config", str(homes.theirs / "clients" / "auth.yaml")])
+        ours = homes.run_ours(["auth", "status", *form, "--client", "auth"])
+        assert theirs[0] == ours[0] == 0, (theirs, ours)
+        # The advice is another, and there are no refresh tokens without a login.
+        lines = [[re.sub(r"\d+h \d+m", "SPAN", line) for line in out.splitlines()
+                  if not line.startswith(("Run 'jmp login'", "Ask for a new one", "Refresh token"))] for out in (theirs[1], ours[1])]
+        assert lines[0] == lines[1], (theirs, ours)
+
+    @pytest.mark.parametrize("text", ["", "opaque", "a.b", "a.b.c", "a.e30.c.d", "a.W10.c"])
+    def test_a_token_that_says_nothing_is_an_error(self, homes, text):
+        path = homes.place.file("opaque.yaml", f"metadata: {{namespace: n, name: n}}\nendpoint: lab:1\ntoken: '{text}'\n")
+        path.chmod(0o600)
+        status, out, err = homes.run_ours(["auth", "status", "--client-config", str(path)])
+        assert status == 1 and not out and "token" in err and "opaque'" not in err, (status, out, err)
+
+    def test_rotate(self, homes, build):
+        """A new token in the same file, with which both go on; the old one is still good."""
+        labd = Labd(homes.place, build)
+        try:
+            for who, home in (("stock", homes.theirs), ("ours", homes.ours)):
+                path = home / "clients" / "rotate.yaml"
+                path.parent.mkdir(exist_ok=True)
+                path.write_bytes(labd.create_client(f"rotate-{who}").read_bytes())
+                path.chmod(0o600)
+                before = yaml.safe_load(path.read_text())
+                words = ["auth", "rotate", "--client", "rotate"]
+                status, out, err = homes.stock(words) if who == "stock" else homes.run_ours(words)
+                assert status == 0 and re.match(r"Token rotated\. New expiry: \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC \(87\d\dh \d+m remaining\)\n$",
+                                                out), (status, out, err)
+                after = yaml.safe_load(path.read_text())
+                assert after["token"] != before["token"], "the token is the old one"
+                assert all(after[key] == value for key, value in before.items() if key != "token"), after
+                assert stat.S_IMODE(path.stat().st_mode) == 0o600
+                old = homes.place.file("old.yaml", yaml.safe_dump(before))
+                for config in (path, old):
+                    assert homes.run_ours(["get", "leases", "--client-config", str(config)])[0] == 0
+            status, out, err = homes.run_ours(["auth", "rotate", "-o", "json", "--client-config", str(path)])
+            assert status == 0 and json.loads(out)["status"] == "valid", (out, err)
+        finally:
+            labd.stop()

@@ -76,8 +76,11 @@ static int try_open(struct jmp_call *call, const char *path, bool write, struct 
     }
     if (fd < 0 && errno == EBUSY)
         return jmp_call_fail(call, -EBUSY, "%s is not written: another program has it", path);
+    /* Not "Permission denied": the mode of the node is right, the class of device is closed to the service. */
+    if (fd < 0 && errno == EPERM)
+        return jmp_call_fail(call, -EPERM, "%s cannot be opened: %m", path);
     if (fd < 0)
-        return errno == EPERM ? -EACCES : -errno;
+        return -errno;
     if (S_ISBLK(info.st_mode)) {
         r = describe_block(fd, info.st_rdev, write, ret);
         if (r < 0)

@@ -584,9 +584,12 @@ def test_a_sequence_needs_all_its_lines(hardware, serve):
 
 def test_only_a_call_or_the_start_of_a_lease_switches(hardware, lab, kind):
     chip = hardware.gpio(lines=4)
-    chip.pull(1, 1)              # the simulated line falls to its pull when it is let go
-    exporter = lab.add_exporter(kind, {"power": driver(SWITCH, device=str(chip.path), line=1)})
+    for line in (1, 2):
+        chip.pull(line, 1)       # a simulated line falls to its pull when it is let go
+    exporter = lab.add_exporter(kind, {"power": driver(SWITCH, device=str(chip.path), line=1),
+                                       "fan": driver(OUTPUT, device=str(chip.path), line=2, initial_value="active")})
     assert chip.value(1) == 0    # it was an input: now it is what the file says
+    fan = Watcher(chip, (2,))
     with exporters_lease(lab, exporter) as raw:
         call(raw, "power", "on")
     lab.wait_status(exporter.name, "AVAILABLE")
@@ -599,6 +602,7 @@ def test_only_a_call_or_the_start_of_a_lease_switches(hardware, lab, kind):
     with exporters_lease(lab, exporter) as raw:
         assert chip.value(1) == 0
         assert call(raw, "power", "read_pin") == 0
+    assert fan.end() == [] and chip.value(2) == 1    # what is as a lease wants it is left alone
 
 
 @contextlib.contextmanager

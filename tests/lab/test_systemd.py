@@ -11,7 +11,10 @@ import pytest
 import yaml
 from harness.exporter import SERIAL, driver
 from harness.lab import CtlLease
+from harness.media import loop_device, medium
 from harness.program import Program, run, wait_until
+
+from hardware import settle
 
 UNIT = "jmp-agent@lab.service"
 
@@ -35,6 +38,7 @@ def write_config(name, settings):
     path.write_text(yaml.safe_dump(settings, sort_keys=False))
     shutil.chown(path, "root", "jmp-agent")
     path.chmod(0o640)
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +139,39 @@ def test_the_lab_service_lends_what_the_agent_has(hardware, place, build, lab_se
         assert chip.value(1) == 1
     finally:
         systemctl("stop", "jmp-agent@own.service")
+
+
+def test_symptoms_are_those_of_the_guide(installed, lab, place, build):
+    """docs/raspberry-pi.md, "When something does not work": no file, a file of others, a device of another class."""
+    assert systemctl("start", "jmp-agent@nosuch.service").returncode == 0
+    assert property_of("jmp-agent@nosuch.service", "ConditionResult") == "no"
+
+    path = write_config("lab", {"export": {}})
+    path.chmod(0o600)
+    assert systemctl("start", UNIT).returncode != 0
+    wait_until(lambda: f"{path}: cannot be read: Permission denied" in journal(), 60, journal)
+    systemctl("stop", UNIT)
+
+    Path("/etc/udev/rules.d/90-site.rules").write_text('KERNEL=="loop[0-9]*", GROUP="plugdev"\n')
+    subprocess.run(["udevadm", "control", "--reload"], check=True)
+    with loop_device(medium(place.root / "medium", 4 << 20)) as disk:
+        settle()
+        image = place.file("image", "an image\n")
+        words = [build / "ctl/jmpctl", "disk", "flash", image]
+        for allowed in (False, True):
+            if allowed:
+                drop_in = Path(f"/etc/systemd/system/{UNIT}.d/override.conf")     # where "systemctl edit" puts it
+                drop_in.parent.mkdir()
+                drop_in.write_text(f"[Service]\nDeviceAllow={disk} rw\n")
+                systemctl("daemon-reload")
+            installed({"disk": {"type": "disk-flasher", "config": {"storage_device": str(disk)}}})
+            with CtlLease(lab, build / "ctl/jmpctl", "-l", "board=lab") as lease:
+                env = {**place.env, "JUMPSTARTER_HOST": lease.path, "JMP_DRIVERS_ALLOW": "UNSAFE"}
+                done = run(words, env=env)
+            assert (done.status == 0) == allowed, done.err
+            assert allowed or "Operation not permitted" in done.err
+            systemctl("stop", UNIT)
+        assert disk.read_bytes().startswith(image.read_bytes())
 
 
 class Watched:

@@ -56,7 +56,7 @@ class Wire:
 
 class Machine:
     """`kind` is "virt", which is fast and has a PL061 with eight lines, an FTDI adapter and a network, or "raspi3b", a
-    Raspberry Pi 3 with its BCM2835."""
+    Raspberry Pi 3 with its BCM2835, slow and alone: of its systemd only the console's shell is started."""
 
     def __init__(self, kind, arch, kernel, disk, place):
         self.kind, self.arch = kind, arch
@@ -66,9 +66,9 @@ class Machine:
         append = "rw quiet loglevel=1 systemd.show_status=no systemd.log_target=journal net.ifnames=0"
         if kind == "raspi3b":
             machine = ["-M", "raspi3b", "-dtb", f"{kernel}/bcm2837-rpi-3-b.dtb", "-serial", "chardev:board", "-serial",
-                       "chardev:console", "-drive", f"file={disk},if=sd,format=raw",
-                       "-netdev", "user,id=net", "-device", "usb-net,netdev=net"]
-            append += " console=ttyS1,115200 maxcpus=1 root=/dev/mmcblk0"
+                       "chardev:console", "-drive", f"file={disk},if=sd,format=raw"]
+            # With more than one processor the emulated board stalls.
+            append += " console=ttyS1,115200 maxcpus=1 root=/dev/mmcblk0 systemd.unit=console-shell.service"
         else:
             cpu = "cortex-a53" if arch == "arm64" else "cortex-a15"
             machine = ["-M", "virt", "-cpu", cpu, "-m", "512", "-serial", "chardev:console",
@@ -99,8 +99,8 @@ class Machine:
     def attempt(self, script, timeout=120):
         """Runs a script in a shell of its own; returns its status and what it printed."""
         # Here-documents keep the console's line discipline out of long lines; the marks are not in what is typed.
-        self.console.send(b"cat >/tmp/script <<'END-OF-SCRIPT'\n" + script.encode() + b"\nEND-OF-SCRIPT\n"
-                          + b"echo; printf '@@%s\\n' begin; bash /tmp/script </dev/null 2>&1; printf '@@%s %d\\n' end $?\n")
+        self.console.send(b"cat >/run/console-script <<'END-OF-SCRIPT'\n" + script.encode() + b"\nEND-OF-SCRIPT\n"
+                          + b"echo; printf '@@%s\\n' begin; bash /run/console-script </dev/null 2>&1; printf '@@%s %d\\n' end $?\n")
         self.console.expect(rb"@@begin\r?\n", timeout)
         match = self.console.expect(rb"(?s)^(.*?)@@end (\d+)\r?\n", timeout)
         return int(match[2]), match[1].decode(errors="replace").replace("\r\n", "\n")

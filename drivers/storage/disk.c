@@ -32,6 +32,7 @@ struct flash {
     struct jmp_io_buffer *buffer; /* being filled; NULL: none */
     struct jmp_image *image;
     struct jmp_hash *received; /* the image as it came */
+    bool straight;             /* it goes to the medium as it comes */
     EVP_MD_CTX *written;       /* what went to the medium, in order; only to be compared, NULL: the image as it came */
     struct piece *pieces;      /* where; only to be compared */
     size_t n_pieces, pieces_capacity;
@@ -47,10 +48,10 @@ static uint64_t seconds(double value)
 
 static void flash_clear(struct flash *flash)
 {
+    flash->received = jmp_hash_free(flash->received); /* first, for it looks at buffers of io */
     flash->io = jmp_disk_io_free(flash->io);
     jmp_close(flash->medium.fd);
     flash->image = jmp_image_free(flash->image);
-    flash->received = jmp_hash_free(flash->received);
     EVP_MD_CTX_free(flash->written);
     free(flash->pieces);
     free(flash->map_text);
@@ -176,13 +177,16 @@ static int on_data(uint64_t offset, const void *data, size_t size, void *user)
 
     r = note_piece(flash, offset, size);
     while (r == 0 && size > 0) {
+        uint8_t *at;
         size_t n;
 
         r = room(flash, offset, &n);
         if (r < 0)
             return r;
         n = n < size ? n : size;
-        memcpy(flash->buffer->data + flash->buffer->size, data, n);
+        at = flash->buffer->data + flash->buffer->size;
+        if (at != data) /* which it is when it was read there */
+            memcpy(at, data, n);
         r = advance(flash, n);
         data = (const uint8_t *)data + n;
         offset += n;
@@ -247,7 +251,8 @@ static int write_begin(struct flash *flash, const void *data, size_t size)
     if (r == 0)
         r = jmp_image_new(kind, kind == JMP_IMAGE_RAW ? flash->disk->map : NULL, flash->medium.size, &sink,
                           &flash->image);
-    if (r == 0 && flash->disk->verify && (kind != JMP_IMAGE_RAW || flash->disk->map))
+    flash->straight = kind == JMP_IMAGE_RAW && !flash->disk->map;
+    if (r == 0 && flash->disk->verify && !flash->straight)
         r = digest_new(&flash->written);
     if (r < 0)
         return r;
@@ -373,7 +378,7 @@ static int write_end(struct flash *flash)
     r = jmp_image_finish(flash->image, &error);
     if (r < 0)
         return jmp_call_fail(flash->call, r, "%s", error.text);
-    if (flash->buffer)
+    if (flash->buffer && flash->buffer->size > 0)
         flush(flash);
     r = jmp_disk_io_get(flash->io, flash->call, DEVICE_STALL, &buffer);
     if (r == 0) {
@@ -418,6 +423,29 @@ static int keep_map(struct flash *flash)
     return 0;
 }
 
+/* Where the next bytes of the image are read to, and how many. Those of a plain one go straight to where they are written
+ * from; the checksum is done with that buffer before its turn comes again. */
+static int place(struct flash *flash, uint8_t **ret, size_t *retsize)
+{
+    size_t left;
+    int r;
+
+    _Static_assert(JMP_HASH_PIECES * JMP_HASH_PIECE <= (JMP_IO_BUFFERS - 1) * JMP_IO_BUFFER,
+                   "written over while it is summed");
+    *retsize = JMP_HASH_PIECE;
+    if (!flash->straight) {
+        *ret = jmp_hash_room(flash->received);
+        return 0;
+    }
+    r = room(flash, flash->total, &left);
+    if (r < 0)
+        return r;
+    *ret = flash->buffer->data + flash->buffer->size;
+    if (left < JMP_HASH_PIECE)
+        *retsize = left;
+    return 0;
+}
+
 static int write_image(struct flash *flash, int from)
 {
     uint8_t *piece = NULL;
@@ -427,14 +455,15 @@ static int write_image(struct flash *flash, int from)
 
     r = jmp_hash_new(&flash->received);
     while (r == 0) {
-        piece = jmp_hash_room(flash->received);
-        r = image_read(flash, from, piece, JMP_HASH_PIECE, &n);
+        r = place(flash, &piece, &n);
+        if (r == 0)
+            r = image_read(flash, from, piece, n, &n);
         if (r == 0 && !begun)
             r = write_begin(flash, piece, n);
         if (r < 0 || n == 0)
             break;
         begun = true;
-        jmp_hash_add(flash->received, n);
+        jmp_hash_add(flash->received, piece, n);
         r = write_push(flash, piece, n);
     }
     if (r < 0)

@@ -7,18 +7,17 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-#define PIECES 4u
-
 struct piece {
+    const uint8_t *data;
     size_t size;
-    uint8_t *data;
 };
 
 struct jmp_hash {
     EVP_MD_CTX *md; /* the thread's */
     pthread_t thread;
     bool started;
-    struct piece pieces[PIECES];
+    struct piece pieces[JMP_HASH_PIECES];
+    uint8_t *room[JMP_HASH_PIECES]; /* of each, for owners that have no memory of their own */
 
     /* lock */
     pthread_mutex_t lock;
@@ -33,7 +32,7 @@ static void *hash_thread(void *user)
 
     pthread_mutex_lock(&hash->lock);
     while (!hash->ending) {
-        struct piece *piece = &hash->pieces[hash->done % PIECES];
+        struct piece *piece = &hash->pieces[hash->done % JMP_HASH_PIECES];
         bool good;
 
         if (hash->done == hash->added) {
@@ -62,8 +61,8 @@ struct jmp_hash *jmp_hash_free(struct jmp_hash *hash)
         pthread_mutex_unlock(&hash->lock);
         pthread_join(hash->thread, NULL);
     }
-    for (unsigned i = 0; i < PIECES; i++)
-        free(hash->pieces[i].data);
+    for (unsigned i = 0; i < JMP_HASH_PIECES; i++)
+        free(hash->room[i]);
     EVP_MD_CTX_free(hash->md);
     pthread_mutex_destroy(&hash->lock);
     pthread_cond_destroy(&hash->more);
@@ -82,9 +81,9 @@ int jmp_hash_new(struct jmp_hash **ret)
     pthread_mutex_init(&hash->lock, NULL);
     pthread_cond_init(&hash->more, NULL);
     pthread_cond_init(&hash->less, NULL);
-    for (unsigned i = 0; i < PIECES; i++) {
-        hash->pieces[i].data = malloc(JMP_HASH_PIECE);
-        if (!hash->pieces[i].data)
+    for (unsigned i = 0; i < JMP_HASH_PIECES; i++) {
+        hash->room[i] = malloc(JMP_HASH_PIECE);
+        if (!hash->room[i])
             return -ENOMEM;
     }
     hash->md = EVP_MD_CTX_new();
@@ -109,13 +108,14 @@ static void wait_for(struct jmp_hash *hash, unsigned left)
 
 uint8_t *jmp_hash_room(struct jmp_hash *hash)
 {
-    wait_for(hash, PIECES - 1);
-    return hash->pieces[hash->added % PIECES].data;
+    wait_for(hash, JMP_HASH_PIECES - 1);
+    return hash->room[hash->added % JMP_HASH_PIECES];
 }
 
-void jmp_hash_add(struct jmp_hash *hash, size_t size)
+void jmp_hash_add(struct jmp_hash *hash, const uint8_t *data, size_t size)
 {
-    hash->pieces[hash->added % PIECES].size = size;
+    wait_for(hash, JMP_HASH_PIECES - 1);
+    hash->pieces[hash->added % JMP_HASH_PIECES] = (struct piece){ data, size };
     pthread_mutex_lock(&hash->lock);
     hash->added++;
     pthread_cond_signal(&hash->more);

@@ -18,6 +18,7 @@
 
 #define RESOURCES_MAX 64u            /* of one device, waiting for their calls */
 #define RESOURCE_READ (256u * 1024)  /* bytes */
+#define RESOURCE_AHEAD (1024 * 1024) /* bytes that one side would like to be ahead of the other */
 
 struct jmp_resource {
     struct jmp_resource *next;
@@ -90,6 +91,18 @@ static const char *static_name(const char *encoding)
     return NULL;
 }
 
+/* Two ends that need not wait for each other at every piece, as far as the system lets anybody have such buffers. */
+static int wide_pair(int pair[2])
+{
+    const int size = RESOURCE_AHEAD;
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+        return -errno;
+    for (unsigned i = 0; i < 2; i++)
+        setsockopt(pair[i], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+    return 0;
+}
+
 int jmp_resource_open(struct jmp_device *device, const char *encoding, char retuuid[37], int *retfd, struct jmp_error *reterr)
 {
     struct jmp_resource *resource;
@@ -102,8 +115,9 @@ int jmp_resource_open(struct jmp_device *device, const char *encoding, char retu
     }
     if (device->n_resources >= RESOURCES_MAX)
         return jmp_error_set(reterr, -EBUSY, "%u files are waiting for a call on %s already", device->n_resources, device->path);
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
-        return jmp_error_set(reterr, -errno, "no socket for a file: %m");
+    r = wide_pair(pair);
+    if (r < 0)
+        return jmp_error_set(reterr, r, "no socket for a file: %m");
     resource = calloc(1, sizeof(*resource));
     if (!resource) {
         jmp_close_pairp(&pair);
@@ -393,8 +407,9 @@ static int start_thread(struct jmp_call *call, struct jmp_resource *resource)
         if (r < 0)
             return jmp_call_fail(call, r, "%s: %m", resource->encoding);
     }
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
-        return jmp_call_fail(call, -errno, "no socket for a file: %m");
+    r = wide_pair(pair);
+    if (r < 0)
+        return jmp_call_fail(call, r, "no socket for a file: %m");
 
     pthread_mutex_lock(&call->core->lock);
     resource->inner = pair[0];

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Images onto a disk: our flasher, fed by jmpctl, beside dd of the same data and device, and beside the bare decompressors."""
+"""Images onto a disk: our flasher and the stock one, fed by jmpctl, beside dd of the same data and device, and beside the bare
+decompressors; on a disk that is as slow as real media are, and on one that takes what the machine can copy."""
 
 import contextlib
 import http.server
 import os
+import shlex
 import statistics
 import subprocess
 import sys
@@ -11,17 +13,22 @@ import threading
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
 
+from harness.background import Background  # noqa: E402
 from harness.media import MIB, loop_device  # noqa: E402
-from harness.program import Program  # noqa: E402
+from harness.program import descendants  # noqa: E402
 
-import lab as labs  # noqa: E402
+from throttle import throttle  # noqa: E402
 
 SIZE = 512 * MIB
-UNPACK = {"zstd": ["zstd", "-dcq"], "gzip": ["gzip", "-dc"], "xz": ["xz", "-dc"]}
-PACK = {"zstd": ["zstd", "-q", "-f", "-3"], "gzip": ["gzip", "-f", "-k", "-1"], "xz": ["xz", "-f", "-k", "-0", "-T2"]}
-ENDS = {"zstd": ".zst", "gzip": ".gz", "xz": ".xz"}
+# What it is like, MiB/s, and how much is written to it: about two seconds' worth.
+DEVICES = (("a card", 20, 48), ("a fast card", 90, 192), ("a USB 3 stick", 300, 512), ("no limit", None, 512))
+MEANWHILE = 90      # MiB/s, while others are looked at
+# Suffix, packing, unpacking, and MiB: all take some seconds.
+FORMATS = {"zstd": (".zst", "zstd -q -f -3", "zstd -dcq", 512), "gzip": (".gz", "gzip -f -k -1", "gzip -dc", 256),
+           "xz": (".xz", "xz -f -k -0 -T2", "xz -dc", 128)}
 
 
 def image(path):
@@ -39,18 +46,11 @@ def image(path):
         file.truncate(SIZE)
 
 
-def rate(command, env=None, rounds=3):
-    """MiB/s of the image, the median."""
-    taken = []
-    for _ in range(rounds):
-        begun = time.monotonic()
-        done = subprocess.run([str(word) for word in command], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        taken.append(time.monotonic() - begun)
-        assert done.returncode == 0, f"{command}: {done.stderr.decode(errors='replace')[-2000:]}"
-    return SIZE / MIB / statistics.median(taken)
-
-
 class Files(http.server.SimpleHTTPRequestHandler):
+    def copyfile(self, source, outputfile):
+        outputfile.flush()
+        self.connection.sendfile(source)    # as any web server does it
+
     def log_message(self, *args):
         pass
 
@@ -68,42 +68,137 @@ def web(root):
             thread.join()
 
 
-def measure(figures, build, config_text, free_port, stack, rounds):
-    figures.head(f"Flashing {SIZE // MIB} MiB; bare: dd to the same device, and the decompressor alone")
-    place = labs.Directory(stack)
-    plain, disk = place.root / "disk.img", place.root / "medium"
-    image(plain)
-    with open(disk, "wb") as file:      # all of it there: no writer has to look for room
-        os.posix_fallocate(file.fileno(), 0, SIZE)
-    device = stack.enter_context(loop_device(disk))
-    where = device or disk
-    if not device:
-        print("no right to a loop device: a file is written")
-    port = free_port()
-    config = place.file("exporter.yaml", config_text({"disk": {"type": "disk-flasher",
-                                                               "config": {"storage_device": str(where)}}}, "bench-storage"))
-    env = place.env(build)
-    agent = Program([build / "agent/jmp-agent", "run", "--exporter-config", config, "--tls-grpc-insecure",
-                     "--tls-grpc-listener", f"127.0.0.1:{port}"], env=env)
-    agent.wait_line("listening on")
-    client = {**env, "JUMPSTARTER_HOST": f"127.0.0.1:{port}", "JMP_DRIVERS_ALLOW": "UNSAFE", "JMP_GRPC_INSECURE": "1"}
-    dd = ["dd", f"if={plain}", f"of={where}", "bs=4M", "conv=fsync,notrunc", *(["oflag=direct"] if device else [])]
-    jmpctl = [build / "ctl/jmpctl", "disk", "flash"]
-    base = stack.enter_context(web(place.root))
-    rate(dd, rounds=1)                  # once for nothing: the first writer pays for what the others find
-    bare = rate(dd, rounds=rounds)
-    figures.add("plain image", {"bare": bare, "ours": rate([*jmpctl, plain], client, rounds)}, "MiB/s", aim="0.95 of dd")
-    figures.add("plain image by URL", {"bare": bare, "ours": rate([*jmpctl, f"{base}/{plain.name}"], client, rounds)}, "MiB/s",
-                aim="0.95 of dd")
-    for encoding, unpack in UNPACK.items():
-        subprocess.run([*PACK[encoding], plain], check=True)
-        packed = Path(f"{plain}{ENDS[encoding]}")
-        ours = rate([*jmpctl, "--compression", encoding, packed], client, rounds)
-        figures.add(f"{encoding} image", {"bare": rate([*unpack, packed], rounds=rounds), "ours": ours}, "MiB/s",
-                    aim="of the decompressor")
-        piped = f"{' '.join(unpack)} '{packed}' | {' '.join(word for word in dd if not word.startswith('if='))} iflag=fullblock"
-        figures.add(f"{encoding} image by URL, of {encoding} | dd",
-                    {"bare": rate(["sh", "-c", piped], rounds=rounds),
-                     "ours": rate([*jmpctl, f"{base}/{packed.name}"], client, rounds)}, "MiB/s")
+class Flashing:
+    """The programs, the medium, and the image in its sizes."""
+
+    def __init__(self, bench, config_text, stack):
+        self.bench, self.figures, self.rounds = bench, bench.figures, bench.rounds
+        self.root = bench.place.root
+        self.whole = self.root / "disk.img"
+        image(self.whole)
+        disk = self.root / "medium"
+        with open(disk, "wb") as file:      # all of it there: no writer has to look for room
+            os.posix_fallocate(file.fileno(), 0, SIZE)
+        device = stack.enter_context(loop_device(disk))
+        self.disk, self.direct = device or disk, ["oflag=direct"] if device else []
+        self.throttle = stack.enter_context(throttle(device)) if device else None
+        self.base = stack.enter_context(web(self.root))
+        self.exporters = {}
+        for kind in bench.kinds:
+            if kind == "bare":
+                continue
+            self.exporters[kind] = bench.start_direct(kind, self.export(kind))
+            for pid in descendants(self.exporters[kind][0].pid) if self.throttle else ():
+                self.throttle.enter(pid)
+
+    def export(self, kind):
+        type_ = "disk-flasher" if kind == "ours" else "stock_disk.Disk"
+        return {"disk": {"type": type_, "config": {"storage_device": str(self.disk)}}, **self.bench.board.few(),
+                "console0": self.bench.board.serial(0)}
+
+    def piece(self, mib):
+        """The beginning of the image, as a file."""
+        path = self.root / f"{mib}.img"
+        if not path.exists():
+            with open(path, "wb") as file:
+                subprocess.run(["head", "-c", str(mib * MIB), self.whole], stdout=file, check=True)
+        return path
+
+    def rate(self, mib, words, env=None):
+        """MiB/s of one run; in the throttled group, unless it is a client's."""
+        if env is None and self.throttle:
+            words = self.throttle.command(words)
+        begun = time.monotonic()
+        done = subprocess.run([str(word) for word in words], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        taken = time.monotonic() - begun
+        assert done.returncode == 0, f"{words}: {done.stderr.decode(errors='replace')[-2000:]}"
+        return mib / taken
+
+    def dd(self, source=None):
+        return ["dd", f"of={self.disk}", "bs=4M", "conv=fsync,notrunc", *self.direct,
+                f"if={source}" if source else "iflag=fullblock"]
+
+    def pipe(self, *parts):
+        return ["sh", "-c", " | ".join(shlex.join(map(str, part)) for part in parts)]
+
+    def flash(self, mib, kind, *words):
+        env = {**self.bench.env, "JUMPSTARTER_HOST": self.exporters[kind][1], "JMP_DRIVERS_ALLOW": "UNSAFE",
+               "JMP_GRPC_INSECURE": "1"}
+        return self.rate(mib, [self.bench.build / "ctl/jmpctl", "disk", "flash", *words], env)
+
+    def row(self, what, mib, bare, words, kinds=None, aim=""):
+        """All of a row by turns, so that what the machine does besides hits each alike. `bare`: a command."""
+        rates = {}
+        for _ in range(self.rounds):
+            if bare:
+                rates.setdefault("bare", []).append(self.rate(mib, bare))
+            for kind in kinds or self.exporters:
+                rates.setdefault(kind, []).append(self.flash(mib, kind, *words))
+        self.figures.add(what, {kind: statistics.median(values) for kind, values in rates.items()}, "MiB/s", aim=aim)
+
+    def plain(self, what, limit, mib):
+        if self.throttle:
+            self.throttle.limit(limit and limit * MIB)
+        source = self.piece(mib)
+        url = f"{self.base}/{source.name}"
+        self.row(f"{what}: a file", mib, self.dd(source), [source], aim="0.95 of dd")
+        self.row(f"{what}: a URL, of curl | dd", mib, self.pipe(["curl", "-s", url], self.dd()), [url], ["ours"], aim="0.95 of that")
+
+    def packed(self, encoding):
+        ends, pack, unpack, mib = FORMATS[encoding]
+        source = self.piece(mib)
+        subprocess.run([*pack.split(), source], check=True)
+        packed = Path(f"{source}{ends}")
+        url = f"{self.base}/{packed.name}"
+        self.row(f"{encoding}: a file, of {encoding}", mib, self.pipe([*unpack.split(), packed]),
+                 ["--compression", encoding, packed], aim="of the decompressor")
+        self.row(f"{encoding}: a file, of {encoding} | dd", mib, self.pipe([*unpack.split(), packed], self.dd()),
+                 ["--compression", encoding, packed], ["ours"])
+        self.row(f"{encoding}: a URL, of curl | {encoding} | dd", mib,
+                 self.pipe(["curl", "-s", url], unpack.split(), self.dd()), [url], ["ours"])
         packed.unlink()
-    agent.stop()
+
+    def checked(self):
+        """The same with a checksum, which the flasher always makes."""
+        source = self.piece(SIZE // MIB)
+        url = f"{self.base}/{source.name}"
+        summed = f"curl -s {url} | tee /dev/fd/3 | {shlex.join(self.dd())}"
+        self.row("no limit: a URL, of curl | tee | sha256sum, dd", SIZE // MIB,
+                 ["sh", "-c", f"{{ {summed}; }} 3>&1 >/dev/null | sha256sum"], [url], ["ours"])
+
+    def meanwhile(self):
+        """What others see of a flash. An image of some seconds, for as long as they are asked."""
+        mib = int(MEANWHILE * (self.bench.seconds + 2))
+        source = self.piece(min(mib, SIZE // MIB))
+        master = self.bench.board.ptys[0][0]
+        self.throttle.limit(MEANWHILE * MIB)
+        for what, mode, options, fds in (("call", "unary", ("--driver", "power"), ()),
+                                         ("console", "consoles", ("--raw", master), (master,))):
+            for title, flashing in (("at rest", False), (f"while {MEANWHILE} MiB/s are written", True)):
+                values = {}
+                for kind, (program, endpoint) in self.exporters.items():
+                    writing = Background(self.flash, source.stat().st_size // MIB, kind, source, timeout=120) if flashing else None
+                    got = self.bench.measure(program, ("--target", endpoint), mode, *options, fds=fds)
+                    if writing:
+                        writing.result(120)
+                    if "p99_us" in got:
+                        values[kind] = got["p99_us"] / 1000
+                self.figures.add(f"{what}, p99, {title}", values, "ms", lower=True)
+
+
+def measure(bench, config_text, stack):
+    flashing = Flashing(bench, config_text, stack)
+    bench.figures.head("Flashing; bare: dd to the same device, or what else is named")
+    if flashing.throttle is None:
+        print("neither a loop device nor control groups for it: nothing is as slow as real media are")
+    flashing.rate(SIZE // MIB, flashing.dd(flashing.whole))      # once for nothing: the first writer pays for what the others find
+    for what, limit, mib in DEVICES:
+        if limit is None or flashing.throttle:
+            flashing.plain(what if limit is None else f"{what}, {limit} MiB/s", limit, mib)
+    flashing.checked()
+    for encoding in FORMATS:
+        flashing.packed(encoding)
+    if flashing.throttle:
+        flashing.meanwhile()
+    for program, _ in flashing.exporters.values():
+        program.stop()

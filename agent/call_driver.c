@@ -49,6 +49,8 @@ int jmp_call_fd(struct jmp_call *call, const char *arg, bool write)
     return jmp_resource_use(call, handle, write);
 }
 
+int jmp_call_complete(struct jmp_call *call) { return jmp_resources_complete(call); }
+
 void *jmp_call_parent(struct jmp_call *call) { return call->instance->parent ? call->instance->parent->self : NULL; }
 
 void jmp_call_pace(struct jmp_call *call, double rate)

@@ -178,6 +178,7 @@ void jmp_resources_claim(struct jmp_call *call);                                
 void jmp_resources_drop(struct jmp_device *device);                             /* loop */
 void jmp_resources_cancel(struct jmp_call *call);                               /* with the lock */
 int jmp_resource_use(struct jmp_call *call, const struct jmp_node *handle, bool write);   /* thread */
+int jmp_resources_complete(struct jmp_call *call);                             /* thread; as jmp_call_complete() */
 /** jmp_resources_settle() - the driver has returned @error: finish the transfers. Return: what the call ends with. */
 int jmp_resources_settle(struct jmp_call *call, int error);                     /* thread */
 void jmp_resources_free(struct jmp_call *call);                                 /* whoever frees the call */

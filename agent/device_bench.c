@@ -384,6 +384,7 @@ static int flasher_flash(void *self, struct jmp_call *call)
         if (jmp_call_has(call, "most") && size >= (size_t)jmp_call_number(call, "most"))
             break;
     }
+    atomic_store(&bench_world.image_complete, jmp_call_complete(call));
     atomic_store(&bench_world.image_size, size);
     return 0;
 }
@@ -396,7 +397,8 @@ static int flasher_dump(void *self, struct jmp_call *call)
     if (fd < 0)
         return fd;
     while (sent < size) {
-        ssize_t n = write(fd, bench_world.image + sent, size - sent);
+        size_t at = sent % sizeof(bench_world.image), left = sizeof(bench_world.image) - at;
+        ssize_t n = write(fd, bench_world.image + at, size - sent < left ? size - sent : left);
 
         if (n < 0)
             return jmp_call_fail(call, -errno, "the image cannot be sent: %m");

@@ -27,7 +27,8 @@ struct bench_world {
     atomic_int board;             /* the far end of the newest console port, or -1 */
     atomic_uint pace;
     char image[1 << 20];          /* what flasher wrote last, or what it reads out */
-    atomic_size_t image_size;
+    atomic_size_t image_size;     /* to be read out: more than there is comes again and again */
+    atomic_int image_complete;    /* jmp_call_complete() of the last upload */
 };
 extern struct bench_world bench_world;
 extern unsigned bench_fault;      /* the allocation that fails in the next bench_call(), 0: none */

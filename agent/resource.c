@@ -500,6 +500,29 @@ int jmp_resource_use(struct jmp_call *call, const struct jmp_node *handle, bool 
     return use(call, resource, write);
 }
 
+/* The thread ends the driver's stream when its verdict is there. */
+static int verdict(struct jmp_call *call, struct jmp_resource *resource)
+{
+    int r;
+
+    if (!resource->piped)
+        return has_hung_up(resource->fd) ? jmp_call_fail(call, -ECONNRESET, "the client broke its upload off") : 0;
+    pthread_mutex_lock(&call->core->lock);
+    r = call->cancelled ? -ECANCELED : resource->error;
+    pthread_mutex_unlock(&call->core->lock);
+    return r < 0 && r != -ECANCELED ? jmp_call_fail(call, r, "%s", resource->text) : r;
+}
+
+int jmp_resources_complete(struct jmp_call *call)
+{
+    int r = 0;
+
+    for (struct jmp_resource *resource = call->resources; resource && r == 0; resource = resource->next)
+        if (resource->used && !resource->write)
+            r = verdict(call, resource);
+    return r;
+}
+
 /* Ends one transfer. Return: 0, or what was wrong with it, in words. */
 static int settle(struct jmp_call *call, struct jmp_resource *resource, int error)
 {
@@ -525,8 +548,8 @@ static int settle(struct jmp_call *call, struct jmp_resource *resource, int erro
         pthread_mutex_unlock(&core->lock);
         if (r < 0)
             jmp_call_fail(call, r, "%s", resource->text);
-    } else if (!resource->write && has_hung_up(resource->fd)) {
-        r = jmp_call_fail(call, -ECONNRESET, "the client broke its upload off");
+    } else if (!resource->write) {
+        r = verdict(call, resource);
     }
     return r;
 }

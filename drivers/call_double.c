@@ -31,6 +31,7 @@ struct device {
     bool open;
     int cancel;            /* eventfd */
     int lent;
+    bool cut;
     double pace;
     unsigned hangups, newest;
     bool private;
@@ -282,7 +283,17 @@ const char *device_error(const struct device *device) { return device->error; }
 const char *device_log(const struct device *device) { return device->log; }
 bool device_is_private(const struct device *device) { return device->private; }
 double device_pace(const struct device *device) { return device->pace; }
-void device_lend(struct device *device, int fd) { device->lent = fd; }
+void device_lend(struct device *device, int fd)
+{
+    device->lent = fd;
+    device->cut = false;
+}
+
+void device_lend_cut(struct device *device, int fd)
+{
+    device->lent = fd;
+    device->cut = true;
+}
 
 unsigned device_hangups(const struct device *device, unsigned *retnewest)
 {
@@ -399,6 +410,11 @@ int jmp_call_fd(struct jmp_call *call, const char *arg, bool write)
     argument(call, arg);
     assert_true(call->device->lent >= 0);
     return call->device->lent;
+}
+
+int jmp_call_complete(struct jmp_call *call)
+{
+    return call->device->cut ? jmp_call_fail(call, -ECONNRESET, "the client broke its upload off") : 0;
 }
 
 void jmp_call_private(struct jmp_call *call)

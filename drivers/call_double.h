@@ -44,6 +44,7 @@ unsigned device_hangups(const struct device *device, unsigned *retnewest);   /* 
 int device_kept(const struct device *device, const char *name);
 /** device_lend() - the descriptor that jmp_call_fd() gives to the next call; stays the test's */
 void device_lend(struct device *device, int fd);
+void device_lend_cut(struct device *device, int fd);                 /* the same, but its end is not the whole file's */
 /** device_cancel() - all waits of this device end with -ECANCELED from now on, but for calls that are committed; may come from any
  * thread */
 void device_cancel(struct device *device);

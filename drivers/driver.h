@@ -94,6 +94,9 @@ bool jmp_call_has(struct jmp_call *call, const char *arg);   /* given and not nu
 /** jmp_call_fd() - the descriptor of an image argument (a resource handle), the core's, valid until return: readable
  * plain bytes to @write false, writable to @write true. Return: the descriptor, or negative errno with the error set. */
 int jmp_call_fd(struct jmp_call *call, const char *arg, bool write);
+/** jmp_call_complete() - whether the images that were read to their end are whole. A call with one that was broken off, or that
+ * came damaged, fails in any case; this is for who has to know before. Return: 0, or negative errno with the error set. */
+int jmp_call_complete(struct jmp_call *call);
 
 /** jmp_call_parent() - self of the driver that brought this device along as its child; NULL for any other device */
 void *jmp_call_parent(struct jmp_call *call);

@@ -92,7 +92,7 @@ int jmp_volume_receive(struct jmp_call *call, const char *arg, size_t max, uint8
 {
     _cleanup_free_ uint8_t *data = NULL;
     size_t used = 0, room = 0;
-    int from;
+    int from, r;
 
     from = jmp_call_fd(call, arg, false);
     if (from < 0)
@@ -120,6 +120,9 @@ int jmp_volume_receive(struct jmp_call *call, const char *arg, size_t max, uint8
         if (used > max)
             return jmp_call_fail(call, -EFBIG, "the file is larger than %zu bytes", max);
     }
+    r = jmp_call_complete(call);
+    if (r < 0)
+        return r;
     if (used == 0)
         return jmp_call_fail(call, -EBADMSG, "the file is empty");
     *ret = TAKE_PTR(data);

@@ -466,6 +466,8 @@ static int write_image(struct flash *flash, int from)
         jmp_hash_add(flash->received, piece, n);
         r = write_push(flash, piece, n);
     }
+    if (r == 0)
+        r = jmp_call_complete(flash->call);
     if (r < 0)
         return r;
     return flash->map_text ? keep_map(flash) : write_end(flash);

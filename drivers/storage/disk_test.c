@@ -314,12 +314,14 @@ JMP_TEST(a_mux_switches_writes_and_goes_back)
         const char *more, *calls[4]; /* "!" in front: has to fail */
         bool medium, client;         /* is there; has not gone */
         const char *states;
+        bool cut; /* the image ends too early */
     } cases[] = {
         { "", { "host", "dut", "off" }, true, true, "on off on " },
         { ",\"host_when\":\"off\"", { "host", "dut", "off" }, true, true, "off on off " },
         { "", { "dut", "write" }, true, true, "off on " }, /* as with every mux, the client says where it goes next */
         { "", { "host", "write", "dut" }, true, true, "on off " },
-        { "", { "dut", "!write" }, false, true, "off on off " },         /* it failed: where it was */
+        { "", { "dut", "!write" }, false, true, "off on off " }, /* it failed: where it was */
+        { "", { "dut", "!write" }, true, true, "off on off ", .cut = true },
         { "", { "dut", "host", "!write" }, false, true, "off on " },     /* it failed at the host */
         { "", { "dut", "host", "!write" }, true, false, "off on off " }, /* nobody is there to say dut */
         { "", { "!write" }, true, false, "on " },                        /* nobody knows where it was */
@@ -339,6 +341,8 @@ JMP_TEST(a_mux_switches_writes_and_goes_back)
 
             if (write && !cases[i].client)
                 device_cancel(mux);
+            if (write && cases[i].cut)
+                device_lend_cut(mux, fd);
             r = device_call(mux, cases[i].calls[j] + fails, write ? "[{}]" : NULL);
             if (fails != (r < 0))
                 fail_msg("row %zu, %s: %d %s", i, cases[i].calls[j], r, device_error(mux));

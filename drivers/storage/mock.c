@@ -138,8 +138,10 @@ static int medium_write(struct storage_mock *mock, struct jmp_call *call, const 
             return jmp_call_fail(call, r, "the medium cannot be written at byte %" PRIu64 ": %m", total - (unsigned)n);
     }
 
-    jmp_call_log(call, JMP_LOG_INFO, "%" PRIu64 " bytes written", total);
-    return 0;
+    r = jmp_call_complete(call);
+    if (r == 0)
+        jmp_call_log(call, JMP_LOG_INFO, "%" PRIu64 " bytes written", total);
+    return r;
 }
 
 static int medium_read(struct storage_mock *mock, struct jmp_call *call, const char *arg)

@@ -14,6 +14,8 @@ from jumpstarter_protocol import jumpstarter_pb2_grpc, router_pb2, router_pb2_gr
 from jumpstarter_protocol import jumpstarter_pb2 as pb
 from jumpstarter_protocol.jumpstarter.v1 import common_pb2
 
+from .background import Background
+
 EMPTY = empty_pb2.Empty()
 CLIENT_LABEL = "jumpstarter.dev/client"
 NAME_LABEL = "jumpstarter.dev/name"
@@ -181,3 +183,14 @@ def driver_request(uuid, method="connect"):
 
 def resource_request(uuid, encoding=None):
     return {"kind": "resource", "uuid": uuid, "x_jmp_content_encoding": encoding}
+
+
+def upload(raw, device, data, method="flash", size=32768, encoding=None):
+    """Sends an image as the stock client does. What the call says, or its error."""
+    with Duplex(raw, resource_request(raw.uuid(device), encoding), timeout=120) as stream:
+        handle = json.loads(stream.headers()["resource"])
+        calling = Background(raw.call, raw.uuid(device), method, handle, timeout=120)
+        for at in range(0, len(data), size):
+            stream.send(data[at:at + size])
+        stream.goaway()
+        return calling.result(120)

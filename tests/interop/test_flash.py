@@ -18,11 +18,12 @@ from harness.certificates import Authority
 from harness.media import MIB, Web, android_sparse, block_map, checksum, loop_device, medium, sparse_image
 from harness.place import BIN
 from harness.program import Program, wait_until
-from harness.stock import Duplex, Raw, failure, resource_request
+from harness.stock import Duplex, Raw, failure, resource_request, upload
 
 pytestmark = pytest.mark.native(reason="it has no such drivers")
 
-PACK = {None: lambda d: d, "gzip": gzip.compress, "xz": lzma.compress, "bz2": bz2.compress, "zstd": zstd.compress}
+PACK = {None: lambda d: d, "gzip": gzip.compress, "xz": lzma.compress, "bz2": bz2.compress,
+        "zstd": lambda d: zstd.compress(d, options={zstd.CompressionParameter.checksum_flag: True})}    # as the tool does it
 IMAGE = payload(MIB, "one") + bytes(4 * MIB) + payload(MIB + 4096, "two") + bytes(MIB - 4096) + payload(4096, "end")
 SIZE = 16 * MIB
 
@@ -70,6 +71,7 @@ def test_flash_and_dump(mux, shell, place, disk, encoding):
     assert "read back and compared" in log and "sha256 " + checksum(place.root / "plain", len(IMAGE)) in log
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("encoding", [None, "zstd"], ids=str)
 def test_two_gigabytes(serve, shell, place, encoding):
     size = 2 << 30
@@ -159,6 +161,24 @@ def test_the_machines_own_disk_is_refused(serve, shell, place):
     # of a size that would end at once, were it to begin
     said = shell(f"j storage flash {place.file('empty', b'x')}", endpoint=serve(export(source)).endpoint)
     assert said.status != 0 and "runs from" in str(said)
+
+
+BAD_ARCHIVES = {"cut short": (lambda pack: pack(IMAGE)[:-20], "ends too early"),
+                "damaged": (lambda pack: pack(IMAGE)[:5000] + b"?" * 5000 + pack(IMAGE)[10000:], "damaged"),
+                "none at all": (lambda pack: b"no archive" * 100, "damaged, or is not"),
+                "larger than it seems": (lambda pack: pack(bytes(2 * SIZE)), f"larger than the medium, which has {SIZE} bytes")}
+
+
+@pytest.mark.parametrize("encoding", [name for name in PACK if name])
+def test_a_bad_archive_is_one_error_and_the_mux_goes_back(serve, disk, encoding):
+    exporter = serve(export(disk))
+    with Raw(exporter.endpoint) as raw:
+        raw.call(raw.uuid("storage"), "dut")
+        for what, (make, words) in BAD_ARCHIVES.items():
+            mark = exporter.program.mark()
+            error = failure(lambda: upload(raw, "storage", make(PACK[encoding]), "write", encoding=encoding))
+            assert words in error.details(), f"{what}: {error}"
+            exporter.program.wait_line("storage switched back to the board, where it was", since=mark)
 
 
 BEGUN = 5 * 60_000     # bytes; the agent looks at the first quarter of a mebibyte before it writes

@@ -4,6 +4,7 @@
 import contextlib
 import hashlib
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from harness.background import Background
 from harness.board import payload
 from harness.media import MIB, checksum, loop_device, medium
 from harness.program import wait_until
-from harness.stock import Duplex, Raw, driver_request, failure, resource_request
+from harness.stock import Duplex, Raw, driver_request, failure, resource_request, upload
 
 IMAGE = payload(3 * MIB, "image") + bytes(2 * MIB) + payload(MIB + 777, "end")
 
@@ -22,15 +23,9 @@ def flasher(disk, **config):
     return {"disk": {"type": "disk-flasher", "config": {"storage_device": str(disk), "storage_timeout": 5, **config}}}
 
 
-def upload(raw, device, data, method="flash", size=32768):
-    """Sends an image as the stock client does. What the call says, or its error."""
-    with Duplex(raw, resource_request(raw.uuid(device)), timeout=120) as stream:
-        handle = json.loads(stream.headers()["resource"])
-        calling = Background(raw.call, raw.uuid(device), method, handle, timeout=120)
-        for at in range(0, len(data), size):
-            stream.send(data[at:at + size])
-        stream.goaway()
-        return calling.result(120)
+def muxed(disk):
+    return {"storage": {"type": "storage-mux", "config": {"storage_device": str(disk)}, "children": {"switch": {"ref": "power"}}},
+            "power": exporters.driver(exporters.POWER)}
 
 
 def content(path, size):
@@ -72,21 +67,29 @@ def test_no_card_and_a_protected_one(hardware, serve):
         assert "write-protected" in error.details(), error
 
 
-def test_stick_pulled_out_while_it_is_written(hardware, serve):
+@pytest.mark.parametrize("how", ["pulled out", "ejected"])
+def test_medium_that_goes_while_it_is_written(hardware, serve, how):
+    """One error that says where, and the mux is back at the board."""
     stick = hardware.storage(size=64 * MIB)
-    exporter = serve({**flasher(stick.disk), "power": exporters.driver(exporters.POWER)})
-    with Raw(exporter.endpoint) as raw, Duplex(raw, resource_request(raw.uuid("disk")), timeout=120) as stream:
-        handle = json.loads(stream.headers()["resource"])
-        calling = Background(raw.call, raw.uuid("disk"), "flash", handle, None, timeout=120)
-        for _ in range(8 * MIB // 32768):
-            stream.send(payload(32768, "x"))
-        exporter.program.wait_line("writing a plain image")
-        stick.gadget.unplug()
-        for _ in range(8 * MIB // 32768):
-            stream.send(payload(32768, "y"))
-        stream.goaway()
-        error = failure(lambda: calling.result(120))
-        assert error.details(), error
+    exporter = serve(muxed(stick.disk))
+    with Raw(exporter.endpoint) as raw:
+        raw.call(raw.uuid("storage"), "dut")
+        with Duplex(raw, resource_request(raw.uuid("storage")), timeout=120) as stream:
+            handle = json.loads(stream.headers()["resource"])
+            calling = Background(raw.call, raw.uuid("storage"), "write", handle, timeout=120)
+            for _ in range(8 * MIB // 32768):
+                stream.send(payload(32768, "x"))
+            exporter.program.wait_line("writing a plain image")
+            if how == "ejected":
+                stick.eject()
+            else:
+                stick.gadget.unplug()
+            for _ in range(8 * MIB // 32768):
+                stream.send(payload(32768, "y"))
+            stream.goaway()
+            error = failure(lambda: calling.result(120))
+        assert re.search("has gone while it was being written|cannot be written at byte", error.details()), error
+        exporter.program.wait_line("switched back to the board, where it was")
         raw.call(raw.uuid("power"), "on")       # and the exporter goes on
 
 
@@ -120,9 +123,7 @@ def test_disk_with_a_bad_place(serve, lower):
     rest = sectors(16 * MIB) - good - bad
     table = f"0 {good} linear {lower} 0\n{good} {bad} error\n{good + bad} {rest} linear {lower} {good + bad}\n"
     with mapped("bad", table) as disk:
-        exporter = serve({"storage": {"type": "storage-mux", "config": {"storage_device": str(disk)},
-                                      "children": {"switch": {"ref": "power"}}},
-                          **flasher(disk), "power": exporters.driver(exporters.POWER)})
+        exporter = serve({**muxed(disk), **flasher(disk)})
         with Raw(exporter.endpoint) as raw:
             raw.call(raw.uuid("storage"), "dut")
             image = payload(8 * MIB, "image")

@@ -4,7 +4,9 @@
 import contextlib
 import hashlib
 import http.server
+import io
 import os
+import shutil
 import ssl
 import struct
 import subprocess
@@ -107,7 +109,7 @@ def android_sparse(image, block=4096):
 
 
 class Web:
-    """Serves `files` (path to bytes), keeps what is PUT, and redirects by `redirects` (path to location)."""
+    """Serves `files` (path to bytes, or to a Path of the file that has them), keeps what is PUT, and redirects by `redirects` (path to location)."""
 
     def __init__(self, certificate=None):
         self.files, self.redirects, self.left, self.requests = {}, {}, {}, []
@@ -125,10 +127,13 @@ class Web:
                     self.send_header("Content-Length", "0")
                     self.end_headers()
                 elif path in web.files:
-                    self.send_response(200)
-                    self.send_header("Content-Length", str(len(web.files[path])))
-                    self.end_headers()
-                    self.wfile.write(web.files[path])
+                    content = web.files[path]
+                    with open(content, "rb") if isinstance(content, Path) else io.BytesIO(content) as file:
+                        self.send_response(200)
+                        self.send_header("Content-Length", str(file.seek(0, os.SEEK_END)))
+                        self.end_headers()
+                        file.seek(0)
+                        shutil.copyfileobj(file, self.wfile, MIB)
                 else:
                     self.send_error(404)
 

@@ -126,6 +126,7 @@ static int set_up(struct agent *agent, const struct jmp_channel_options *router,
     uint64_t usec;
     int r;
 
+    jmp_log_set_scope(agent->config->name, NULL, NULL);
     r = jmp_keep_new(&keep);
     if (r == 0)
         r = jmp_loop_new(&agent->loop);

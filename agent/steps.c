@@ -26,6 +26,15 @@ void agent_tell(struct agent *agent, enum jmp_log_level level, const char *fmt, 
                           .client = *agent->client ? agent->client : NULL), "%s", text ?: fmt);
 }
 
+/* Whose all is that happens from now on. */
+static void note_scope(const struct agent *agent, bool leased)
+{
+    const char *lease = leased ? agent->lease : NULL, *client = leased ? agent->client : NULL;
+
+    jmp_telemetry_set_lease(agent->telemetry, lease, client, leased ? agent->context : NULL);
+    jmp_log_set_scope(agent->config->name, lease, client);
+}
+
 /*
  * Actions. Each starts something; its end is fed as an event.
  */
@@ -104,7 +113,7 @@ static void open_lease(struct agent *agent, bool anew)
     memcpy(agent->text, agent->memory.text, sizeof(agent->text));
     agent->lease_began = jmp_now();
     agent->leases++;
-    jmp_telemetry_set_lease(agent->telemetry, agent->lease, agent->client);
+    note_scope(agent, true);
     if (!agent_is_direct(agent))
         agent_tell(agent, JMP_LOG_INFO, "lease %s %s%s%s", agent->lease, anew ? "begins" : "goes on after a restart",
                    *agent->client ? " for " : "", agent->client);
@@ -253,7 +262,7 @@ void agent_closed(struct agent *agent)
         agent_tell(agent, JMP_LOG_INFO, "lease %s is over", agent->lease);
     agent->closing = false;
     *agent->client = '\0';
-    jmp_telemetry_set_lease(agent->telemetry, NULL, NULL);
+    note_scope(agent, false);
     agent_feed(agent, JMP_LEASE_SESSION_DOWN);
 }
 
@@ -421,6 +430,7 @@ static void on_status(bool leased, const char *lease, const char *client, const 
         agent_feed(agent, JMP_LEASE_UNLEASED);
     } else if (strcmp(agent->word_client, agent->client) != 0) {
         snprintf(agent->client, sizeof(agent->client), "%s", agent->word_client);
+        note_scope(agent, true);
         agent_tell(agent, JMP_LOG_INFO, "lease %s now belongs to %s", agent->lease, agent->client);
         note_state(agent);
     }
@@ -475,6 +485,7 @@ static void on_telemetry(const char *endpoint, const char *certificate, const ch
         agent_tell(agent, JMP_LOG_WARNING, "the controller's telemetry service cannot be used: %s", error.text);
     else
         agent_tell(agent, JMP_LOG_INFO, "what is logged goes to the telemetry service at %s, too", endpoint);
+    note_scope(agent, agent->session || agent->closing);   /* a lease may be older than the service */
 }
 
 const struct jmp_controller_events agent_controller_events = {

@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "base/text.h"
 #include "jumpstarter/v1/telemetry.pb-c.h"
 #include "rpc/methods.h"
@@ -11,12 +12,24 @@
 #define BATCH 50u                                  /* entries of one call */
 #define PUSH_EACH (500 * JMP_USEC_PER_MSEC)
 #define PUSH_TIMEOUT (10 * JMP_USEC_PER_SEC)
-#define VALUE_MAX 256u                             /* bytes of an extra field, as the service takes them */
-#define EXTRAS 3u
+/* Of extra fields, as the service takes them, in bytes. */
+#define KEY_MAX 64u
+#define VALUE_MAX 256u
+#define EXTRAS_MAX 16u
+#define EXTRAS 2u                                  /* of the record; the others are the lease's */
 #define LEASES 8u
 
 typedef Jumpstarter__V1__LogEntry Entry;
 typedef Jumpstarter__V1__LogEntry__ExtraFieldsEntry Extra;
+
+/* What the client has said about its lease, ready to be sent. */
+struct context {
+    size_t count;
+    struct {
+        Extra extra;
+        char key[KEY_MAX + 1], value[VALUE_MAX + 1];
+    } entries[EXTRAS_MAX - EXTRAS];
+};
 
 struct jmp_telemetry {
     struct jmp_telemetry_options options;
@@ -33,6 +46,7 @@ struct jmp_telemetry {
     struct lease {
         uint64_t from;                             /* position of its first record */
         char name[JMP_NAME_MAX + 1], client[JMP_NAME_MAX + 1];
+        struct context *context;                   /* or NULL */
     } leases[LEASES];
     unsigned newest;
 };
@@ -42,7 +56,7 @@ struct filled {
     Entry entry;
     Google__Protobuf__Timestamp time;
     char severity[16];
-    Extra extras[EXTRAS], *list[EXTRAS];
+    Extra extras[EXTRAS], *list[EXTRAS_MAX];
     char values[EXTRAS][VALUE_MAX + 1];
 };
 
@@ -100,6 +114,8 @@ static void fill(struct jmp_telemetry *telemetry, const struct jmp_log_record *r
     entry->extra_fields = filled->list;
     add_extra(filled, "driver", fields->driver);
     add_extra(filled, "error_type", fields->error_type);
+    for (size_t i = 0; lease->context && i < lease->context->count; i++)
+        filled->list[entry->n_extra_fields++] = &lease->context->entries[i].extra;
 }
 
 static void end_flush(struct jmp_telemetry *telemetry)
@@ -193,7 +209,45 @@ void jmp_telemetry_flush(struct jmp_telemetry *telemetry, uint64_t limit, void (
         push(telemetry);
 }
 
-void jmp_telemetry_set_lease(struct jmp_telemetry *telemetry, const char *lease, const char *client)
+static size_t copy_cut(char *to, const char *from, size_t max)
+{
+    size_t length = jmp_text_cut(from, strlen(from), max);
+
+    memcpy(to, from, length);
+    to[length] = '\0';
+    return length;
+}
+
+/* Return: NULL without a context, and when there is no memory for it: the records count for more. */
+static struct context *read_context(const char *text)
+{
+    _cleanup_(jmp_tree_freep) struct jmp_tree *tree = NULL;
+    const struct jmp_node *node;
+    struct context *context;
+
+    if (!text || jmp_tree_new(0, &tree) < 0 || jmp_json_parse(text, strlen(text), tree, &node, NULL) < 0 ||
+        node->kind != JMP_NODE_MAP)
+        return NULL;
+    context = calloc(1, sizeof(*context));
+    if (!context)
+        return NULL;
+    JMP_NODE_EACH(value, node) {
+        typeof(&context->entries[0]) entry = &context->entries[context->count];
+
+        if (context->count == ELEMENTSOF(context->entries))
+            break;
+        if (!jmp_node_string(value) || copy_cut(entry->key, value->key, KEY_MAX) == 0)
+            continue;
+        copy_cut(entry->value, jmp_node_string(value), VALUE_MAX);
+        jumpstarter__v1__log_entry__extra_fields_entry__init(&entry->extra);
+        entry->extra.key = entry->key;
+        entry->extra.value = entry->value;
+        context->count++;
+    }
+    return context;
+}
+
+void jmp_telemetry_set_lease(struct jmp_telemetry *telemetry, const char *lease, const char *client, const char *context)
 {
     struct lease *now;
 
@@ -203,6 +257,8 @@ void jmp_telemetry_set_lease(struct jmp_telemetry *telemetry, const char *lease,
     now->from = jmp_logstream_head(telemetry->options.logs);
     snprintf(now->name, sizeof(now->name), "%s", lease ?: "");
     snprintf(now->client, sizeof(now->client), "%s", client ?: "");
+    free(now->context);
+    now->context = read_context(context);
 }
 
 int jmp_telemetry_new(const struct jmp_telemetry_options *options, const struct jmp_channel_options *channel,
@@ -230,6 +286,8 @@ struct jmp_telemetry *jmp_telemetry_free(struct jmp_telemetry *telemetry)
     if (!telemetry)
         return NULL;
     jmp_log_reader_close(&telemetry->reader);
+    for (size_t i = 0; i < LEASES; i++)
+        free(telemetry->leases[i].context);
     jmp_timer_close(&telemetry->timer);
     jmp_timer_close(&telemetry->limit);
     telemetry->channel = jmp_channel_free(telemetry->channel);

@@ -28,8 +28,9 @@ int jmp_telemetry_new(const struct jmp_telemetry_options *options, const struct 
 struct jmp_telemetry *jmp_telemetry_free(struct jmp_telemetry *telemetry);
 JMP_DEFINE_CLEANUP(struct jmp_telemetry *, jmp_telemetry_free)
 
-/** jmp_telemetry_set_lease() - of what is logged from now on; copied, "" or NULL: none. NULL as @telemetry is fine. */
-void jmp_telemetry_set_lease(struct jmp_telemetry *telemetry, const char *lease, const char *client);
+/** jmp_telemetry_set_lease() - of what is logged from now on; copied, "" or NULL: none. NULL as @telemetry is fine.
+ * @context:  what the client has said about the lease, a JSON object of strings; goes along, as much as the service takes */
+void jmp_telemetry_set_lease(struct jmp_telemetry *telemetry, const char *lease, const char *client, const char *context);
 
 /** jmp_telemetry_flush() - push what is left, as the program is about to leave; once
  * @limit: microseconds after which the rest is given up

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/telemetry_client.h"
 
+#include <stdarg.h>
 #include <string.h>
 
 #include "agent/session_bench.h"
@@ -18,6 +19,17 @@ struct service {
     const char *awaited;
     bool arrived, silent, flushed;
 };
+
+static void append(struct service *service, ...)
+{
+    const char *text;
+    va_list ap;
+
+    va_start(ap, service);
+    while ((text = va_arg(ap, const char *)))
+        strncat(service->seen, text, sizeof(service->seen) - strlen(service->seen) - 1);
+    va_end(ap);
+}
 
 static void do_push(struct jmp_rpc *rpc, const ProtobufCMessage *message, void *user)
 {
@@ -37,10 +49,13 @@ static void do_push(struct jmp_rpc *rpc, const ProtobufCMessage *message, void *
 
         assert_non_null(entry->timestamp);
         assert_true(entry->timestamp->seconds > 1000000000);
-        snprintf(service->seen + used, sizeof(service->seen) - used, "%s|%s|%s|%s|%s|%s|%s|%s|%s%s%s\n", entry->severity,
+        snprintf(service->seen + used, sizeof(service->seen) - used, "%s|%s|%s|%s|%s|%s|%s|%s|%s", entry->severity,
                  entry->message, entry->component, entry->exporter, entry->lease, entry->client, entry->operation,
-                 entry->result, entry->driver_type, entry->n_extra_fields ? "|" : "",
-                 entry->n_extra_fields ? entry->extra_fields[0]->value : "");
+                 entry->result, entry->driver_type);
+        assert_true(entry->n_extra_fields <= 16);
+        for (size_t j = 0; j < entry->n_extra_fields; j++)
+            append(service, "|", entry->extra_fields[j]->key, "=", entry->extra_fields[j]->value, NULL);
+        append(service, "\n", NULL);
     }
     if (service->awaited && strstr(service->seen, service->awaited))
         service->arrived = true;
@@ -97,14 +112,40 @@ JMP_TEST(what_is_logged_is_pushed_with_its_fields)
 
     service_open(&service, "info");
     jmp_log(JMP_LOG_INFO, NULL, "before any lease");
-    jmp_telemetry_set_lease(service.telemetry, "lease-1", "alice");
+    jmp_telemetry_set_lease(service.telemetry, "lease-1", "alice", NULL);
     jmp_log(JMP_LOG_WARNING, FIELDS(.source = JMP_LOG_DRIVER, .driver = "board.power", .driver_type = "power",
                                     .operation = "on", .result = "failure"), "no power");
-    jmp_telemetry_set_lease(service.telemetry, "", "");
+    jmp_telemetry_set_lease(service.telemetry, "", "", NULL);
     jmp_log(JMP_LOG_INFO, NULL, "after it");
     expect(&service, "after it");
     assert_non_null(strstr(service.seen, "info|before any lease|exporter|bench|||||\n"));
-    expect(&service, "warning|no power|exporter|bench|lease-1|alice|on|failure|power|board.power\n");
+    expect(&service, "warning|no power|exporter|bench|lease-1|alice|on|failure|power|driver=board.power\n");
+    service_close(&service);
+}
+
+JMP_TEST(what_the_client_has_said_about_its_lease_goes_along_as_far_as_it_fits)
+{
+    char context[16 * 400] = "{", key[80], value[400];
+    struct service service;
+
+    service_open(&service, "info");
+    jmp_telemetry_set_lease(service.telemetry, "lease-1", "alice", "{\"ticket\":\"JIRA-7\",\"number\":5,\"\":\"x\",\"who\":\"\"}");
+    jmp_log(JMP_LOG_INFO, FIELDS(.driver = "board.power"), "with a context");
+    expect(&service, "|with a context|exporter|bench|lease-1|alice||||driver=board.power|ticket=JIRA-7|who=\n");
+
+    memset(key, 'k', sizeof(key));
+    memset(value, 'v', sizeof(value));
+    for (unsigned i = 10; i < 25; i++)
+        snprintf(context + strlen(context), sizeof(context) - strlen(context), "%s\"%u%.70s\":\"%.300s\"", i > 10 ? "," : "", i,
+                 key, value);
+    strcat(context, "}");
+    jmp_telemetry_set_lease(service.telemetry, "lease-2", "alice", context);
+    jmp_log(JMP_LOG_INFO, NULL, "with much context");
+    jmp_telemetry_set_lease(service.telemetry, "lease-3", "alice", "no JSON");
+    jmp_log(JMP_LOG_INFO, NULL, "without");
+    expect(&service, "|without|exporter|bench|lease-3|alice|||\n");
+    snprintf(context, sizeof(context), "|23%.62s=%.256s\n", key, value);   /* the fourteenth is the last */
+    assert_non_null(strstr(service.seen, context));
     service_close(&service);
 }
 
@@ -162,7 +203,7 @@ JMP_TEST(it_may_be_freed_with_a_push_under_way)
 
     service_open(&service, "info");
     jmp_log(JMP_LOG_INFO, NULL, "on its way");
-    jmp_telemetry_set_lease(service.telemetry, "lease-1", "alice");
+    jmp_telemetry_set_lease(service.telemetry, "lease-1", "alice", "{\"ticket\":\"7\"}");
     service_close(&service);
 }
 

@@ -35,6 +35,7 @@ static atomic_int threshold = JMP_LOG_INFO;
 static struct {
     char component[64];
     char namespace_[JMP_NAME_MAX + 1];
+    char exporter[JMP_NAME_MAX + 1], lease[JMP_NAME_MAX + 1], client[JMP_NAME_MAX + 1];   /* the scope */
     enum jmp_log_format format;
     bool colour;
     bool native;              /* the journal takes records with fields, not only lines */
@@ -143,6 +144,15 @@ void jmp_log_open(const char *program, enum jmp_log_level level, enum jmp_log_fo
     pthread_mutex_unlock(&lock);
 
     atomic_store(&threshold, (int)level);
+}
+
+void jmp_log_set_scope(const char *exporter, const char *lease, const char *client)
+{
+    pthread_mutex_lock(&lock);
+    snprintf(state.exporter, sizeof(state.exporter), "%s", exporter ?: "");
+    snprintf(state.lease, sizeof(state.lease), "%s", lease ?: "");
+    snprintf(state.client, sizeof(state.client), "%s", client ?: "");
+    pthread_mutex_unlock(&lock);
 }
 
 void jmp_log_set_tap(void (*tap)(const struct jmp_log_record *record, void *user), void *user)
@@ -260,11 +270,13 @@ static void name_error(int number, char *ret, size_t size)
 static void put_fields(const struct jmp_log_record *record, void (*put_field)(const char *key, const char *value))
 {
     const struct jmp_log_fields *fields = record->fields;
+    /* Programs ask for the lines of a lease; people at a terminal know whose they are reading. */
+    bool scoped = put_field != put_pair;
     char error[128];
 
-    put_field("exporter", fields->exporter);
-    put_field("lease_id", fields->lease);
-    put_field("client", fields->client);
+    put_field("exporter", fields->exporter || !scoped ? fields->exporter : state.exporter);
+    put_field("lease_id", fields->lease || !scoped ? fields->lease : state.lease);
+    put_field("client", fields->client || !scoped ? fields->client : state.client);
     put_field("driver", fields->driver);
     put_field("driver_type", fields->driver_type);
     put_field("operation", fields->operation);

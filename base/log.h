@@ -44,6 +44,9 @@ void jmp_log(enum jmp_log_level level, const struct jmp_log_fields *fields, cons
 /** jmp_log_open() - set up once, before threads start; without it: text, info
  * @program: for the "component" field */
 void jmp_log_open(const char *program, enum jmp_log_level level, enum jmp_log_format format);
+/** jmp_log_set_scope() - whose every line is from now on that does not say so itself, in JSON and in the journal; copied, NULL or "":
+ * nobody's. Any thread. */
+void jmp_log_set_scope(const char *exporter, const char *lease, const char *client);
 /** jmp_log_set_tap() - @tap sees every record, on the thread that logged, after it was written to stderr; it must not
  * log, block or keep pointers. One tap; NULL takes it off (and waits until no thread is inside). */
 void jmp_log_set_tap(void (*tap)(const struct jmp_log_record *record, void *user), void *user);

@@ -116,6 +116,35 @@ JMP_TEST(a_json_line_has_the_stock_keys)
     unsetenv("POD_NAMESPACE");
 }
 
+JMP_TEST(every_line_says_whose_it_is)
+{
+    _cleanup_(capture_close) struct capture capture = { 0 };
+    json_t *json;
+
+    capture_open(&capture);
+    jmp_log_open("exporter", JMP_LOG_INFO, JMP_LOG_JSON);
+    jmp_log_set_scope("bench3", "l1", "me");
+    jmp_log(JMP_LOG_INFO, FIELDS(.driver = "board.power", .client = "you"), "on");
+    json = parse_line(capture_read(&capture));
+    assert_string_equal(member(json, "exporter"), "bench3");
+    assert_string_equal(member(json, "lease_id"), "l1");
+    assert_string_equal(member(json, "client"), "you");
+    json_decref(json);
+
+    jmp_log_set_scope("bench3", NULL, NULL);
+    jmp_log(JMP_LOG_INFO, NULL, "free");
+    json = parse_line(capture_read(&capture));
+    assert_string_equal(member(json, "exporter"), "bench3");
+    assert_string_equal(member(json, "lease_id"), "(none)");
+    json_decref(json);
+
+    /* On a terminal it would be noise. */
+    jmp_log_open("exporter", JMP_LOG_INFO, JMP_LOG_TEXT);
+    jmp_log(JMP_LOG_INFO, NULL, "for people");
+    assert_null(strstr(capture_read(&capture), "bench3"));
+    jmp_log_set_scope(NULL, NULL, NULL);
+}
+
 JMP_TEST(whatever_is_logged_a_json_line_stays_one)
 {
     static const struct {

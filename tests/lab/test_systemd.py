@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The agent as it is installed: its service, its user, its rules, under systemd as the first process."""
 
+import json
 import os
 import shutil
+import signal
 import subprocess
 import threading
 from pathlib import Path
 
 import pytest
 import yaml
-from harness.exporter import SERIAL, driver
+from harness.exporter import POWER, SERIAL, driver
 from harness.lab import CtlLease
 from harness.media import loop_device, medium
 from harness.program import Program, run, wait_until
@@ -174,6 +176,26 @@ def test_symptoms_are_those_of_the_guide(installed, lab, place, build):
         assert disk.read_bytes().startswith(image.read_bytes())
 
 
+def records(*matches):
+    """What `journalctl FIELD=VALUE...` finds, as programs read it."""
+    found = subprocess.run(["journalctl", "--no-pager", "-o", "json", *matches], capture_output=True, text=True)
+    return [json.loads(line) for line in found.stdout.splitlines()]
+
+
+def test_the_journal_is_asked_by_lease_client_exporter_driver_and_operation(installed, lab, place, build):
+    installed({"power": driver(POWER), "gone": driver(SERIAL, url="/dev/no-such-tty")})
+    with CtlLease(lab, build / "ctl/jmpctl", "-l", "board=lab") as lease:
+        env = {**place.env, "JUMPSTARTER_HOST": lease.path, "JMP_DRIVERS_ALLOW": "UNSAFE"}
+        run([build / "ctl/jmpctl", "power", "on"], env=env).ok()
+        assert run([build / "ctl/jmpctl", "gone", "pipe"], env=env).status != 0
+    whose = [f"LEASE={lease.name}", "CLIENT=alice", "EXPORTER=lab"]
+    wait_until(lambda: any("is over" in r["MESSAGE"] for r in records(*whose)), 60, journal)
+    assert any("begins for alice" in r["MESSAGE"] for r in records(*whose))
+    assert any(r["MESSAGE"] == "power on" for r in records(*whose, "DRIVER=power", "OPERATION=on"))
+    failed = records(*whose, "DRIVER=gone", "OPERATION=connect", "PRIORITY=4")
+    assert failed and "no-such-tty" in failed[0]["MESSAGE"] and failed[0]["RESULT"] == "failure"
+
+
 class Watched:
     """A line, looked at all the time from another thread: `levels` are those it has had."""
 
@@ -212,9 +234,11 @@ def test_neither_a_restart_nor_a_crash_costs_the_lease(hardware, installed, lab,
 
         pid, before = property_of(UNIT, "MainPID"), pid
         assert pid != before
-        systemctl("kill", "--kill-whom=main", "--signal=KILL", UNIT)
-        wait_until(lambda: property_of(UNIT, "SubState") == "auto-restart", 30, journal)
+        # Who is stopped reads nothing, and dies without having read it.
+        os.kill(int(pid), signal.SIGSTOP)
+        wait_until(lambda: Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].startswith("T"), 10, "it is not stopped")
         wires.write(b"said to nobody\r\n")
+        os.kill(int(pid), signal.SIGKILL)
         wait_until(lambda: property_of(UNIT, "MainPID") not in ("0", pid), 60, journal)
         wait_until(lambda: journal().count("goes on after a restart") == 2, 60, journal)
         console = Program([build / "ctl/jmpctl", "serial", "pipe"], env=env, name="jmpctl serial pipe")

@@ -635,8 +635,9 @@ JMP_TEST(bytes_come_back_and_a_goaway_is_answered)
 
 JMP_TEST(a_resource_has_a_handle_in_the_headers)
 {
-    static const struct { const char *encoding, *accepted; } rows[] = {
+    static const struct { const char *encoding, *accepted, *off; } rows[] = {
         { "null", NULL }, { "\"gzip\"", "gzip" }, { "\"zstd\"", "zstd" }, { "\"lzo\"", NULL },
+        { "\"gzip\"", NULL, "1" }, { "\"gzip\"", "gzip", "0" },
     };
     struct outcome outcome;
     struct bench bench;
@@ -646,6 +647,8 @@ JMP_TEST(a_resource_has_a_handle_in_the_headers)
     for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
         const char *handle, *accepted;
 
+        if (rows[i].off)
+            setenv("JMP_DISABLE_COMPRESSION", rows[i].off, 1);
         snprintf(request, sizeof(request), "{\"kind\":\"resource\",\"uuid\":\"%s\",\"x_jmp_content_encoding\":%s}",
                  bench_uuid(&bench, "trouble"), rows[i].encoding);
         bench_stream(&bench, bench.client, request, &outcome);
@@ -662,6 +665,7 @@ JMP_TEST(a_resource_has_a_handle_in_the_headers)
             assert_non_null(strstr(handle, "\"x_jmp_content_encoding\":null}"));
         }
         outcome_clear(&outcome);
+        unsetenv("JMP_DISABLE_COMPRESSION");
     }
     bench_close(&bench);
 }

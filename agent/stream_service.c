@@ -55,11 +55,17 @@ static void on_drain(struct jmp_timer *timer)
 
 static void pump_closed(struct jmp_pump *pump, const struct jmp_status *status, void *user)
 {
+    static struct jmp_log_rate broken;
     struct jmp_pump_stats stats;
     struct stream *s = user;
 
     jmp_pump_stats(pump, &stats);
     jmp_metrics_bytes(jmp_device_kind(s->device), stats.bytes_in, stats.bytes_out);
+    /* To stock clients a stream that broke looks like one that has ended: the log is where they learn of it. */
+    if (stats.error && jmp_log_may(&broken))
+        jmp_log(JMP_LOG_WARNING, FIELDS(.source = JMP_LOG_DRIVER, .driver = jmp_device_path(s->device),
+                                        .driver_type = jmp_device_kind(s->device), .operation = s->method,
+                                        .error = stats.error), "%s: the device broke it off: %m", s->method);
     s->pump = jmp_pump_free(pump);
     s->session = NULL;
     if (s->call && jmp_timer_start(s->loop, &s->drain, DRAIN_LIMIT, on_drain) < 0)
@@ -179,6 +185,14 @@ static void start_driver(struct stream *s)
     start_failed(s, r, error.text);
 }
 
+/* For exporters that are short of power rather than of network: clients then compress and decompress by themselves. */
+static bool compression_is_off(void)
+{
+    const char *setting = getenv("JMP_DISABLE_COMPRESSION");
+
+    return setting && strcmp(setting, "1") == 0;
+}
+
 static void start_resource(struct stream *s)
 {
     char handle[160], quoted[24], uuid[JMP_UUID_SIZE];
@@ -187,6 +201,8 @@ static void start_resource(struct stream *s)
     struct jmp_rpc *rpc;
     int fd, r;
 
+    if (compression_is_off())
+        *s->encoding = '\0';
     r = jmp_resource_open(s->device, *s->encoding ? s->encoding : NULL, uuid, &fd, &error);
     if (r == -EINVAL && *s->encoding) {
         /* Neither accepted nor in the handle: the client converts by itself and sends plain bytes. */

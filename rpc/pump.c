@@ -137,11 +137,13 @@ static void read_some(struct jmp_pump *pump)
                 return;   /* the call is ending */
         } else if (n == 0 || errno == EIO || errno == ECONNRESET) {
             /* A tty that is gone says EIO; a reset is an end as well. */
+            pump->stats.error = n == 0 ? 0 : -errno;
             end_of_input(pump, 0);
         } else if (errno == EAGAIN) {
             pump->early = false;
             return;
         } else if (errno != EINTR && !(pump->is_datagram && errno == ECONNREFUSED)) {
+            pump->stats.error = -errno;
             end_of_input(pump, -errno);
         }
     }

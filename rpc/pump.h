@@ -48,5 +48,6 @@ struct jmp_pump_stats {
     uint64_t bytes_in, bytes_out;     /* from the peer, to the peer */
     bool peer_seen;                   /* at least one byte has come from the peer */
     bool ended;                       /* the descriptor is at its end of file, or broken */
+    int error;                        /* what it broke with, negative errno, also where the stream counts that as its end; 0: it did not */
 };
 void jmp_pump_stats(const struct jmp_pump *pump, struct jmp_pump_stats *ret);

@@ -10,11 +10,12 @@ import threading
 
 import anyio
 import pytest
+from harness import exporter as exporters
 from harness.background import Background
 from harness.board import payload
 from harness.place import BIN
 from harness.program import Program, wait_until
-from harness.stock import Duplex, driver_request
+from harness.stock import EMPTY, Duplex, Raw, driver_request
 
 
 class Forward(Program):
@@ -188,8 +189,6 @@ class TestFrames:
             assert stream.read(2) == b"ab"
 
     def test_board_that_hangs_up_ends_the_stream_after_its_last_byte(self, serve):
-        from harness import exporter as exporters
-        from harness.stock import Raw
         with socket.create_server(("127.0.0.1", 0)) as listener:
             exporter = serve({"net": exporters.driver(exporters.TCP, host="127.0.0.1",
                                                       port=listener.getsockname()[1])})
@@ -198,6 +197,24 @@ class TestFrames:
                 connection.sendall(payload(300_000, "bye"))
                 connection.close()
                 assert stream.read_to_end() == (payload(300_000, "bye"), "goaway")
+
+    @pytest.mark.native(reason="the stock exporter says nothing of it")
+    def test_board_that_breaks_off_is_an_end_and_a_line_in_the_log(self, serve):
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            exporter = serve({"net": exporters.driver(exporters.TCP, host="127.0.0.1", port=listener.getsockname()[1])})
+            with Raw(exporter.endpoint) as raw, Duplex(raw, driver_request(raw.uuid("net")), timeout=20) as stream:
+                stream.headers()
+                connection, _ = listener.accept()
+                connection.sendall(b"so far")
+                assert stream.read(6) == b"so far"
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                connection.close()      # with RST
+                assert stream.read_to_end() == (b"", "goaway")
+                stream.goaway()
+                for record in raw.exporter.LogStream(EMPTY, timeout=20, metadata=raw.metadata):
+                    if "broke it off" in record.message:
+                        break
+                assert record.severity == "WARNING" and "Connection reset by peer" in record.message
 
     def test_dropped_stream_closes_the_connection_to_the_board(self, raw, board):
         before = board.tcp.open
@@ -209,8 +226,6 @@ class TestFrames:
 
     def test_board_that_does_not_read_holds_back_the_client_only(self, serve):
         """16 MiB into a connection nobody reads: neither memory nor other calls may suffer."""
-        from harness import exporter as exporters
-        from harness.stock import Raw
         with socket.create_server(("127.0.0.1", 0)) as listener:
             exporter = serve({"net": exporters.driver(exporters.TCP, host="127.0.0.1",
                                                       port=listener.getsockname()[1]),

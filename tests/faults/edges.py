@@ -3,11 +3,15 @@
 the next lease and nothing left over."""
 
 import asyncio
+import contextlib
 import json
 import random
+import signal
 
 import grpc
+from jumpstarter_protocol import jumpstarter_pb2 as pb
 from jumpstarter_protocol import router_pb2
+from jumpstarter_protocol.jumpstarter.v1 import common_pb2
 
 from bench import BOUND, NAME, Client, Failed, until
 from table import _answers, _net
@@ -68,6 +72,25 @@ async def over_within_before(bench):
         await bench.in_hook(lease, "BEFORE_LEASE_HOOK")
         await _ended(bench, lease)
     if bench.said("LEASE_READY", lease.mark) or not bench.said("AFTER_LEASE_HOOK", lease.mark):
+        raise Failed(f"said {bench.exporter.history[lease.mark:]}")
+
+
+async def done_within_before(bench):
+    """a client comes while beforeLease is running, reads the report and the status, and says that it is done: the hook is ended,
+    afterLease runs"""
+    with bench.gate("beforeLease"):
+        lease = bench.assign()
+        await bench.in_hook(lease, "BEFORE_LEASE_HOOK")
+        async with Client(bench, lease) as client:
+            await client.exporter.GetReport(bench.EMPTY, timeout=BOUND, wait_for_ready=True)
+            status = await client.exporter.GetStatus(pb.GetStatusRequest(), timeout=5)
+            answer = await bench.end_session(client)
+            await bench.in_hook(lease, "AFTER_LEASE_HOOK")
+    if status.status != common_pb2.EXPORTER_STATUS_BEFORE_LEASE_HOOK or not answer.success:
+        raise Failed(f"the status was {status}, the answer {answer}")
+    bench.delete(lease)
+    await bench.available(lease.over)
+    if bench.said("LEASE_READY", lease.mark):
         raise Failed(f"said {bench.exporter.history[lease.mark:]}")
 
 
@@ -240,6 +263,40 @@ async def drained(bench):
     await bench.available(mark)
 
 
+async def hurried(bench):
+    """told to stop, and once more while afterLease is running: the hook is ended, the lease given back, all in good order"""
+    lease = bench.assign()
+    await bench.ready(lease)
+    with bench.gate("afterLease"):
+        bench.agent.process.send_signal(signal.SIGTERM)
+        await bench.in_hook(lease, "AFTER_LEASE_HOOK")
+        bench.agent.process.send_signal(signal.SIGTERM)
+        status = await asyncio.to_thread(bench.agent.wait, BOUND)
+    said = bench.agent.output().rpartition(f"lease {lease.name} begins")[2]
+    if status != 0 or not lease.end or bench.exporter.history[-1][0] != "OFFLINE" or "afterLease has run" in said or \
+            "the afterLease hook is interrupted" not in said:
+        raise Failed(f"exit status {status}, lease over: {bool(lease.end)}, said {bench.exporter.history[lease.mark:]}")
+    bench.stop_agent()
+    mark = bench.mark()
+    bench.start_agent()
+    await bench.available(mark)
+
+
+async def few_connections(bench):
+    """a lease with ten clients costs the controller no new connection, and the router one at most"""
+    before = bench.peer.controller.accepted, bench.peer.router.accepted
+    lease = bench.assign()
+    await bench.ready(lease)
+    async with contextlib.AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(Client(bench, lease)) for _ in range(10)]
+        for client in clients:
+            await client.dial_until_works()
+    await _ended(bench, lease)
+    controller, router = bench.peer.controller.accepted - before[0], bench.peer.router.accepted - before[1]
+    if controller > 0 or router > 1:
+        raise Failed(f"{controller} connections to the controller, {router} to the router")
+
+
 async def last_words(bench):
     """what is logged on the way out reaches the telemetry service"""
     telemetry = bench.peer.telemetry
@@ -321,7 +378,8 @@ async def rubbish(bench):
 
 
 EDGES = {edge.__name__.replace("_", "-"): edge for edge in (
-    never_used, over_before_it_began, flapping, stale_backlog, over_within_before, over_within_after, client_gone,
-    without_a_gap, renamed, transferred, forgotten, object_deleted, expired_meanwhile, killed, drained, last_words,
-    token_renewed, fifty_tunnels, rubbish)}
-RESTARTS = ("killed", "drained", "last-words")
+    never_used, over_before_it_began, flapping, stale_backlog, over_within_before, done_within_before, over_within_after,
+    client_gone,
+    without_a_gap, renamed, transferred, forgotten, object_deleted, expired_meanwhile, killed, drained, hurried, last_words,
+    token_renewed, few_connections, fifty_tunnels, rubbish)}
+RESTARTS = ("killed", "drained", "hurried", "last-words")

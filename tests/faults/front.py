@@ -26,6 +26,7 @@ class Front:
     def __init__(self):
         self.mode, self.backend = PASS, None
         self.connections, self.tasks = set(), set()
+        self.accepted = 0
         self.server = self.port = self._reserved = None
 
     async def start(self, backend):
@@ -70,6 +71,7 @@ class Front:
         task = asyncio.current_task()
         self.tasks.add(task)
         connection = _Connection(writer)
+        self.accepted += 1
         self.connections.add(connection)
         try:
             await self._one(connection, reader, writer)

@@ -15,7 +15,7 @@ from harness.certificates import Authority
 from harness.lab import Lab, Labd, Lease
 from harness.place import BIN
 from harness.program import Program, run, wait_until
-from harness.stock import EMPTY, Duplex, Raw, client, driver_request
+from harness.stock import EMPTY, Duplex, Raw, client, driver_request, pb
 
 EXPORT = {"power": exporters.driver(exporters.POWER), "echo": exporters.driver(exporters.ECHO)}
 
@@ -282,6 +282,16 @@ class TestExporterLife:
         assert name in lab.leases()
         lab.wait_status("rpi4-1", "LEASE_READY")
         assert powered(lab.shell("j power on && echo powered", "--lease", name))
+
+    @pytest.mark.native(reason="the stock exporter keeps such a lease until it expires")
+    def test_a_lease_whose_client_dies_after_its_farewell_is_given_back(self, lab, board):
+        """There are no hooks, and nobody deletes it."""
+        name = lab.jmp("create", "lease", "-l", "board=rpi4", "--duration", "5m", "-o", "name").ok().out.strip()
+        with Lease(lab, "--lease", name) as lease, Raw(lease.path) as raw:
+            assert raw.exporter.EndSession(pb.EndSessionRequest(), timeout=5).success
+            wait_until(lambda: name not in lab.leases(), 30, lambda: f"{name} is kept")
+        lab.wait_status("rpi4-1", "AVAILABLE")
+        assert powered(lab.shell("j power on && echo powered", "-n", "rpi4-1"))
 
     def test_exporter_with_a_wrong_token_is_not_registered(self, lab, kind, place):
         path = lab.controller.create_exporter("liar", {"board": "liar"})

@@ -77,6 +77,15 @@ class TestPassphrase:
         done = jmp_shell(place, exporter.endpoint, env=env)
         assert done.status == 1 and "Authentication failed" in done.err, str(done)
 
+    @pytest.mark.native(reason="it refuses its own hooks where there is a passphrase")
+    def test_hooks_need_none(self, serve):
+        exporter = serve(exporters.config(EXPORT, hooks={"beforeLease": {"script": "j power on && echo the hook got in"}}),
+                         passphrase=PASSPHRASE)
+        exporter.program.wait_line("the hook got in", 60)
+        with Raw(exporter.endpoint) as raw:
+            assert failure(raw.report).code() == grpc.StatusCode.UNAUTHENTICATED
+        assert PASSPHRASE not in exporter.program.output()
+
     @pytest.mark.native(reason="it has no --passphrase-file")
     def test_from_a_file(self, place, build, kind):
         from harness.program import Program

@@ -8,6 +8,7 @@
 #include "client/selector.h"
 #include "ctl/ctl.h"
 #include "ctl/verbs.h"
+#include "ctl/watch.h"
 
 const struct jmp_option jmp_get_exporters_options[] = {
     { .key = "selector", .type = JMP_STRINGS, .offset = offsetof(struct jmp_get_exporters, selector), .letter = 'l',
@@ -16,6 +17,7 @@ const struct jmp_option jmp_get_exporters_options[] = {
       .help = "show more: leases, online, status; several with commas" },
     { JMP_FIELD(struct jmp_get_exporters, show_hidden_labels), .help = "also labels that the lab hides" },
     { JMP_FIELD(struct jmp_get_exporters, allow_disabled), .help = "also exporters that are switched off" },
+    { JMP_FIELD(struct jmp_get_exporters, watch), .letter = 'w', .help = "again at each change, until Ctrl-C" },
     JMP_OUTPUT_OPTION(struct jmp_get_exporters),
     JMP_CTL_CLIENT_OPTIONS,
     JMP_CTL_HELP_OPTION,
@@ -65,7 +67,7 @@ static void warn_deprecated(struct jmp_ctl *ctl, const struct jmp_exporter *expo
     }
 }
 
-int jmp_cmd_get_exporters(struct jmp_ctl *ctl, void *object, char **words, struct jmp_error *reterr)
+static int show_exporters(struct jmp_ctl *ctl, void *object, char **words, FILE *stream, struct jmp_error *reterr)
 {
     const struct jmp_get_exporters *options = object;
     _cleanup_(jmp_tree_freep) struct jmp_tree *tree = NULL;
@@ -103,7 +105,15 @@ int jmp_cmd_get_exporters(struct jmp_ctl *ctl, void *object, char **words, struc
     }
     if (words[0] && shown.count == 0)
         return jmp_error_set(reterr, -ENOENT, "there is no exporter \"%s\"", words[0]);
-    return jmp_print_exporters(stdout, output, &shown, &leases, &view, reterr);
+    return jmp_print_exporters(stream, output, &shown, &leases, &view, reterr);
+}
+
+int jmp_cmd_get_exporters(struct jmp_ctl *ctl, void *object, char **words, struct jmp_error *reterr)
+{
+    const struct jmp_get_exporters *options = object;
+
+    return options->watch ? jmp_ctl_watch(ctl, show_exporters, object, words, reterr)
+                          : show_exporters(ctl, object, words, stdout, reterr);
 }
 
 const struct jmp_option jmp_get_drivers_options[] = {

@@ -7,6 +7,7 @@
 #include "ctl/ctl.h"
 #include "ctl/duration.h"
 #include "ctl/output.h"
+#include "ctl/watch.h"
 #include "client/selector.h"
 
 #define DELETE_TIMEOUT (30 * JMP_USEC_PER_SEC)
@@ -41,6 +42,7 @@ const struct jmp_option jmp_get_leases_options[] = {
     { JMP_FIELD(struct jmp_get_leases, all), .letter = 'a', .help = "also those that are over" },
     { JMP_FIELD(struct jmp_get_leases, all_clients), .letter = 'A', .help = "also those of others" },
     { JMP_FIELD(struct jmp_get_leases, tag_filter), .value_name = "LABELS", .help = "only leases with these tags" },
+    { JMP_FIELD(struct jmp_get_leases, watch), .letter = 'w', .help = "again at each change, until Ctrl-C" },
     JMP_OUTPUT_OPTION(struct jmp_get_leases),
     JMP_CTL_CLIENT_OPTIONS,
     JMP_CTL_HELP_OPTION,
@@ -78,7 +80,7 @@ static int find_leases(struct jmp_ctl *ctl, const struct jmp_node *selectors, co
     return 0;
 }
 
-int jmp_cmd_get_leases(struct jmp_ctl *ctl, void *object, char **words, struct jmp_error *reterr)
+static int show_leases(struct jmp_ctl *ctl, void *object, char **words, FILE *stream, struct jmp_error *reterr)
 {
     const struct jmp_get_leases *options = object;
     _cleanup_(jmp_tree_freep) struct jmp_tree *tree = NULL;
@@ -111,7 +113,15 @@ int jmp_cmd_get_leases(struct jmp_ctl *ctl, void *object, char **words, struct j
     }
     for (size_t i = 0; i < leases.count; i++)
         warn_deprecated(ctl, &leases.items[i]);
-    return jmp_print_leases(stdout, jmp_output_parse(options->output), &leases, wall_clock(), reterr);
+    return jmp_print_leases(stream, jmp_output_parse(options->output), &leases, wall_clock(), reterr);
+}
+
+int jmp_cmd_get_leases(struct jmp_ctl *ctl, void *object, char **words, struct jmp_error *reterr)
+{
+    const struct jmp_get_leases *options = object;
+
+    return options->watch ? jmp_ctl_watch(ctl, show_leases, object, words, reterr)
+                          : show_leases(ctl, object, words, stdout, reterr);
 }
 
 const struct jmp_option jmp_create_lease_options[] = {

@@ -133,14 +133,14 @@ struct jmp_get_exporters {
     struct jmp_ctl_options common;
     const struct jmp_node *selector, *with;
     const char *output;
-    bool show_hidden_labels, allow_disabled;
+    bool show_hidden_labels, allow_disabled, watch;
 };
 
 struct jmp_get_leases {
     struct jmp_ctl_options common;
     const struct jmp_node *selector;
     const char *tag_filter, *output;
-    bool all, all_clients;
+    bool all, all_clients, watch;
 };
 
 struct jmp_get_drivers {

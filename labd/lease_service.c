@@ -512,6 +512,46 @@ static bool transfer(struct jmp_lab *lab, struct jmp_rpc *rpc, const char *to, s
     return true;
 }
 
+/* For how long a lease asks: what it says, or, once it runs, until its end if that is later. Nanoseconds. */
+static int64_t asked_for(const struct jmp_lease *lease)
+{
+    int64_t span = 0;
+
+    if (lease->exporter &&
+        __builtin_mul_overflow(jmp_lease_expiry(lease) - lease->began, JMP_NSEC_PER_SECOND / JMP_SECOND, &span))
+        return INT64_MAX;
+    return span > lease->duration ? span : lease->duration;
+}
+
+/* A board that somebody has already may be kept for longer, or given to another, only as the rules of access have it. Those
+ * that wait are judged by the scheduler. */
+static bool check_access(struct jmp_lab *lab, struct jmp_rpc *rpc, const struct jmp_lease *lease)
+{
+    _cleanup_(jmp_exporter_clear) struct jmp_exporter exporter = { 0 };
+    _cleanup_(jmp_client_clear) struct jmp_client holder = { 0 };
+    struct jmp_access access;
+    int r;
+
+    if (lab->rules.access_count == 0 || !lease->exporter || lease->ended)
+        return true;
+    r = jmp_store_get_client(lab->store, lease->client, &holder);
+    if (r < 0) {
+        jmp_refuse_store(lab, rpc, r, "clients", lease->client);
+        return false;
+    }
+    r = jmp_store_get_exporter(lab->store, lease->exporter, &exporter);
+    if (r < 0) {
+        jmp_refuse_store(lab, rpc, r, "exporters", lease->exporter);
+        return false;
+    }
+    access = jmp_rules_judge(&lab->rules, &holder.labels, &exporter.labels, asked_for(lease), NULL);
+    if (access.approved && !access.spot)
+        return true;
+    jmp_rpc_finish(rpc, JMP_UNKNOWN, "no access rule lets %s lease %s for %lld seconds", lease->client, lease->exporter,
+                   (long long)(asked_for(lease) / JMP_NSEC_PER_SECOND));
+    return false;
+}
+
 JMP_LABD_METHOD(jmp_on_client_update_lease)
 {
     const Jumpstarter__Client__V1__UpdateLeaseRequest *message = (const Jumpstarter__Client__V1__UpdateLeaseRequest *)request;
@@ -520,6 +560,8 @@ JMP_LABD_METHOD(jmp_on_client_update_lease)
     struct jmp_error error = JMP_ERROR_INIT;
     struct jmp_lab *lab = user;
     struct times times;
+    bool handed_over;
+    int64_t before;
     int r;
 
     if (!message->lease) {
@@ -529,6 +571,7 @@ JMP_LABD_METHOD(jmp_on_client_update_lease)
     if (!get_own(lab, rpc, message->lease->name, "UpdateLease", &client, &lease))
         return;
 
+    before = asked_for(&lease);
     /* What is there decides, not the mask: as stock controllers have it. */
     r = read_times(message->lease, &times, &error);
     if (r == 0 && (times.has_begin || times.has_end || times.has_duration))
@@ -537,7 +580,10 @@ JMP_LABD_METHOD(jmp_on_client_update_lease)
         jmp_refuse(rpc, &error);
         return;
     }
-    if (message->lease->_client_case && message->lease->client[0] && !transfer(lab, rpc, message->lease->client, &lease))
+    handed_over = message->lease->_client_case && message->lease->client[0];
+    if (handed_over && !transfer(lab, rpc, message->lease->client, &lease))
+        return;
+    if ((handed_over || asked_for(&lease) > before) && !check_access(lab, rpc, &lease))
         return;
     if (update(lab, rpc, &lease))
         jmp_lease_reply(lab, rpc, &lease);

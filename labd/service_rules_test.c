@@ -69,6 +69,67 @@ JMP_TEST(rules_are_followed_from_the_moment_they_are_written)
     bench_free(bench);
 }
 
+/* A change of the lease "one": a duration, or an end, or another owner; 0 and NULL: as it is. */
+static void change(struct bench *bench, const struct caller *client, int64_t seconds, int64_t end, const char *to, const char *refused)
+{
+    Jumpstarter__Client__V1__UpdateLeaseRequest request = JUMPSTARTER__CLIENT__V1__UPDATE_LEASE_REQUEST__INIT;
+    Jumpstarter__Client__V1__Lease lease = JUMPSTARTER__CLIENT__V1__LEASE__INIT;
+    Google__Protobuf__Duration duration = GOOGLE__PROTOBUF__DURATION__INIT;
+    Google__Protobuf__Timestamp time = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
+
+    request.lease = &lease;
+    lease.name = (char *)"namespaces/default/leases/one";
+    if (seconds) {
+        duration.seconds = seconds;
+        lease._duration_case = JUMPSTARTER__CLIENT__V1__LEASE___DURATION_DURATION;
+        lease.duration = &duration;
+    }
+    if (end) {
+        time.seconds = end;
+        lease._end_time_case = JUMPSTARTER__CLIENT__V1__LEASE___END_TIME_END_TIME;
+        lease.end_time = &time;
+    }
+    if (to) {
+        lease._client_case = JUMPSTARTER__CLIENT__V1__LEASE___CLIENT_CLIENT;
+        lease.client = (char *)to;
+    }
+    if (refused)
+        bench_refused(bench, client, &jmp_client_update_lease, &request.base, JMP_UNKNOWN, refused);
+    else
+        bench_ask(bench, client, &jmp_client_update_lease, &request.base);
+}
+
+JMP_TEST(a_lease_that_runs_is_prolonged_and_handed_over_only_as_the_rules_have_it)
+{
+    struct bench *bench = bench_new();
+    struct caller alice, bob, board;
+    struct call status;
+    int64_t now = jmp_wall_now() / JMP_SECOND;
+
+    bench_client(bench, "alice", &alice);
+    bench_client(bench, "bob", &bob);
+    bench_board(bench, "board", "kind=pi", &board, &status);
+    assert_string_equal(bench_state(bench_lease(bench, &alice, "one", "kind=pi", 60)), "Ready Ready");
+    change(bench, &alice, 7200, 0, NULL, NULL);
+    /* What was given before the rules were made stays, and may become less. */
+    rule(bench, &alice, "access: [{maximum_duration: 3600}]\nhidden_labels: [rack]\n", 1);
+    change(bench, &alice, 5000, 0, NULL, NULL);
+    change(bench, &alice, 5001, 0, NULL, "no access rule lets alice lease board for 5001 seconds");
+    change(bench, &alice, 3600, 0, NULL, NULL);
+    change(bench, &alice, 3601, 0, NULL, "no access rule lets alice lease board for 3601 seconds");
+    /* An end that is later than the duration says is no way around. */
+    change(bench, &alice, 3600, now + 36000, NULL, "no access rule lets alice lease board for *");
+    change(bench, &alice, 0, 0, "namespaces/default/clients/bob", NULL);
+    change(bench, &bob, 0, 0, "namespaces/default/clients/alice", NULL);
+    rule(bench, &alice, "access: [{clients: '!guest'}, {clients: team=a, spot: true}]\nhidden_labels: [a, b]\n", 2);
+    change(bench, &alice, 0, 0, "namespaces/default/clients/bob", NULL);
+    rule(bench, &alice, "access: [{clients: team=a}]\nhidden_labels: [rack]\n", 1);
+    change(bench, &bob, 0, 0, "namespaces/default/clients/alice", "no access rule lets alice lease board for 3600 seconds");
+    assert_text(bench_get_lease(bench, &bob, "one")->client, "namespaces/default/clients/bob");
+    bench_cancel(&status);
+    bench_free(bench);
+}
+
 JMP_TEST(a_mistake_leaves_the_rules_as_they_were)
 {
     struct bench *bench = bench_new();

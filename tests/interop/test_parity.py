@@ -3,7 +3,7 @@
 
 The stock commands run inside this process, for starting its interpreter costs a second each time. A row of a table is one
 invocation of both. What is said of a
-difference is the reason why it is wanted: "EXIT 1 2: why", "MORE: why".
+difference is the reason why it is wanted: "EXIT 1 2: why", "MORE: why", "STATUS: why".
 """
 
 import itertools
@@ -15,8 +15,9 @@ from contextlib import contextmanager
 import pytest
 import yaml
 from click.testing import CliRunner
+from harness import exporter as exporters
 from harness.lab import Labd
-from harness.program import run
+from harness.program import Program, run, wait_until
 from jumpstarter_cli.jmp import jmp
 
 EXPORTERS = {
@@ -43,15 +44,12 @@ def environment(env):
 
 
 class Both:
-    """A lab with exporters that were never seen, leases that wait for them, and two programs to look at it."""
+    """A lab and two programs to look at it."""
 
-    def __init__(self, place, build):
+    def __init__(self, place, build, names=("alice", "bob")):
         self.place, self.jmpctl = place, build / "ctl" / "jmpctl"
         self.labd = Labd(place, build)
-        self.clients = {name: self.labd.create_client(name) for name in ("alice", "bob")}
-        for name, labels in EXPORTERS.items():
-            self.labd.create_exporter(name, labels)
-        self.labd.admin("update", "exporter", "off", "--disable").ok()
+        self.clients = {name: self.labd.create_client(name) for name in names}
 
     def stock(self, words, client="alice"):
         with environment(self.place.env):
@@ -69,7 +67,11 @@ class Both:
 
 @pytest.fixture(scope="module")
 def both(place, build):
+    """Exporters that were never seen, and leases that wait for them."""
     both = Both(place, build)
+    for name, labels in EXPORTERS.items():
+        both.labd.create_exporter(name, labels)
+    both.labd.admin("update", "exporter", "off", "--disable").ok()
     # None of them gets a board, so nothing changes while it is looked at.
     both.lease("-l", "board=rpi4", "--duration", "10m", "--lease-id", "wait-1", "--tag", "team=bsp")
     both.lease("-l", "board=rpi4,rack=a", "--duration", "1h", "--lease-id", "wait-2", "--tag", "team=bsp", "--tag", "nr=7")
@@ -103,10 +105,16 @@ def compare(both, words, reason="", client="alice", as_stock=None, as_ours=None)
     if form in ("json", "yaml"):
         load = json.loads if form == "json" else yaml.safe_load
         a, b = normal(load(theirs[1])), normal(load(ours[1]))
+        if reason.startswith("STATUS"):
+            assert all(e["status"] is None for e in a["exporters"]) and any(e["status"] for e in b["exporters"]), told
+            for exporter in b["exporters"]:
+                exporter["status"] = None
         if reason.startswith("MORE"):
             assert all(one in b["leases"] for one in a["leases"]), told
         else:
             assert a == b, f"{told}\n{a}\n{b}"
+    elif reason.startswith("STATUS"):
+        assert fields(swap(theirs[1])) == fields(re.sub("AVAILABLE|LEASE_READY", "UNKNOWN", swap(ours[1]))), told
     elif reason.startswith("MORE"):
         assert all(line in fields(ours[1]) for line in fields(swap(theirs[1])) if line[0] != "No" and line[0] != "NAME"), told
     else:
@@ -116,13 +124,15 @@ def compare(both, words, reason="", client="alice", as_stock=None, as_ours=None)
 def swap(text):
     """Without what differs by who made the object and by the moment."""
     text = re.sub(r"\b(stock|ours)-", "made-", text)
+    text = re.sub(r"\b20[2-8]\d-\d\d-\d\d \d\d:\d\d:\d\d", "DATE", text)
     return re.sub(r"\b(\d+d )?(\d+h )?\d+m( \d+s)?\b", "REMAINING", text)
 
 
 def normal(value):
     if isinstance(value, dict):
         # The context of a lease is newer than the stock 0.9.0, which leaves it out.
-        return {k: "now" if k == "seconds" else normal(v) for k, v in value.items() if k != "context"}
+        return {k: "now" if v is not None and k in ("seconds", "effective_duration") else normal(v)
+                for k, v in value.items() if k != "context"}
     if isinstance(value, list):
         return [normal(v) for v in value]
     if isinstance(value, str) and re.match(r"^\d{4}-\d\d-\d\dT", value):
@@ -230,3 +240,119 @@ class TestChanges:
         for who, run_it in (("stock", both.stock), ("ours", both.ours)):
             assert run_it(["delete", "leases", f"{who}-{number}", "-o", "name"])[:2] == (0, f"{who}-{number}\n")
             assert run_it(["delete", "leases", f"{who}-{number}"])[0] != 0
+
+
+class Busy(Both):
+    """Boards that are there: one has a lease, one is free, one was never seen."""
+
+    def __init__(self, place, build):
+        super().__init__(place, build, ("carol", "dave"))
+        self.agents = []
+        for name, labels in (("busy", {"board": "b", "nr": "1"}), ("free", {"board": "b", "nr": "2"}), ("never", {"board": "n"})):
+            path = self.labd.create_exporter(name, labels)
+            if name == "never":
+                continue
+            settings = {**yaml.safe_load(path.read_text()), "export": {"power": exporters.driver(exporters.POWER)}}
+            full = place.file(f"run-{name}.yaml", yaml.safe_dump(settings, sort_keys=False))
+            full.chmod(0o600)
+            self.agents.append(exporters.start_controlled("native", place, build, full))
+        self.wait(free=2)
+        self.wait(busy=2)
+        self.lease("-n", "busy", "--duration", "1h", "--lease-id", "held", "--tag", "why=parity", client="carol")
+        self.lease("-n", "busy", "--duration", "2h", "--lease-id", "queued", client="dave")
+        self.wait(busy=4)
+
+    def stock(self, words, client="carol"):
+        return super().stock(words, client)
+
+    def ours(self, words, client="carol"):
+        return super().ours(words, client)
+
+    def wait(self, **wanted):
+        """The status of a board, as a number: 2 available, 4 in use."""
+        def there():
+            listed = json.loads(self.ours(["get", "exporters", "--with", "status", "-o", "json"])[1])["exporters"]
+            return all(e["status"] == wanted.get(e["name"], e["status"]) for e in listed)
+
+        wait_until(there, 40, lambda: f"not {wanted}")
+
+    def close(self):
+        for agent in self.agents:
+            agent.stop()
+            agent.program.forget()
+        self.labd.stop()
+
+
+@pytest.fixture(scope="module")
+def busy(place, build):
+    busy = Busy(place, build)
+    yield busy
+    busy.close()
+
+
+FORGETS = "STATUS: the stock client forgets the status of exporters when it joins them with leases"
+
+
+class TestBusy:
+    """Exporters that are online, and leases that have one."""
+
+    @pytest.mark.parametrize("form", FORMS)
+    @pytest.mark.parametrize("more", ["", "--with online", "--with status", "--with online,status", "--with leases",
+                                      "--with leases,status", "-l nr=1 --with online,status", "-l nr --with leases"])
+    def test_exporters(self, busy, more, form):
+        reason = FORGETS if "leases,status" in more and form != "-o name" else ""
+        compare(busy, ["get", "exporters", *more.split(), *form.split()], reason, client="carol")
+
+    @pytest.mark.parametrize("form", FORMS)
+    @pytest.mark.parametrize("more", ["", "-A", "-a", "--tag-filter why=parity", "-l board=b"])
+    @pytest.mark.parametrize("client", ["carol", "dave"])
+    def test_leases(self, busy, more, form, client):
+        compare(busy, ["get", "leases", *more.split(), *form.split()], client=client)
+
+    @pytest.mark.parametrize("form", FORMS)
+    def test_a_lease_that_gets_its_board_at_once(self, busy, form):
+        outputs = {}
+        for who, run_it in (("stock", busy.stock), ("ours", busy.ours)):
+            name = f"{who}-{next(numbers)}"
+            status, out, err = run_it(["create", "lease", "-l", "nr=2", "--duration", "30m", "--lease-id", name, *form.split()])
+            assert status == 0, (out, err)
+            changed = run_it(["update", "lease", name, "--duration", "40m", *form.split()])
+            assert changed[0] == 0, changed
+            busy.wait(free=4)
+            assert run_it(["delete", "leases", name, "-o", "name"])[:2] == (0, f"{name}\n")
+            busy.wait(free=2)
+            outputs[who] = [re.sub(r"(stock|ours)-\d+", "made", text) for text in (out, changed[1])]
+        for theirs, ours in zip(outputs["stock"], outputs["ours"]):
+            if "json" in form or "yaml" in form:
+                load = json.loads if "json" in form else yaml.safe_load
+                assert normal(load(theirs)) == normal(load(ours)), (theirs, ours)
+            else:
+                assert fields(swap(theirs)) == fields(swap(ours))
+
+    @pytest.mark.parametrize("words", ["update lease held --begin-time 2099-01-01T00:00:00 --duration 5m", "update lease held --to-client nobody",
+                                       "update lease queued --to-client carol"])
+    def test_mistakes(self, busy, words):
+        compare(busy, words.split(), client="dave" if "queued" in words else "carol")
+
+    def test_a_lease_is_handed_over_and_back(self, busy):
+        assert busy.stock(["update", "lease", "held", "--to-client", "dave"])[0] == 0
+        compare(busy, ["get", "leases", "-o", "json"], client="dave")
+        assert busy.ours(["update", "lease", "held", "--to-client", "carol"], "dave")[0] == 0
+        compare(busy, ["get", "leases", "-o", "json"], client="carol")
+
+    def test_watch(self, busy):
+        """The list comes again when it has changed, and only then; also when the lab was away for a while."""
+        watch = Program([busy.jmpctl, "get", "leases", "--watch", "-o", "name", "--client-config", busy.clients["carol"]],
+                        env=busy.place.env, name="jmpctl get leases --watch")
+        watch.wait_line("^held$")
+        busy.lease("-l", "board=n", "--duration", "1h", "--lease-id", "seen", client="carol")
+        watch.wait_line("^seen$")
+        busy.labd.stop()
+        watch.wait_line("waiting for it")
+        busy.labd.start(busy.labd.endpoint)
+        assert busy.ours(["delete", "leases", "seen"])[0] == 0
+        busy.lease("-l", "board=n", "--duration", "1h", "--lease-id", "again", client="carol")
+        watch.wait_line("^again$")
+        assert busy.ours(["delete", "leases", "again"])[0] == 0
+        assert watch.stop() == 2
+        watch.forget()

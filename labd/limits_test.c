@@ -68,6 +68,35 @@ JMP_TEST(an_exporter_that_is_silent_for_too_long_is_offline_and_one_that_streams
     bench_free(bench);
 }
 
+JMP_TEST(an_exporter_that_is_there_costs_no_write)
+{
+    struct bench *bench = bench_with(SHORT, 4 * SHORT, NEVER);
+    _cleanup_(jmp_store_freep) struct jmp_store *watcher = NULL;
+    struct caller alice, there;
+    struct call status, call;
+    char path[128];
+    int64_t version;
+
+    bench_client(bench, "alice", &alice);
+    bench_board(bench, "there", "x=1", &there, &status);
+    bench_lease(bench, &alice, "one", "x=1", 60);
+    bench_settle(bench, &alice);
+    snprintf(path, sizeof(path), "%s/lab.db", bench->directory);
+    assert_int_equal(jmp_store_open(path, false, &watcher, NULL), 0);
+    version = jmp_store_version(watcher);
+
+    /* Longer than it takes to be offline: a call that is held for so long. */
+    dial(bench, &alice, "one", &call);
+    bench_wait(&call);
+    assert_true(look(bench, &alice, "there")->online);
+    assert_int_equal(jmp_store_version(watcher), version);
+    /* What it says is written, and would have been seen. */
+    bench_report(bench, &there, JMP_STATUS_LEASE_READY);
+    assert_int_not_equal(jmp_store_version(watcher), version);
+    bench_cancel(&status);
+    bench_free(bench);
+}
+
 JMP_TEST(dial_does_not_wait_for_ever_for_an_exporter_that_does_not_begin)
 {
     struct bench *bench = bench_with(NEVER, SHORT, NEVER);

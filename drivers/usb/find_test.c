@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/test.h"
+#include "drivers/usb/hub.h"
 #include "drivers/usb/tree_double.h"
 
 static char *bench(struct jmp_usb_list **ret)
@@ -216,6 +217,50 @@ JMP_TEST(listing_survives_any_failed_allocation)
         assert_true(r == 0 ? list != NULL : r == -ENOMEM && !list);
         if (r == 0)
             break;
+    }
+    usb_tree_remove(root);
+}
+
+/* A USB 3 hub is two: here 1-1 beside 2-4. Their ports are not numbered alike, and one has no other half. */
+JMP_TEST(the_halves_of_a_usb3_socket_are_those_that_the_kernel_pairs)
+{
+    static const char *const root_hub[] = { "busnum",       "2",    "devnum",    "1",
+                                            "idVendor",     "1d6b", "idProduct", "0003",
+                                            "bDeviceClass", "09",   "speed",     "5000",
+                                            "maxchild",     "4",    NULL };
+    static const char *const hub[] = { "busnum",       "2",  "devnum", "2",    "idVendor", "0424", "idProduct", "5514",
+                                       "bDeviceClass", "09", "speed",  "5000", "maxchild", "3",    NULL };
+    static const struct {
+        const char *path;
+        int result;
+        const char *halves[2];
+    } rows[] = {
+        { "1-1.1", 2, { "1-1.1", "2-4.3" } }, { "2-4.3", 2, { "2-4.3", "1-1.1" } }, { "1-1.2", 1, { "1-1.2", "" } },
+        { "1-1.3", 1, { "1-1.3", "" } }, /* its other half is on a hub that has gone */
+        { "1-1", 2, { "1-1", "2-4" } },       { "2-4", 2, { "2-4", "1-1" } },       { "1-1.5", -ENODEV, { NULL } },
+        { "3-1", -ENODEV, { NULL } },         { "1-1.2.1", -ENODEV, { NULL } }, /* 1-1.2 is no hub */
+        { "usb1", -EINVAL, { NULL } },
+    };
+    _cleanup_free_ char *root = usb_tree_bench();
+
+    usb_tree_device(root, "pci/usb2", root_hub);
+    usb_tree_device(root, "pci/usb2/2-4", hub);
+    usb_tree_link(root, "sys/devices/pci/usb1/1-1/1-1:1.0/1-1-port1/peer", "../../../../usb2/2-4/2-4:1.0/2-4-port3");
+    usb_tree_link(root, "sys/devices/pci/usb2/2-4/2-4:1.0/2-4-port3/peer", "../../../../usb1/1-1/1-1:1.0/1-1-port1");
+    usb_tree_file(root, "sys/devices/pci/usb1/1-1/1-1:1.0/1-1-port2/location", "0");
+    usb_tree_link(root, "sys/devices/pci/usb1/1-1/1-1:1.0/1-1-port3/peer", "../../../../usb9/9-1/9-1:1.0/9-1-port3");
+    usb_tree_link(root, "sys/devices/pci/usb1/1-0:1.0/usb1-port1/peer", "../../../usb2/2-0:1.0/usb2-port4");
+    usb_tree_link(root, "sys/devices/pci/usb2/2-0:1.0/usb2-port4/peer", "../../../usb1/1-0:1.0/usb1-port1");
+
+    for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+        char halves[2][JMP_USB_PATH_MAX];
+        struct jmp_error error = JMP_ERROR_INIT;
+        int r = jmp_port_halves(root, rows[i].path, halves, &error);
+
+        if (r != rows[i].result)
+            fail_msg("%s: %d %s", rows[i].path, r, error.text);
+        for (size_t j = 0; r > 0 && j < 2; j++)
+            assert_string_equal(halves[j], rows[i].halves[j]);
     }
     usb_tree_remove(root);
 }

@@ -21,6 +21,7 @@ struct port {
 };
 
 struct socket {
+    const char *root; /* "", or a copy of / */
     struct jmp_usb_list *list;
     struct port ports[2];
     size_t count;
@@ -36,13 +37,13 @@ static bool is_superspeed(const struct jmp_usb_device *hub)
     return strtoul(hub->speed, NULL, 10) >= 5000;
 }
 
-static void find_directory(struct port *port)
+static void find_directory(const char *root, struct port *port)
 {
     char pattern[PATH_MAX];
     glob_t found;
 
-    snprintf(pattern, sizeof(pattern), "/sys/bus/usb/devices/%s/*:*/%s-port%u", port->hub->path, port->hub->path,
-             port->number);
+    snprintf(pattern, sizeof(pattern), "%.3000s/sys/bus/usb/devices/%s/*:*/%s-port%u", root, port->hub->path,
+             port->hub->path, port->number);
     if (glob(pattern, 0, NULL, &found) == 0)
         snprintf(port->directory, sizeof(port->directory), "%s", found.gl_pathv[0]);
     globfree(&found);
@@ -62,7 +63,7 @@ static int add_port(struct socket *socket, const char *path, const char *hub, un
     if (number < 1 || number > port->hub->ports)
         return jmp_error_set(reterr, -ENODEV, "hub %s has %u ports, and none with number %u", hub, port->hub->ports,
                              number);
-    find_directory(port);
+    find_directory(socket->root, port);
     socket->count++;
     return 0;
 }
@@ -88,16 +89,17 @@ static void add_companion(struct socket *socket)
     add_port(socket, name, hub, (unsigned)strtoul(dash + 5, NULL, 10), NULL);
 }
 
-static int socket_open(const char *path, struct socket *ret, struct jmp_error *reterr)
+static int socket_open(const char *root, const char *path, struct socket *ret, struct jmp_error *reterr)
 {
     char hub[JMP_USB_PATH_MAX];
     unsigned number;
     int r;
 
+    ret->root = root;
     r = jmp_usb_port_split(path, hub, &number);
     if (r < 0)
         return jmp_error_set(reterr, r, "\"%s\" is not the path of a USB port", path);
-    r = jmp_usb_list_read("", &ret->list);
+    r = jmp_usb_list_read(root, &ret->list);
     if (r < 0)
         return jmp_error_set(reterr, r, "the USB devices cannot be listed: %m");
     r = add_port(ret, path, hub, number, reterr);
@@ -222,12 +224,33 @@ static int port_set(const struct port *port, bool on, struct jmp_error *reterr)
     return 0;
 }
 
+int jmp_port_halves(const char *root, const char *path, char ret[2][JMP_USB_PATH_MAX], struct jmp_error *reterr)
+{
+    _cleanup_(socket_close) struct socket socket = { 0 };
+    int r;
+
+    r = socket_open(root, path, &socket, reterr);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < 2; i++) {
+        const struct port *port = &socket.ports[i];
+        const char *hub = i < socket.count ? port->hub->path : "";
+        bool top = strncmp(hub, "usb", 3) == 0; /* port 3 of usb1 is 1-3, of 1-1 it is 1-1.3 */
+
+        if (i < socket.count)
+            snprintf(ret[i], JMP_USB_PATH_MAX, "%.20s%c%u", top ? hub + 3 : hub, top ? '-' : '.', port->number);
+        else
+            *ret[i] = '\0';
+    }
+    return (int)socket.count;
+}
+
 int jmp_port_check(const char *path, struct jmp_error *reterr)
 {
     _cleanup_(socket_close) struct socket socket = { 0 };
     int r;
 
-    r = socket_open(path, &socket, reterr);
+    r = socket_open("", path, &socket, reterr);
     for (size_t i = 0; r == 0 && i < socket.count; i++) {
         _cleanup_(jmp_usb_close) struct jmp_usb_handle handle = JMP_USB_HANDLE_CLOSED;
 
@@ -243,7 +266,7 @@ int jmp_port_set(const char *path, bool on, struct jmp_error *reterr)
     _cleanup_(socket_close) struct socket socket = { 0 };
     int r;
 
-    r = socket_open(path, &socket, reterr);
+    r = socket_open("", path, &socket, reterr);
     for (size_t i = 0; r == 0 && i < socket.count; i++)
         r = port_set(&socket.ports[i], on, reterr);
     return r;
@@ -255,7 +278,7 @@ int jmp_port_get(const char *path, struct jmp_port_state *ret, struct jmp_error 
     struct jmp_port_state state = { 0 };
     int r;
 
-    r = socket_open(path, &socket, reterr);
+    r = socket_open("", path, &socket, reterr);
     for (size_t i = 0; r == 0 && i < socket.count; i++) {
         _cleanup_(jmp_usb_close) struct jmp_usb_handle handle = JMP_USB_HANDLE_CLOSED;
         struct jmp_port_state one = { 0 };

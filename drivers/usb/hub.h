@@ -19,6 +19,15 @@ struct jmp_port_state {
  */
 int jmp_hub_switches(const struct jmp_usb_device *hub, struct jmp_error *reterr);
 
+/**
+ * jmp_port_halves() - the one or two ports behind a socket, as the kernel pairs them
+ * @root:  directory that stands for /, "" for the real one
+ * @ret:   paths; the first is @path, the second the other half's, or ""
+ *
+ * Return: how many there are, -EINVAL (not a path), -ENODEV (no such hub, or port).
+ */
+int jmp_port_halves(const char *root, const char *path, char ret[2][JMP_USB_PATH_MAX], struct jmp_error *reterr);
+
 /** jmp_port_check() - can the power of this port be switched? 0, or the errors of jmp_port_set() */
 int jmp_port_check(const char *path, struct jmp_error *reterr);
 

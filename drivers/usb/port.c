@@ -22,11 +22,13 @@ int jmp_usb_fail(struct jmp_call *call, const struct jmp_error *error)
 
 int jmp_usb_port_switch(struct jmp_call *call, const char *path, bool on)
 {
+    char halves[2][JMP_USB_PATH_MAX] = { "", "" };
     struct jmp_error error = JMP_ERROR_INIT;
 
-    if (jmp_port_set(path, on, &error) < 0)
+    if (jmp_port_set(path, on, &error) < 0 || jmp_port_halves("", path, halves, &error) < 0)
         return jmp_usb_fail(call, &error);
-    jmp_call_log(call, JMP_LOG_INFO, "port %s switched %s", path, on ? "on" : "off");
+    jmp_call_log(call, JMP_LOG_INFO, "port %s%s%s switched %s", path, *halves[1] ? " and its other half " : "",
+                 halves[1], on ? "on" : "off");
     return 0;
 }
 

@@ -14,11 +14,11 @@
 #define LOCK_TIMEOUT (10 * JMP_USEC_PER_SEC) /* two commands of a board that hangs */
 #define LOCK_RETRY (20 * JMP_USEC_PER_MSEC)
 
-static bool fits(const struct jmp_usb_device *device, uint16_t vendor, uint16_t product, const char *prefix,
-                 const char *serial)
+static bool fits(const struct jmp_usb_device *device, const struct jmp_hidraw_board *board)
 {
-    return device->vendor == vendor && device->product == product &&
-           strncmp(device->name, prefix, strlen(prefix)) == 0 && (!serial || strcmp(device->serial, serial) == 0);
+    return device->vendor == board->vendor && device->product == board->product &&
+           strncmp(device->name, board->prefix, strlen(board->prefix)) == 0 &&
+           (!board->serial || board->is || strcmp(device->serial, board->serial) == 0);
 }
 
 /* The first node called hidrawN of a device; false: no driver has made one (yet). */
@@ -29,30 +29,6 @@ static bool node_of(const struct jmp_usb_device *device, char *ret, size_t size)
     if (at)
         snprintf(ret, size, "/dev/%.*s", (int)strcspn(at, " "), at);
     return at;
-}
-
-static int find(struct jmp_call *call, uint16_t vendor, uint16_t product, const char *prefix, const char *serial,
-                const struct jmp_usb_list *list, const struct jmp_usb_device **ret)
-{
-    const struct jmp_usb_device *found = NULL;
-
-    for (size_t i = 0; i < list->count; i++) {
-        const struct jmp_usb_device *device = &list->devices[i];
-
-        if (!fits(device, vendor, product, prefix, serial))
-            continue;
-        if (found)
-            return jmp_call_fail(call, -ENOTUNIQ,
-                                 "there are several boards %04x:%04x, in ports %s and %s: name one by its serial "
-                                 "number",
-                                 vendor, product, found->path, device->path);
-        found = device;
-    }
-    if (!found)
-        return jmp_call_fail(call, -ENODEV, "there is no board %04x:%04x%s%s; is it plugged in?", vendor, product,
-                             serial ? " with serial number " : "", serial ?: "");
-    *ret = found;
-    return 0;
 }
 
 static int lock(struct jmp_call *call, int fd, const char *node)
@@ -72,35 +48,88 @@ static int lock(struct jmp_call *call, int fd, const char *node)
     return 0;
 }
 
-int jmp_hidraw_open(struct jmp_call *call, uint16_t vendor, uint16_t product, const char *prefix, const char *serial,
-                    char *name)
+static int open_board(struct jmp_call *call, const struct jmp_usb_device *device)
 {
-    _cleanup_(jmp_usb_list_freep) struct jmp_usb_list *list = NULL;
-    const struct jmp_usb_device *device = NULL;
     _cleanup_close_ int fd = -EBADF;
     char node[64];
     int r;
 
-    r = jmp_usb_list_read("", &list);
-    if (r < 0)
-        return jmp_call_fail(call, r, "the USB devices cannot be listed: %m");
-    r = find(call, vendor, product, prefix, serial, list, &device);
-    if (r < 0)
-        return r;
     if (!node_of(device, node, sizeof(node)))
         return jmp_call_fail(call, -ENODEV, "the board in port %s has no hidraw node", device->path);
-
     fd = open(node, O_RDWR | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0 && (errno == ENOENT || errno == ENXIO))
         return jmp_call_fail(call, -ENODEV, "the board in port %s has gone", device->path);
     if (fd < 0)
         return jmp_call_fail(call, -errno, "%s, the board in port %s, cannot be opened: %m", node, device->path);
     r = lock(call, fd, node);
+    return r < 0 ? r : TAKE_FD(fd);
+}
+
+static int no_board(struct jmp_call *call, const struct jmp_hidraw_board *board)
+{
+    return jmp_call_fail(call, -ENODEV, "there is no board %04x:%04x%s%s; is it plugged in?", board->vendor,
+                         board->product, board->serial ? " with serial number " : "", board->serial ?: "");
+}
+
+/* Each of them is asked. One that cannot be says so, unless another is the one. */
+static int open_by_asking(struct jmp_call *call, const struct jmp_hidraw_board *board, const struct jmp_usb_list *list,
+                          const struct jmp_usb_device **ret)
+{
+    int error = 0;
+
+    for (size_t i = 0; i < list->count; i++) {
+        _cleanup_close_ int fd = -EBADF;
+        int r;
+
+        if (!fits(&list->devices[i], board))
+            continue;
+        fd = open_board(call, &list->devices[i]);
+        r = fd < 0 ? fd : board->is(call, fd, board->serial);
+        if (r == -ECANCELED)
+            return r;
+        if (r > 0) {
+            *ret = &list->devices[i];
+            return TAKE_FD(fd);
+        }
+        error = r < 0 ? r : error;
+    }
+    return error < 0 ? error : no_board(call, board);
+}
+
+static int open_only(struct jmp_call *call, const struct jmp_hidraw_board *board, const struct jmp_usb_list *list,
+                     const struct jmp_usb_device **ret)
+{
+    const struct jmp_usb_device *found = NULL;
+
+    for (size_t i = 0; i < list->count; i++) {
+        const struct jmp_usb_device *device = &list->devices[i];
+
+        if (!fits(device, board))
+            continue;
+        if (found)
+            return jmp_call_fail(call, -ENOTUNIQ,
+                                 "there are several boards %04x:%04x, in ports %s and %s: name one by its serial "
+                                 "number",
+                                 board->vendor, board->product, found->path, device->path);
+        found = device;
+    }
+    *ret = found;
+    return found ? open_board(call, found) : no_board(call, board);
+}
+
+int jmp_hidraw_open(struct jmp_call *call, const struct jmp_hidraw_board *board, char *name)
+{
+    _cleanup_(jmp_usb_list_freep) struct jmp_usb_list *list = NULL;
+    const struct jmp_usb_device *device = NULL;
+    int r;
+
+    r = jmp_usb_list_read("", &list);
     if (r < 0)
-        return r;
-    if (name)
+        return jmp_call_fail(call, r, "the USB devices cannot be listed: %m");
+    r = board->serial && board->is ? open_by_asking(call, board, list, &device) : open_only(call, board, list, &device);
+    if (r >= 0 && name)
         snprintf(name, JMP_USB_TEXT_MAX, "%s", device->name);
-    return TAKE_FD(fd);
+    return r;
 }
 
 static int transfer_error(struct jmp_call *call, int error)

@@ -10,17 +10,25 @@
 
 #include "drivers/driver.h"
 
+struct jmp_hidraw_board {
+    uint16_t vendor, product;
+    const char *prefix; /* of its product name, "" for any: some ids are shared by many devices */
+    const char *serial; /* NULL: there has to be one only */
+    /**
+     * @is: NULL, or for boards that have their serial number elsewhere than in their descriptors: is this @serial's?
+     * 1, 0, or negative with a sentence, and then others are still looked at.
+     */
+    int (*is)(struct jmp_call *call, int fd, const char *serial);
+};
+
 /**
  * jmp_hidraw_open() - find, open and lock
- * @prefix:  of its product name, "" for any: some ids are shared by many devices
- * @serial:  NULL: there has to be one only
- * @name:    its product name, may be NULL; 128 bytes
+ * @name:  its product name, may be NULL; 128 bytes
  *
  * Return: a descriptor, or with the call's sentence set: -ENODEV, -ENOTUNIQ, -EACCES, -EBUSY (locked for seconds),
  * -ECANCELED.
  */
-int jmp_hidraw_open(struct jmp_call *call, uint16_t vendor, uint16_t product, const char *prefix, const char *serial,
-                    char *name);
+int jmp_hidraw_open(struct jmp_call *call, const struct jmp_hidraw_board *board, char *name);
 
 /** jmp_hidraw_write() - an output report. @report begins with its number, 0 for devices without. 0 or errno with a
  * sentence. */

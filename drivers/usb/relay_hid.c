@@ -63,7 +63,12 @@ static const struct jmp_option noyito_options[] = {
 
 static int noyito_open(const struct relay *relay, struct jmp_call *call)
 {
-    return jmp_hidraw_open(call, (uint16_t)relay->vendor_id, (uint16_t)relay->product_id, "", relay->serial, NULL);
+    return jmp_hidraw_open(call,
+                           &(struct jmp_hidraw_board){ .vendor = (uint16_t)relay->vendor_id,
+                                                       .product = (uint16_t)relay->product_id,
+                                                       .prefix = "",
+                                                       .serial = relay->serial },
+                           NULL);
 }
 
 static int noyito_probe(void *self, struct jmp_call *call)
@@ -103,7 +108,8 @@ static int noyito_status(void *self, struct jmp_call *call)
 {
     const struct relay *relay = self;
     _cleanup_close_ int fd = noyito_open(relay, call);
-    unsigned channels = wanted(relay, relay->num_channels), states = 0, told = 0;
+    unsigned channels = wanted(relay, relay->num_channels), every = (1u << relay->num_channels) - 1, states = 0,
+             told = 0;
     uint8_t report[1 + JMP_RELAY_FRAME_SIZE] = { 0 };
     char answer[ANSWER_MAX + 64];
     size_t have = 0;
@@ -115,8 +121,9 @@ static int noyito_status(void *self, struct jmp_call *call)
     r = jmp_hidraw_write(call, fd, report, sizeof(report));
     if (r < 0)
         return r;
-    /* The text comes in as many reports as it takes. */
-    while ((told & channels) != channels && have < sizeof(answer)) {
+    /* The text comes in as many reports as it takes. It is read to its end: what is left would be the beginning of the
+     * next answer, and old news by then. */
+    while ((told & every) != every && have < sizeof(answer)) {
         r = jmp_hidraw_read(call, fd, answer + have, sizeof(answer) - have, ANSWER_TIMEOUT);
         if (r == -ECANCELED)
             return r;
@@ -165,31 +172,53 @@ static const struct jmp_option usbrelay_options[] = {
     { JMP_FIELD(struct relay, channel), .preset = "1", .min = 1, .max = 8, .help = "which relay, from 1" },
     { JMP_FIELD(struct relay, all_channels), .preset = "false", .help = "switch all relays together" },
     { JMP_FIELD(struct relay, serial), .nullable = true, .value_name = "TEXT",
-      .help = "the five characters that the board has as its name; checked before anything is switched" },
+      .help = "the five characters that the board has as its name, for one of several boards" },
     {}
 };
+
+static int usbrelay_report(struct jmp_call *call, int fd, uint8_t report[USBRELAY_REPORT])
+{
+    int n;
+
+    memset(report, 0, USBRELAY_REPORT);
+    n = jmp_hidraw_get_feature(call, fd, report, USBRELAY_REPORT);
+    if (n < 0)
+        return n;
+    return n < (int)USBRELAY_REPORT ? jmp_call_fail(call, -EPROTO, "the board tells half its state") : 0;
+}
+
+static int usbrelay_is(struct jmp_call *call, int fd, const char *serial)
+{
+    uint8_t report[USBRELAY_REPORT];
+    char name[6] = "";
+    int r;
+
+    r = usbrelay_report(call, fd, report);
+    if (r < 0)
+        return r;
+    memcpy(name, report + 1, 5);
+    return strcmp(name, serial) == 0;
+}
 
 /* @retstates: bits; the number of channels stands behind its name. */
 static int usbrelay_open(const struct relay *relay, struct jmp_call *call, unsigned *retcount, unsigned *retstates)
 {
-    uint8_t report[USBRELAY_REPORT] = { 0 };
+    const struct jmp_hidraw_board board = { .vendor = USBRELAY_VENDOR,
+                                            .product = USBRELAY_PRODUCT,
+                                            .prefix = USBRELAY_NAME,
+                                            .serial = relay->serial,
+                                            .is = usbrelay_is };
+    uint8_t report[USBRELAY_REPORT];
     _cleanup_close_ int fd = -EBADF;
-    char name[128] = "", serial[6] = "";
-    int n;
+    char name[128] = "";
+    int r;
 
-    fd = jmp_hidraw_open(call, USBRELAY_VENDOR, USBRELAY_PRODUCT, USBRELAY_NAME, NULL, name);
+    fd = jmp_hidraw_open(call, &board, name);
     if (fd < 0)
         return fd;
-    n = jmp_hidraw_get_feature(call, fd, report, sizeof(report));
-    if (n < 0)
-        return n;
-    if (n < (int)sizeof(report))
-        return jmp_call_fail(call, -EPROTO, "the board tells half its state");
-    memcpy(serial, report + 1, 5);
-    if (relay->serial && strcmp(relay->serial, serial) != 0)
-        return jmp_call_fail(call, -ENODEV, "the board that is plugged in is \"%s\", not \"%s\"", serial,
-                             relay->serial);
-
+    r = usbrelay_report(call, fd, report);
+    if (r < 0)
+        return r;
     *retcount = (unsigned)strtoul(name + strlen(USBRELAY_NAME), NULL, 10);
     if (*retcount < 1 || *retcount > JMP_RELAY_CHANNELS_MAX)
         return jmp_call_fail(call, -ENODEV, "\"%s\" is no relay board that is known", name);
@@ -223,8 +252,7 @@ static int usbrelay_set(const struct relay *relay, struct jmp_call *call, bool o
     if (r < 0)
         return r;
 
-    memset(report, 0, sizeof(report));
-    r = jmp_hidraw_get_feature(call, fd, report, sizeof(report));
+    r = usbrelay_report(call, fd, report);
     if (r < 0)
         return r;
     states = report[8] & wanted(relay, count);

@@ -131,7 +131,12 @@ static int begin(struct jmp_picoboot *boot)
     r = jmp_usb_errno(libusb_claim_interface(boot->usb.handle, boot->interface));
     if (r < 0)
         return r;
-    /* Whatever another program left half done. */
+    /* Whatever was left half done, or refused: a pipe that is halted has to be cleared at both of its ends. */
+    r = jmp_usb_errno(libusb_clear_halt(boot->usb.handle, boot->out));
+    if (r == 0)
+        r = jmp_usb_errno(libusb_clear_halt(boot->usb.handle, boot->in));
+    if (r < 0)
+        return r;
     r = jmp_usb_errno(libusb_control_transfer(
         boot->usb.handle, LIBUSB_ENDPOINT_OUT | LIBUSB_REQUEST_TYPE_VENDOR | LIBUSB_RECIPIENT_INTERFACE,
         INTERFACE_RESET, 0, (uint16_t)boot->interface, NULL, 0, LIMIT));

@@ -9,9 +9,6 @@
 
 #include <endian.h>
 #include <err.h>
-#include <errno.h>
-#include <poll.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +20,7 @@ enum { APP_IDLE, APP_DETACH, DFU_IDLE, DNLOAD_IDLE = 5, MANIFEST = 7, UPLOAD_IDL
 
 #define BLOCK 1024
 #define FIRMWARE_MAX (256 * 1024)
-#define FIRMWARE_FD 9   /* the flash memory: it survives the changes of identity */
+#define FIRMWARE_FD 9 /* the flash memory: it survives the changes of identity */
 
 static struct {
     struct usb_config_descriptor config;
@@ -35,31 +32,21 @@ static struct {
 } __attribute__((packed)) descriptors = {
     .config = { USB_DT_CONFIG_SIZE, USB_DT_CONFIG, 0, 1, 1, 0, USB_CONFIG_ATT_ONE, 50 },
     .interface = { USB_DT_INTERFACE_SIZE, USB_DT_INTERFACE, 0, 0, 0, 0xfe, 1, 1, 0 },
-    .dfu = { 9, 0x21, 0x0b, 0, 0, 0 },   /* downloads, uploads, detaches by itself */
+    .dfu = { 9, 0x21, 0x0b, 0, 0, 0 }, /* downloads, uploads, detaches by itself */
 };
 
 static char **self;
 static bool loader;
 static int state;
-static size_t size;       /* of what was downloaded */
-static size_t position;   /* of the upload */
-
-/* It leaves the bus a little later than it says so, as all do. */
-static void *become(void *other)
-{
-    poll(NULL, 0, 20);
-    execl("/proc/self/exe", self[0], self[1], self[2], (char *)other, (char *)NULL);
-    err(1, "exec");
-}
+static size_t size;     /* of what was downloaded */
+static size_t position; /* of the upload */
 
 static void change(const char *into)
 {
-    pthread_t thread;
+    static const char *arguments[5];
 
-    errno = pthread_create(&thread, NULL, become, (void *)into);
-    if (errno > 0)
-        err(1, "thread");
-    pthread_detach(thread);
+    memcpy(arguments, (const char *[]){ self[0], self[1], self[2], into, NULL }, sizeof(arguments));
+    raw_become(arguments);
 }
 
 static int download(const struct usb_ctrlrequest *request, const unsigned char *data)

@@ -9,7 +9,6 @@
 #include <err.h>
 #include <errno.h>
 #include <poll.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -169,16 +168,6 @@ static void *take(void *arg)
     return NULL;
 }
 
-static void start(void *(*run)(void *), struct raw_device *dev)
-{
-    pthread_t thread;
-
-    errno = pthread_create(&thread, NULL, run, dev);
-    if (errno > 0)
-        err(1, "thread");
-    pthread_detach(thread);
-}
-
 static int enable(struct raw_device *dev, const void *descriptor)
 {
     struct usb_endpoint_descriptor endpoint = { 0 };
@@ -196,8 +185,8 @@ static void on_configured(struct raw_device *dev)
     running = true;
     in_handle = enable(dev, &descriptors.in);
     out_handle = enable(dev, &descriptors.out);
-    start(give, dev);
-    start(take, dev);
+    raw_start(give, dev);
+    raw_start(take, dev);
 }
 
 int main(int argc, char **argv)

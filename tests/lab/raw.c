@@ -6,10 +6,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/usb/raw_gadget.h>
+#include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <unistd.h>
+
+#define DT_REPORT 0x22 /* of HID */
 
 struct transfer {
     struct usb_raw_ep_io head;
@@ -84,6 +89,11 @@ static int describe(const struct raw_device *dev, unsigned value, unsigned char 
     case USB_DT_CONFIG:
         memcpy(data, dev->config, dev->config_size);
         return (int)dev->config_size;
+    case DT_REPORT:
+        if (!dev->report)
+            return RAW_REFUSE;
+        memcpy(data, dev->report, dev->report_size);
+        return (int)dev->report_size;
     case USB_DT_STRING:
         return string_descriptor(dev, value & 0xff, data);
     default:
@@ -111,6 +121,8 @@ static int standard(struct raw_device *dev, const struct usb_ctrlrequest *reques
         data[0] = 0;
         return 1;
     case USB_REQ_SET_INTERFACE:
+        if (dev->altered)
+            dev->altered(dev, le16toh(request->wValue));
         return 0;
     default:
         return RAW_REFUSE;
@@ -180,6 +192,34 @@ void raw_run(struct raw_device *dev, unsigned port)
     }
 }
 
+/* It leaves the bus a little later than it says so, as all do. */
+static void *become(void *arguments)
+{
+    poll(NULL, 0, 20);
+    execv("/proc/self/exe", arguments);
+    err(1, "exec");
+}
+
+static void start(void *(*run)(void *), void *user)
+{
+    pthread_t thread;
+
+    errno = pthread_create(&thread, NULL, run, user);
+    if (errno > 0)
+        err(1, "thread");
+    pthread_detach(thread);
+}
+
+void raw_become(const char *const arguments[])
+{
+    start(become, (void *)arguments);
+}
+
+void raw_start(void *(*run)(void *), struct raw_device *dev)
+{
+    start(run, dev);
+}
+
 int raw_enable(struct raw_device *dev, const struct usb_endpoint_descriptor *endpoint)
 {
     int handle = ioctl(dev->fd, USB_RAW_IOCTL_EP_ENABLE, endpoint);
@@ -213,4 +253,10 @@ int raw_read(struct raw_device *dev, int endpoint, void *data, size_t size)
         return -errno;
     memcpy(data, transfer.data, (size_t)r);
     return r;
+}
+
+void raw_halt(struct raw_device *dev, int endpoint)
+{
+    if (ioctl(dev->fd, USB_RAW_IOCTL_EP_SET_HALT, (unsigned long)endpoint) < 0)
+        err(1, "halt");
 }

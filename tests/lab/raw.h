@@ -21,6 +21,8 @@ struct raw_device {
     size_t config_size;
     const char *strings[RAW_STRINGS];
     enum usb_device_speed speed;
+    const void *report; /* of a HID device: its report descriptor, or NULL */
+    size_t report_size;
 
     /**
      * @control: a class's or vendor's request. To the host: fills @data, returns how much. From the host: @data has
@@ -28,6 +30,7 @@ struct raw_device {
      */
     int (*control)(struct raw_device *dev, const struct usb_ctrlrequest *request, unsigned char *data);
     void (*configured)(struct raw_device *dev); /* the host has chosen the configuration: enable endpoints now */
+    void (*altered)(struct raw_device *dev, unsigned setting); /* of its only interface; NULL: no matter */
 
     int fd;
 };
@@ -35,7 +38,14 @@ struct raw_device {
 /** raw_run() - plug it into socket @port of the bench and answer requests; returns only when the descriptor is closed */
 void raw_run(struct raw_device *dev, unsigned port);
 
+/** raw_become() - another device in the same socket, a little later: this program anew with @arguments, ending with NULL */
+void raw_become(const char *const arguments[]);
+
+/** raw_start() - a thread of the device's; @run gets @dev */
+void raw_start(void *(*run)(void *), struct raw_device *dev);
+
 int raw_enable(struct raw_device *dev, const struct usb_endpoint_descriptor *endpoint); /* its handle */
 /** raw_write(), raw_read() - one transfer, blocking. Return: bytes, or -errno; -ESHUTDOWN when the host let go of us */
 int raw_write(struct raw_device *dev, int endpoint, const void *data, size_t size);
 int raw_read(struct raw_device *dev, int endpoint, void *data, size_t size);
+void raw_halt(struct raw_device *dev, int endpoint); /* the host's transfers on it stall until it clears that */

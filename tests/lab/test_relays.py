@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Relay boards, played by the test over a HID gadget."""
+"""Relay boards, played by the test over a HID gadget or a serial port, or by a program."""
 
 import os
 import select
 
 import pytest
+from click.testing import CliRunner
 from harness.background import Background
+from harness.exporter import driver
+from harness.program import wait_until
 from harness.stock import Raw, client
 
 from hardware import Hid
@@ -114,3 +117,114 @@ def test_a_noyito_hid_board_switches_its_relays(hardware, serve):
         assert status(raw, "all") == "partial"
         raw.call(raw.uuid("all"), "off")
         assert status(raw, "all") == "off" and states == [False] * 4
+
+
+class SerialBoard:
+    """NOYITO's with two channels and LCUS boards: frames of four bytes, and one byte that asks."""
+
+    def __init__(self, port, count):
+        self.wires, self.states, self.ended = port.wires(), [False] * count, False
+        self.player = Background(self.play)
+
+    def play(self):
+        data = b""
+        while not self.ended:
+            if not select.select([self.wires.master], [], [], 0.2)[0]:
+                continue
+            data += os.read(self.wires.master, 64)
+            while data[:1] == b"\xff" or len(data) >= 4:
+                if data[:1] == b"\xff":
+                    text = "".join(f"CH{i + 1}: {'ON' if on else 'OFF'}\r\n" for i, on in enumerate(self.states))
+                    self.wires.write(text.encode())
+                    data = data[1:]
+                    continue
+                head, channel, state, total = data[:4]
+                assert head == 0xa0 and total == sum(data[:3]) & 0xff and state < 2, data
+                self.states[channel - 1] = state == 1
+                data = data[4:]
+
+    def close(self):
+        self.ended = True
+        self.player.result()
+
+
+def noyito_answer(states):
+    def answer(report):
+        if report[1] == 0x0f:
+            text = "".join(f"CH{i + 1}: {'ON' if on else 'OFF'}\n" for i, on in enumerate(states)).encode()
+            return [text[at:at + 8].ljust(8, b"\0") for at in range(0, len(text), 8)]
+        states[report[1] - 1] = report[2] == 1
+        return []
+    return answer
+
+
+def relays_of(program):
+    """Of lab-usbrelay: what its two relays are."""
+    states = [False] * 2
+    for line in program.output().splitlines():
+        word, number, state = line.split()
+        assert word == "relay"
+        states[int(number) - 1] = state == "on"
+    return states
+
+
+@pytest.mark.direct(reason="exporters of their own")
+def test_every_board_obeys_the_stock_command(hardware, serve):
+    """`j BOARD on|off|cycle|read` and, where the stock client has it, `status`: what `j` runs, in this process."""
+    noyito, lcus = hardware.serial(serial="NOYITO"), hardware.serial(serial="LCUS")
+    hid, ykush = [False] * 4, YkushBoard()
+    ykush.ports = dict.fromkeys(ykush.ports, False)
+    hid_board(hardware, noyito_answer(hid), 8, vid=0x140b, pid=0x07d7)
+    hid_board(hardware, ykush, 64, raw=False, vid=0x04d8, pid=0xf2f7, serial="YK1")
+    one, two = (hardware.program("lab-usbrelay", name, "2") for name in ("AAAAA", "BBBBB"))
+    two_ports, four_ports = SerialBoard(noyito, 2), SerialBoard(lcus, 4)
+    for board in two_ports, four_ports:
+        hardware.stack.callback(board.close)
+    stock = "jumpstarter_driver_noyito_relay.driver.NoyitoPower"
+    # What each switches, and how all relays of its board are then.
+    rows = {
+        "noyito-serial": (driver(f"{stock}Serial", port=str(noyito.tty), channel=2), lambda: two_ports.states,
+                          [False, True]),
+        "noyito-hid": (driver(f"{stock}HID", channel=3), lambda: hid, [False, False, True, False]),
+        "lcus": (driver("relay-lcus", port=str(lcus.tty), num_channels=4, channel=4), lambda: four_ports.states,
+                 [False] * 3 + [True]),
+        "lcus-all": (driver("relay-lcus", port=str(lcus.tty), num_channels=4, all_channels=True), lambda: four_ports.states,
+                     [True] * 4),
+        "usbrelay": (driver("relay-usbrelay", serial="BBBBB", channel=1), lambda: relays_of(two.program), [True, False]),
+        "usbrelay-all": (driver("relay-usbrelay", serial="BBBBB", all_channels=True), lambda: relays_of(two.program),
+                         [True, True]),
+        "ykush": (driver("jumpstarter_driver_yepkit.driver.Ykush", port="1"), lambda: list(ykush.ports.values()),
+                  [True, False, False]),
+    }
+    exporter = serve({name: row[0] for name, row in rows.items()})
+    with client(exporter.endpoint) as root:
+        cli = root.cli()
+
+        def j(*words, status=0):
+            done = CliRunner().invoke(cli, words)
+            assert done.exit_code == status, f"j {' '.join(words)}: {done.output} {done.exception!r}"
+            return done.output
+
+        for name, (_, states, on) in rows.items():
+            off = [False] * len(on)
+            told = name.startswith("noyito")     # the stock client for the others has no such command
+            for words, expected in ((["on"], on), (["off"], off), (["cycle", "--wait", "0"], on), (["off"], off)):
+                j(name, *words)     # a board that confirms nothing may take its time
+                wait_until(lambda: states() == expected, 60, lambda: f"{name} {words}: {states()}")
+                if told and words[0] != "cycle":
+                    assert j(name, "status").strip() == words[0]
+                assert root.children[name].call("status") == ("on" if expected == on else "off")
+            assert "measure" in str(CliRunner().invoke(cli, [name, "read"]).exception), name
+    assert one.program.output() == ""       # the other board of the same kind
+
+
+@pytest.mark.direct(reason="exporters of their own")
+def test_boards_that_cannot_be_told_apart_or_are_not_there_are_said_so(hardware, serve):
+    """Each of them is asked for the name that only its report has."""
+    for name in "AAAAA", "BBBBB":
+        hardware.program("lab-usbrelay", name, "2")
+    exporter = serve({"which": driver("relay-usbrelay"), "none": driver("relay-usbrelay", serial="CCCCC"),
+                      "beyond": driver("relay-usbrelay", serial="AAAAA", channel=3)})
+    exporter.program.wait_line("several boards 16c0:05df, in ports 1-1 and 2-1")
+    exporter.program.wait_line("no board 16c0:05df with serial number CCCCC")
+    exporter.program.wait_line("the board has 2 relays, and no relay 3")

@@ -192,6 +192,23 @@ def test_sdwire_moves_its_card(hardware, serve):
         wait_until(lambda: not isinstance(attempt(raw), Exception), 60, "the SDWire does not come back")
 
 
+def test_sdwire_of_the_second_generation_is_a_reader_that_lets_go(hardware, serve):
+    card = hardware.storage(size=16 * MIB, vid=0x0bda, pid=0x0316, serial="sdw-3")
+    hardware.serial(serial="other")
+    exporter = serve({"storage": {"type": "jumpstarter_driver_sdwire.driver.SDWire", "config": {"serial": "sdw-3"}}})
+    with Raw(exporter.endpoint) as raw:
+        def switch(where):
+            raw.call(raw.uuid("storage"), where)
+            wait_until(lambda: bool(card.host("*:*/host*/target*/*/block/sd*")) == (where != "dut"), 60,
+                       f"the card does not go to {where}")
+
+        for where in ("dut", "host", "dut", "off", "dut"):
+            switch(where)
+        upload(raw, "storage", IMAGE, "write")
+        assert content(card.image, len(IMAGE)) == digest(IMAGE)
+        switch("dut")
+
+
 def test_dutlink_switches_power_and_storage(hardware, serve):
     card, console = hardware.storage(size=16 * MIB), hardware.serial()
     board = hardware.program("lab-dutlink", "dl-1")

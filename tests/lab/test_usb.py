@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import select
 import shutil
 import subprocess
@@ -23,6 +24,7 @@ from harness.program import Program, run, wait_until
 from harness.stock import client
 
 from hardware import PLUG_TIMEOUT, settle
+from usbfs import BULK_TYPE, UsbFs
 from usbip_client import SHORT_NOT_OK, SUBMITTED, UNLINKED, Import
 
 VHCI = Path("/sys/devices/platform/vhci_hcd.0")
@@ -277,14 +279,15 @@ def test_hubs_disks_in_use_and_strangers_are_refused(hardware, serve, words, pla
 
 
 class Forward:
-    """A local port to a driver, by the stock client."""
+    """A local port, or with `unix` a socket of that path, to a driver, by the stock client."""
 
-    def __init__(self, place, exporter, driver):
+    def __init__(self, place, exporter, driver, unix=None):
         env = {**place.env, "JUMPSTARTER_HOST": exporter.endpoint, "JMP_DRIVERS_ALLOW": "UNSAFE",
                "JMP_GRPC_INSECURE": "1"}
-        self.program = Program([BIN / "j", *driver.split(), "forward-tcp", "0", "--address", "127.0.0.1"], env=env,
-                               name=f"j {driver} forward-tcp")
-        self.port = self.program.wait_line(r"^127\.0\.0\.1:(\d+)$", timeout=60).group(1)
+        how = ["forward-unix", unix] if unix else ["forward-tcp", "0", "--address", "127.0.0.1"]
+        self.program = Program([BIN / "j", *driver.split(), *how], env=env, name=f"j {driver} {how[0]}")
+        said = self.program.wait_line(rf"^{re.escape(str(unix))}$" if unix else r"^127\.0\.0\.1:(\d+)$", timeout=60)
+        self.port = None if unix else said.group(1)
 
     def close(self):
         self.program.stop()
@@ -350,6 +353,77 @@ def test_each_transfer_ends_as_usbip_has_it(hardware, serve, place):
     wait_until(lambda: hid.host("*:*/*:*/hidraw/hidraw*"), PLUG_TIMEOUT, "the kernel has it not back")
 
 
+SAY, HANG, COUNTS = 1, 2, 3     # requests of lab-pipes
+
+
+def pipes(hardware, serve, attach):
+    """That device, and this kernel's copy of it."""
+    played = hardware.program("lab-pipes", "PIPES")
+    copy = attach(serve({"usb": device(played.sysfs())}))
+    usb = UsbFs(copy.sysfs())
+    usb.claim()
+    hardware.stack.callback(usb.close)
+    return played, copy, usb
+
+
+def answers(usb):
+    """As long as a request hangs, the device refuses others."""
+    try:
+        return usb.control(0xc0, COUNTS, size=8) == bytes(8)
+    except BrokenPipeError:
+        return False
+
+
+def spoken(size):
+    return bytes((i + i // 256) & 255 for i in range(size))
+
+
+def test_a_transfer_that_takes_too_long_is_called_back_and_nothing_is_lost(hardware, serve, attach):
+    played, copy, usb = pipes(hardware, serve, attach)
+    for size in (1, 512, 1000):     # a silent pipe, time and again
+        with pytest.raises(TimeoutError):
+            usb.bulk(0x81, 4096, timeout=200)
+        usb.control(0x40, SAY, size)
+        waiting = usb.submit(BULK_TYPE, 0x81, size)
+        assert usb.reap() is waiting and waiting.status == 0 and waiting.content.raw[:waiting.actual] == spoken(size)
+
+    # A whole packet does not end a transfer. What is called back with it in its hands has brought it.
+    half = usb.submit(BULK_TYPE, 0x81, 4096)
+    usb.control(0x40, SAY, 512)
+    with pytest.raises(TimeoutError):   # a control transfer that is answered too late; by now the packet has come
+        usb.control(0x40, HANG, 1500, timeout=300)
+    usb.discard(half)
+    assert usb.reap() is half and half.status == -errno.ENOENT and half.content.raw[:half.actual] == spoken(512)
+    wait_until(lambda: answers(usb), 60, "the device does not answer again")
+
+
+def test_a_reset_reaches_the_device(hardware, serve, place):
+    """As importers ask for it, which hand a port's reset on; and by the exporter's command."""
+    played = hardware.program("lab-pipes", "PIPES")
+    exporter = serve({"usb": device(played.sysfs())})
+    forward = Forward(place, exporter, "usb ip")
+    usb = Import(forward.port, played.sysfs().name)
+    for _ in range(2):
+        mark = played.program.mark()
+        reset = usb.submit(0, setup=bytes.fromhex("2303040001000000"))
+        assert usb.answer()[:3] == (SUBMITTED, reset, 0)
+        played.program.wait_line("^configured$", since=mark)
+        counts = usb.control_in(0xc0, COUNTS, 0, 0, 8)          # it is ours as before
+        assert usb.answer()[:4] == (SUBMITTED, counts, 0, bytes(8))
+    usb.close()
+    forward.close()
+
+
+def test_a_reset_of_the_copy_configures_the_device_anew(hardware, serve, attach):
+    """This kernel's virtual controller keeps the reset to itself, and carries what follows it."""
+    played, copy, usb = pipes(hardware, serve, attach)
+    mark = played.program.mark()
+    usb.reset()
+    played.program.wait_line("^configured$", since=mark)
+    usb.control(0x40, SAY, 700)
+    assert usb.bulk(0x81, 4096) == spoken(700)
+
+
 def test_the_end_of_a_lease_takes_the_device_back(hardware, lab, kind, build):
     """Reports are being carried, and whoever has the device does not let go."""
     hid = hardware.hid(serial="HID")
@@ -377,7 +451,8 @@ def boot_sector(words):
     return (code + b"\xf4\xeb\xfd").ljust(510, b"\0") + b"\x55\xaa"
 
 
-def test_a_virtual_machine_boots_from_a_stick_by_usbredir(hardware, serve, place):
+@pytest.mark.parametrize("by", ["tcp", "unix"])
+def test_a_virtual_machine_boots_from_a_stick_by_usbredir(hardware, serve, place, by):
     """QEMU's own usb-redir finds the device, and the firmware in the machine enumerates and reads it."""
     qemu = shutil.which("qemu-system-x86_64")
     if not qemu or "usb-redir" not in run([qemu, "-device", "help"], env=place.env, timeout=60).ok().out:
@@ -387,10 +462,13 @@ def test_a_virtual_machine_boots_from_a_stick_by_usbredir(hardware, serve, place
     stick.image.write_bytes(boot_sector("booted by usbredir").ljust(MIB, b"\0"))
     stick.gadget.plug()
     exporter = serve({"usb": device(stick.gadget.sysfs())})
-    forward = Forward(place, exporter, "usb redir")
-    said = place.root / "debug-port"
+    path = place.run / "redir"
+    forward = Forward(place, exporter, "usb redir", unix=path if by == "unix" else None)
+    socket = f"path={path}" if by == "unix" else f"host=127.0.0.1,port={forward.port}"
+    said = place.root / f"debug-port-{by}"
     machine = Program([qemu, "-accel", "tcg,tb-size=16", "-machine", "pc", "-m", "32", "-nodefaults", "-display", "none",
-                       "-device", "qemu-xhci", "-chardev", f"socket,id=usb,host=127.0.0.1,port={forward.port}",
+                       "-boot", "reboot-timeout=1000",      # its firmware may be faster than the device's way to it
+                       "-device", "qemu-xhci", "-chardev", f"socket,id=usb,{socket}",
                        "-device", "usb-redir,chardev=usb,bootindex=0,debug=4", "-debugcon", f"file:{said}"],
                       env=place.env, name="qemu")
     wait_until(lambda: said.exists() and "booted by usbredir" in said.read_text(errors="replace"), 120,

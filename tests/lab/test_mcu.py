@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Microcontrollers: a Pico in its boot ROM or on the way there, and the disk of an ST-LINK; the stock client flashes them."""
+
+import contextlib
+import pwd
+import struct
+import subprocess
+from pathlib import Path
+
+import pytest
+from harness.board import payload
+from harness.exporter import driver
+from harness.place import BIN
+from harness.program import run, wait_until
+from harness.stock import client
+
+from conftest import AGENT_USER
+from hardware import PLUG_TIMEOUT
+
+PICO = "jumpstarter_driver_pi_pico.driver.PiPicoFlasher"
+STLINK = "jumpstarter_driver_stlink_msd.driver.StlinkMsdFlasher"
+FLASH = 0x10000000
+
+
+def uf2(data, address=FLASH):
+    """A file for an RP2040."""
+    pages = [data[at:at + 256].ljust(256, b"\0") for at in range(0, len(data), 256)]
+    return b"".join(struct.pack("<8I", 0x0a324655, 0x9e5d5157, 0x2000, address + 256 * i, 256, i, len(pages), 0xe48bff56) +
+                    page.ljust(476, b"\0") + struct.pack("<I", 0x0ab16f30) for i, page in enumerate(pages))
+
+
+@pytest.fixture
+def j(place):
+    """The stock command against an exporter: j(exporter, "pico", "flash", ...)."""
+    def call(exporter, *words):
+        env = {**place.env, "JUMPSTARTER_HOST": exporter.endpoint, "JMP_DRIVERS_ALLOW": "UNSAFE", "JMP_GRPC_INSECURE": "1"}
+        return run([BIN / "j", *words], env=env, timeout=120)
+    return call
+
+
+@pytest.fixture
+def pico(hardware):
+    """A board whose flash holds something else."""
+    flash = hardware.directory / "flash"
+    flash.write_bytes(payload(256 * 1024, "old"))
+    return hardware.program("lab-pico", flash), flash
+
+
+def id_of(played):
+    device = played.sysfs()
+    return device and ":".join((device / name).read_text().strip() for name in ("idVendor", "idProduct"))
+
+
+def test_a_pico_is_touched_flashed_and_started(serve, place, j, pico):
+    board, flash = pico
+    tty = board.node("*:*/tty/ttyACM*")
+    old, new = flash.read_bytes(), payload(3 * 4096 + 700, "new")
+    firmware = place.file("blink.uf2", "")
+    firmware.write_bytes(uf2(new))
+    exporter = serve({"pico": driver(PICO, touch_port=str(tty), bootloader_wait_seconds=60)})
+    done = j(exporter, "pico", "flash", firmware).ok()
+    assert "Flash complete" in done.out
+    said = board.program.output()
+    assert said.index("boot loader") < said.index("reboot") and "refused" not in said
+    new = new.ljust(3 * 4096 + 768, b"\0").ljust(4 * 4096, b"\xff")
+    assert flash.read_bytes() == new + old[len(new):]       # its sectors, and no other
+    exporter.program.wait_line("51 pages written to the flash and read back")
+    wait_until(lambda: id_of(board) == "2e8a:000a", PLUG_TIMEOUT, "the firmware does not start")
+
+
+def test_a_pico_in_its_boot_loader_says_who_it_is_and_refuses_what_does_not_fit(serve, place, j, hardware):
+    flash = hardware.directory / "flash"
+    board = hardware.program("lab-pico", flash, "boot")
+    exporter = serve({"pico": driver(PICO)})
+    with client(exporter.endpoint) as root:
+        root.pico.enter_bootloader()        # it is there
+        assert root.pico.bootloader_info()
+    firmware = place.file("large.uf2", "")
+    firmware.write_bytes(uf2(payload(8192, "large"), FLASH + 256 * 1024 - 4096))
+    done = j(exporter, "pico", "flash", firmware)
+    assert done.status != 0 and "the flash cannot be written at 0x10040000" in done.err + done.out, str(done)
+    board.program.wait_line("refused: outside of the flash")
+    # What went wrong is over with the next attempt.
+    firmware.write_bytes(uf2(payload(4096, "small")))
+    j(exporter, "pico", "flash", firmware).ok()
+    assert flash.read_bytes()[:4096] == payload(4096, "small")
+
+
+@contextlib.contextmanager
+def mounted(disk, where):
+    """As a desktop does it for whoever is logged in: here that is the agent's user."""
+    where.mkdir(parents=True)
+    user = pwd.getpwnam(AGENT_USER)
+    owner = f"uid={user.pw_uid},gid={user.pw_gid}"
+    subprocess.run(["mount", "-t", "vfat", "-o", owner, disk, where], check=True)
+    try:
+        yield where
+    finally:
+        subprocess.run(["umount", where], check=True)
+
+
+def test_an_st_link_gets_its_firmware_by_its_disk(hardware, serve, place, j):
+    stick = hardware.storage(size=4 << 20, vid=0x0483, pid=0x374b, product="STM32 STLink")
+    disk = stick.disk
+    subprocess.run(["mkfs.vfat", "-n", "NODE_F411RE", disk], check=True, stdout=subprocess.DEVNULL)
+    volume = Path("/run/media/NODE_F411RE")
+    firmware = place.file("blinky.bin", "")
+    firmware.write_bytes(payload(100_000, "firmware"))
+    exporter = serve({"stlink": driver(STLINK)})
+    assert "no such volume is mounted" in j(exporter, "stlink", "info").err
+    with mounted(disk, volume):
+        (volume / "DETAILS.TXT").write_text("# DAPLink\r\nVersion: 0221\r\n")
+        done = j(exporter, "stlink", "info").ok()
+        assert "Version: 0221" in done.out and f"mount_point: {volume}" in done.out
+        j(exporter, "stlink", "flash", firmware).ok()
+        done = j(exporter, "stlink", "flash", place.file("blinky.elf", "no"))
+        assert done.status != 0 and "not the name of a .bin or .hex file" in done.err
+    # What the probe itself has got: its disk as it is, looked into through another mount.
+    image = Path("/run/media/image")
+    image.mkdir()
+    stick.gadget.unplug()
+    subprocess.run(["mount", "-t", "vfat", "-o", "loop,ro", stick.image, image], check=True)
+    try:
+        assert (image / "blinky.bin").read_bytes() == payload(100_000, "firmware")
+    finally:
+        subprocess.run(["umount", image], check=True)

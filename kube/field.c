@@ -74,7 +74,7 @@ static int read_many(const struct jmp_kube_field *field, char *object, const jso
         char inner[PATH_SIZE];
         int r;
 
-        snprintf(inner, sizeof(inner), "%s[%zu]", path, i);
+        snprintf(inner, sizeof(inner), "%.200s[%zu]", path, i);
         r = jmp_kube_fields_read(field->fields, items + i * field->size, json_array_get(value, i), inner, tree, reterr);
         if (r < 0)
             return r;

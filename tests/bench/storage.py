@@ -177,7 +177,7 @@ class Flashing:
             for title, flashing in (("at rest", False), (f"while {MEANWHILE} MiB/s are written", True)):
                 values = {}
                 for kind, (program, endpoint) in self.exporters.items():
-                    writing = Background(self.flash, source.stat().st_size // MIB, kind, source, timeout=120) if flashing else None
+                    writing = Background(self.flash, source.stat().st_size // MIB, kind, source) if flashing else None
                     got = self.bench.measure(program, ("--target", endpoint), mode, *options, fds=fds)
                     if writing:
                         writing.result(120)

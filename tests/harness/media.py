@@ -109,7 +109,8 @@ def android_sparse(image, block=4096):
 
 
 class Web:
-    """Serves `files` (path to bytes, or to a Path of the file that has them), keeps what is PUT, and redirects by `redirects` (path to location)."""
+    """Serves `files` (path to bytes, or to a Path of the file that has them), keeps what is PUT, and redirects by
+    `redirects` (path to location)."""
 
     def __init__(self, certificate=None):
         self.files, self.redirects, self.left, self.requests = {}, {}, {}, []

@@ -224,7 +224,8 @@ static void way_open(struct lab *lab, struct way *way, uint64_t timeout)
     assert_int_equal(jmp_dialer_new(lab->controller, &options, &way->dialer, NULL), 0);
     snprintf(way->path, sizeof(way->path), "%s/own", lab->directory);
     assert_int_equal(jmp_dialer_listen(way->dialer, way->path, NULL), 0);
-    assert_int_equal(jmp_session_client_new(lab->client, &(const struct jmp_session_options){ &(const struct jmp_path){ .host = way->path }, 1, NULL },
+    assert_int_equal(jmp_session_client_new(lab->client,
+                                            &(const struct jmp_session_options){ &(const struct jmp_path){ way->path }, 1, NULL },
                                             &way->session, NULL),
                      0);
 }
@@ -378,7 +379,7 @@ static struct jmp_session_client *session_of(struct lab *lab, const char *passph
 
     assert_int_equal(
         jmp_session_client_new(lab->client,
-                               &(const struct jmp_session_options){ &(const struct jmp_path){ .host = lab->socket }, 1, passphrase },
+                               &(const struct jmp_session_options){ &(const struct jmp_path){ lab->socket }, 1, passphrase },
                                &session, NULL),
         0);
     return session;
@@ -626,7 +627,7 @@ JMP_TEST(an_exporter_that_is_not_there_is_said_to_be_unreachable)
     struct jmp_driver_tree *tree = NULL;
 
     assert_int_equal(jmp_session_client_new(lab->client,
-                                            &(const struct jmp_session_options){ &(const struct jmp_path){ .host = "/nonexistent/socket" }, 1, NULL },
+                                            &(const struct jmp_session_options){ &(const struct jmp_path){ "/none/there" }, 1, NULL },
                                             &session, NULL),
                      0);
     assert_int_equal(jmp_session_client_report(session, JMP_USEC_PER_SEC, &tree, NULL), -ECONNREFUSED);

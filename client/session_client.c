@@ -470,8 +470,8 @@ static void start_logs(struct logs *logs)
     int r;
 
     jmp_session_client_metadata(logs->session, NULL, NULL, metadata);
-    r = jmp_channel_call(jmp_session_client_channel(logs->session), &jmp_exporter_log_stream, metadata, JMP_USEC_INFINITY, &request.base,
-                         &events, logs, &logs->rpc);
+    r = jmp_channel_call(jmp_session_client_channel(logs->session), &jmp_exporter_log_stream, metadata, JMP_USEC_INFINITY,
+                         &request.base, &events, logs, &logs->rpc);
     if (r < 0) {
         again(logs);
         return;

@@ -34,7 +34,6 @@ cp -r "$place/usr/share/doc/libjmp-dev/examples/board" "$place/example"
 
 cd "$place/example"
 flags="-O2 -g -Wall -Wextra -Werror"
-[ -z "${SANITIZE:-}" ] || flags="$flags -fsanitize=$SANITIZE"
 env -i PATH="$PATH" PKG_CONFIG_PATH="$(dirname "$pc")" make CFLAGS="$flags -MD" > "$place/log" 2>&1 || die "not built" "$place/log"
 ! grep -F "$JMP_SOURCE_DIR/" ./*.d >&2 || die "the example was built with headers of the source tree"
 

@@ -155,6 +155,8 @@ static int set_up(struct agent *agent, const struct jmp_channel_options *router,
     r = jmp_control_new(agent->loop, agent->runtime->control_socket, &control_events, agent, &agent->control, &error);
     if (r == 0)
         r = open_metrics(agent, &error);
+    if (r == 0)
+        r = agent_start_beating(agent, &error);
     if (r < 0)
         return add_problem(problems, r, &error);
     if (agent_is_direct(agent)) {
@@ -186,6 +188,7 @@ static void tear_down(struct agent *agent)
     free(agent->context);
     agent->control = jmp_control_free(agent->control);
     agent->metrics = jmp_metrics_server_free(agent->metrics);
+    agent_stop_beating(agent);
     agent->telemetry = jmp_telemetry_free(agent->telemetry);
     agent->session = jmp_session_free(agent->session);
     agent->tunnels = jmp_tunnels_free(agent->tunnels);

@@ -19,6 +19,7 @@
 #include "agent/tunnel.h"
 #include "base/log.h"
 #include "base/uuid.h"
+#include "kube/heartbeat.h"
 
 #define JMP_STANDALONE "standalone"   /* the lease of direct mode */
 /* How long AVAILABLE, or why something failed, can be read before we ask for the lease's end ourselves. */
@@ -50,6 +51,8 @@ struct agent {
     struct jmp_control *control;
     struct jmp_metrics_server *metrics;  /* or NULL */
     struct jmp_telemetry *telemetry;     /* or NULL */
+    struct jmp_kube *kube;               /* where it beats, or NULL */
+    struct jmp_heartbeat *heartbeat;     /* or NULL */
     uint64_t started, leases;            /* leases: begun up to now */
     char uuid[JMP_UUID_SIZE];
     unsigned port;                       /* in direct mode */
@@ -110,6 +113,12 @@ unsigned agent_end_hooks(struct agent *agent);
 void agent_free_hooks(struct agent *agent);
 /** agent_hook_limit() - how long the end of this lease may take because of its afterLease hook, in microseconds */
 uint64_t agent_hook_limit(const struct agent *agent);
+
+/* beat.c */
+/** agent_start_beating() - keep the Lease of the file's "kubernetes" section fresh, if there is one. What the server does not answer
+ * is tried again for ever and is no failure; a kubeconfig that cannot be used is one. */
+int agent_start_beating(struct agent *agent, struct jmp_error *reterr);
+void agent_stop_beating(struct agent *agent);
 
 /* launcher.c */
 /** agent_tell_launcher() - at the end of a process that serves one lease, if $JUMPSTARTER_LAUNCHER_SOCKET is set. Waits for at most

@@ -94,6 +94,12 @@ static bool same_hook(const struct jmp_hook_config *a, const struct jmp_hook_con
     return same(a->script, b->script) && same(a->exec, b->exec) && a->timeout == b->timeout && a->on_failure == b->on_failure;
 }
 
+static bool same_kubernetes(const struct jmp_kubernetes_config *a, const struct jmp_kubernetes_config *b)
+{
+    return same(a->heartbeat, b->heartbeat) && same(a->namespace_, b->namespace_) && same(a->kubeconfig, b->kubeconfig) &&
+           same(a->context, b->context);
+}
+
 static unsigned compare(struct agent *agent, const struct jmp_exporter_config *old, const struct jmp_exporter_config *new)
 {
     struct difference difference = { .agent = agent };
@@ -108,6 +114,7 @@ static unsigned compare(struct agent *agent, const struct jmp_exporter_config *o
         { "hooks.beforeLease", same_hook(&old->before_lease, &new->before_lease) },
         { "hooks.afterLease", same_hook(&old->after_lease, &new->after_lease) },
         { "exitOnLeaseEnd", old->exit_on_lease_end == new->exit_on_lease_end },
+        { "kubernetes", same_kubernetes(&old->kubernetes, &new->kubernetes) },
     };
 
     for (size_t i = 0; i < ELEMENTSOF(rows); i++)

@@ -13,7 +13,7 @@
 /* The top level; what needs a closer look stays a node. */
 struct top {
     const char *api_version, *kind, *endpoint, *token, *description, *motd;
-    const struct jmp_node *metadata, *tls, *grpc_options, *export, *hooks, *failure_detection, *internal;
+    const struct jmp_node *metadata, *tls, *grpc_options, *export, *hooks, *failure_detection, *kubernetes, *internal;
     bool exit_on_lease_end;
 };
 
@@ -39,6 +39,8 @@ static const struct jmp_option top_options[] = {
       .help = "taken over from the stock exporter, see below" },
     { .key = "exitOnLeaseEnd", JMP_FIELD_AS(struct top, exit_on_lease_end), .convert = true,
       .help = "true: the exporter ends after one lease" },
+    { JMP_FIELD(struct top, kubernetes), .nullable = true,
+      .help = "a Lease in a cluster that says this exporter is alive, see below; stock exporters do not know it" },
     /* Stock accepts its own bookkeeping when it finds it in a file. */
     { .key = "alias", JMP_FIELD_AS(struct top, internal) },
     { .key = "path", JMP_FIELD_AS(struct top, internal) },
@@ -92,6 +94,18 @@ static const struct jmp_option failure_detection_options[] = {
     {}
 };
 
+static const struct jmp_option kubernetes_options[] = {
+    { JMP_FIELD(struct jmp_kubernetes_config, heartbeat), .convert = true, .required = true, .value_name = "NAME",
+      .help = "name of the Lease, which the agent makes and renews every 10 seconds" },
+    { .key = "namespace", JMP_FIELD_AS(struct jmp_kubernetes_config, namespace_), .convert = true, .preset = "default",
+      .help = "where it is" },
+    { JMP_FIELD(struct jmp_kubernetes_config, kubeconfig), .convert = true, .nullable = true, .value_name = "FILE",
+      .help = "how to reach the API server; without it $KUBECONFIG, ~/.kube/config or the pod's account" },
+    { JMP_FIELD(struct jmp_kubernetes_config, context), .convert = true, .nullable = true,
+      .help = "context of that file, instead of its current one" },
+    {}
+};
+
 static const char *const failure_detection_spellings[] = {
     "max_rapid_failures", "maxRapidFailures", "rapid_failure_window", "rapidFailureWindow", NULL };
 
@@ -103,6 +117,7 @@ const struct jmp_config_section jmp_exporter_config_sections[] = {
     { "hooks", "Before and after a lease", hooks_options },
     { "hooks.beforeLease, hooks.afterLease", "One hook", hook_options },
     { "failureDetection", "Failures in a row", failure_detection_options },
+    { "kubernetes", "A heartbeat in a cluster", kubernetes_options },
     {}
 };
 
@@ -190,7 +205,7 @@ static void read_hooks(struct jmp_section *section, const struct jmp_node *node,
 
 static void read_top(struct jmp_section *section, const struct jmp_node *root, struct jmp_exporter_config *config)
 {
-    const struct jmp_node *map, *detection;
+    const struct jmp_node *map, *detection, *kubernetes;
     struct top top = { 0 };
 
     if (root->kind != JMP_NODE_MAP) {
@@ -215,6 +230,10 @@ static void read_top(struct jmp_section *section, const struct jmp_node *root, s
     detection = jmp_section_map(section, top.failure_detection, "failureDetection");
     detection = jmp_section_rename(section, detection, failure_detection_spellings);
     jmp_section_read(section, failure_detection_options, config, detection, "failureDetection");
+
+    kubernetes = jmp_section_map(section, top.kubernetes, "kubernetes");
+    if (kubernetes)
+        jmp_section_read(section, kubernetes_options, &config->kubernetes, kubernetes, "kubernetes");
 
     config->description = top.description;
     config->motd = top.motd;

@@ -35,6 +35,13 @@ struct jmp_device_config {
     unsigned line, column;
 };
 
+/* Where the exporter's own Lease is, of a cluster that knows nothing else of it. */
+struct jmp_kubernetes_config {
+    const char *heartbeat;       /* name of the Lease that says "alive"; NULL: none, and nothing below counts */
+    const char *namespace_;
+    const char *kubeconfig, *context;   /* NULL: as every client of Kubernetes finds its way */
+};
+
 struct jmp_exporter_config {
     struct jmp_tree *tree;       /* owns everything below */
     const char *file;            /* path it was read from */
@@ -49,6 +56,7 @@ struct jmp_exporter_config {
     struct jmp_hook_config before_lease, after_lease;
     unsigned max_rapid_failures, rapid_failure_window;   /* accepted for compatibility */
     bool exit_on_lease_end;
+    struct jmp_kubernetes_config kubernetes;
 };
 
 /* The keys of a file by place, for its manual; ends with a NULL path. A row with neither help nor words is not for people. */

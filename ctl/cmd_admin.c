@@ -376,7 +376,7 @@ static int create(struct jmp_ctl *ctl, const struct jmp_admin_create *options, e
         if (r == 0 && path)
             say(&admin, "%s configuration successfully saved to %s", kind_word(&admin), path);
     }
-    if (r == 0 && admin.quiet)
+    if (r == 0)
         r = jmp_kube_print_object(stdout, &view, object, reterr);
     json_decref(object);
     close_admin(&admin);

@@ -25,7 +25,8 @@ static int read_time(struct jmp_kube_time *ret, const json_t *value, const char 
     return 0;
 }
 
-static int read_texts(const json_t *value, json_type type, const char *path, const json_t **ret, struct jmp_error *reterr)
+static int read_texts(const json_t *value, json_type type, const char *path, const json_t **ret,
+                      struct jmp_error *reterr)
 {
     const char *expected = type == JSON_OBJECT ? "a map of strings" : "a list of strings", *key;
     json_t *item;
@@ -43,7 +44,8 @@ static int read_texts(const json_t *value, json_type type, const char *path, con
     return 0;
 }
 
-static int read_number(const struct jmp_kube_field *field, void *ret, const json_t *value, const char *path, struct jmp_error *reterr)
+static int read_number(const struct jmp_kube_field *field, void *ret, const json_t *value, const char *path,
+                       struct jmp_error *reterr)
 {
     json_int_t number = value ? json_integer_value(value) : field->preset;
 
@@ -59,8 +61,8 @@ static int read_number(const struct jmp_kube_field *field, void *ret, const json
     return 0;
 }
 
-static int read_many(const struct jmp_kube_field *field, char *object, const json_t *value, const char *path, struct jmp_tree *tree,
-                     struct jmp_error *reterr)
+static int read_many(const struct jmp_kube_field *field, char *object, const json_t *value, const char *path,
+                     struct jmp_tree *tree, struct jmp_error *reterr)
 {
     size_t count = json_array_size(value);
     char *items;
@@ -84,8 +86,8 @@ static int read_many(const struct jmp_kube_field *field, char *object, const jso
     return 0;
 }
 
-static int read_struct(const struct jmp_kube_field *field, void *at, const json_t *value, const char *path, struct jmp_tree *tree,
-                       struct jmp_error *reterr)
+static int read_struct(const struct jmp_kube_field *field, void *at, const json_t *value, const char *path,
+                       struct jmp_tree *tree, struct jmp_error *reterr)
 {
     if (field->type == JMP_KUBE_ONE) {
         if (!value)
@@ -98,8 +100,8 @@ static int read_struct(const struct jmp_kube_field *field, void *at, const json_
     return jmp_kube_fields_read(field->fields, at, value, path, tree, reterr);
 }
 
-static int read_field(const struct jmp_kube_field *field, char *object, const json_t *value, const char *path, struct jmp_tree *tree,
-                      struct jmp_error *reterr)
+static int read_field(const struct jmp_kube_field *field, char *object, const json_t *value, const char *path,
+                      struct jmp_tree *tree, struct jmp_error *reterr)
 {
     void *at = object + field->offset;
 
@@ -115,14 +117,22 @@ static int read_field(const struct jmp_kube_field *field, char *object, const js
         *(bool *)at = value ? json_is_true(value) : field->preset != 0;
         return 0;
     case JMP_KUBE_INT32:
-    case JMP_KUBE_INT64: return read_number(field, at, value, path, reterr);
-    case JMP_KUBE_TIME: return read_time(at, value, path, reterr);
-    case JMP_KUBE_ANY: *(const json_t **)at = value; return 0;
-    case JMP_KUBE_TEXT_MAP: return value ? read_texts(value, JSON_OBJECT, path, at, reterr) : 0;
-    case JMP_KUBE_TEXT_LIST: return value ? read_texts(value, JSON_ARRAY, path, at, reterr) : 0;
+    case JMP_KUBE_INT64:
+        return read_number(field, at, value, path, reterr);
+    case JMP_KUBE_TIME:
+        return read_time(at, value, path, reterr);
+    case JMP_KUBE_ANY:
+        *(const json_t **)at = value;
+        return 0;
+    case JMP_KUBE_TEXT_MAP:
+        return value ? read_texts(value, JSON_OBJECT, path, at, reterr) : 0;
+    case JMP_KUBE_TEXT_LIST:
+        return value ? read_texts(value, JSON_ARRAY, path, at, reterr) : 0;
     case JMP_KUBE_INSIDE:
-    case JMP_KUBE_ONE: return read_struct(field, at, value, path, tree, reterr);
-    case JMP_KUBE_MANY: return value ? read_many(field, object, value, path, tree, reterr) : 0;
+    case JMP_KUBE_ONE:
+        return read_struct(field, at, value, path, tree, reterr);
+    case JMP_KUBE_MANY:
+        return value ? read_many(field, object, value, path, tree, reterr) : 0;
     }
     return -EINVAL;
 }

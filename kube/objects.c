@@ -28,12 +28,14 @@ static const struct jmp_kube_field meta_fields[] = {
     { .key = "generation", .type = JMP_KUBE_INT64, AT(struct jmp_kube_meta, generation) },
     { .key = "creationTimestamp", .type = JMP_KUBE_TIME, AT(struct jmp_kube_meta, created) },
     { .key = "deletionTimestamp", .type = JMP_KUBE_TIME, AT(struct jmp_kube_meta, deleted) },
-    { .key = "deletionGracePeriodSeconds", .type = JMP_KUBE_INT64, AT(struct jmp_kube_meta, deletion_grace_period), .preset = -1 },
+    { .key = "deletionGracePeriodSeconds", .type = JMP_KUBE_INT64,
+      AT(struct jmp_kube_meta, deletion_grace_period), .preset = -1 },
     { .key = "labels", .type = JMP_KUBE_TEXT_MAP, AT(struct jmp_kube_meta, labels) },
     { .key = "annotations", .type = JMP_KUBE_TEXT_MAP, AT(struct jmp_kube_meta, annotations) },
     { .key = "finalizers", .type = JMP_KUBE_TEXT_LIST, AT(struct jmp_kube_meta, finalizers) },
     { .key = "managedFields", .type = JMP_KUBE_ANY, AT(struct jmp_kube_meta, managed_fields) },
-    { .key = "ownerReferences", LIST(struct jmp_kube_meta, owners, n_owners), STRUCT(struct jmp_kube_owner, owner_fields) },
+
+         { .key = "ownerReferences", LIST(struct jmp_kube_meta, owners, n_owners), STRUCT(struct jmp_kube_owner, owner_fields) },
     {}
 };
 
@@ -108,7 +110,8 @@ static const struct jmp_kube_field exporter_status_fields[] = {
     CONDITIONS(struct jmp_kube_exporter_status),
     REFERENCE("credential", struct jmp_kube_exporter_status, credential),
     REFERENCE("leaseRef", struct jmp_kube_exporter_status, lease),
-    { .key = "devices", LIST(struct jmp_kube_exporter_status, devices, n_devices), STRUCT(struct jmp_kube_device, device_fields) },
+
+         { .key = "devices", LIST(struct jmp_kube_exporter_status, devices, n_devices), STRUCT(struct jmp_kube_device, device_fields) },
     { .key = "lastSeen", .type = JMP_KUBE_TIME, AT(struct jmp_kube_exporter_status, seen) },
     { .key = "endpoint", .type = JMP_KUBE_TEXT, AT(struct jmp_kube_exporter_status, endpoint) },
     { .key = "statusMessage", .type = JMP_KUBE_TEXT, AT(struct jmp_kube_exporter_status, message) },
@@ -178,7 +181,8 @@ static const struct jmp_kube_field policy_fields[] = {
 };
 
 static const struct jmp_kube_field access_policy_spec_fields[] = {
-    { .key = "exporterSelector", .type = JMP_KUBE_INSIDE, AT(struct jmp_kube_access_policy, spec.exporters), .fields = selector_fields },
+    { .key = "exporterSelector", .type = JMP_KUBE_INSIDE,
+      AT(struct jmp_kube_access_policy, spec.exporters), .fields = selector_fields },
     { .key = "policies", LIST(struct jmp_kube_access_policy, spec.policies, spec.n_policies),
       STRUCT(struct jmp_kube_policy, policy_fields) },
     {}
@@ -203,7 +207,8 @@ const struct jmp_kube_field jmp_kube_coordination_fields[] = {
 
 static const struct jmp_kube_field coordination_lease_fields[] = {
     OBJECT_FIELDS,
-    { .key = "spec", .type = JMP_KUBE_INSIDE, AT(struct jmp_kube_coordination_lease, spec), .fields = jmp_kube_coordination_fields },
+    { .key = "spec", .type = JMP_KUBE_INSIDE,
+      AT(struct jmp_kube_coordination_lease, spec), .fields = jmp_kube_coordination_fields },
     {}
 };
 
@@ -216,7 +221,8 @@ static const struct {
                           STRUCT(struct jmp_kube_client, client_fields) },
     [JMP_KUBE_EXPORTER] = { { "Exporter", "exporters", "exporter", JMP_KUBE_GROUP, JMP_KUBE_VERSION },
                             STRUCT(struct jmp_kube_exporter, exporter_fields) },
-    [JMP_KUBE_LEASE] = { { "Lease", "leases", "lease", JMP_KUBE_GROUP, JMP_KUBE_VERSION }, STRUCT(struct jmp_kube_lease, lease_fields) },
+    [JMP_KUBE_LEASE] = { { "Lease", "leases", "lease", JMP_KUBE_GROUP, JMP_KUBE_VERSION },
+                         STRUCT(struct jmp_kube_lease, lease_fields) },
     [JMP_KUBE_ACCESS_POLICY] = { { "ExporterAccessPolicy", "exporteraccesspolicies", "exporteraccesspolicy", JMP_KUBE_GROUP,
                                    JMP_KUBE_VERSION },
                                  STRUCT(struct jmp_kube_access_policy, access_policy_fields) },
@@ -227,7 +233,8 @@ static const struct {
 
 const struct jmp_kube_kind_name *jmp_kube_kind_name(enum jmp_kube_kind kind) { return &kinds[kind].name; }
 
-static int read_object(enum jmp_kube_kind kind, json_t *json, const char *path, struct jmp_kube_object **ret, struct jmp_error *reterr)
+static int read_object(enum jmp_kube_kind kind, json_t *json, const char *path, struct jmp_kube_object **ret,
+                       struct jmp_error *reterr)
 {
     _cleanup_(jmp_tree_freep) struct jmp_tree *tree = NULL;
     struct jmp_kube_object *object;
@@ -291,7 +298,8 @@ READER(coordination_lease, COORDINATION_LEASE)
 static const struct jmp_kube_field list_meta_fields[] = {
     { .key = "resourceVersion", .type = JMP_KUBE_TEXT, AT(struct jmp_kube_objects, metadata.resource_version) },
     { .key = "continue", .type = JMP_KUBE_TEXT, AT(struct jmp_kube_objects, metadata.continue_) },
-    { .key = "remainingItemCount", .type = JMP_KUBE_INT64, AT(struct jmp_kube_objects, metadata.remaining), .preset = -1 },
+    { .key = "remainingItemCount", .type = JMP_KUBE_INT64,
+      AT(struct jmp_kube_objects, metadata.remaining), .preset = -1 },
     {}
 };
 

@@ -6,15 +6,16 @@
 #include "base/test.h"
 #include "kube/coordination.h"
 
-#define META                                                                                                           \
-    "\"metadata\":{\"name\":\"n\",\"generateName\":\"n-\",\"namespace\":\"lab\",\"uid\":\"u\",\"resourceVersion\":\"7\"," \
-    "\"generation\":9007199254740993,\"creationTimestamp\":\"2024-01-01T00:00:00Z\","                                  \
+#define META \
+    "\"metadata\":{\"name\":\"n\",\"generateName\":\"n-\",\"namespace\":\"lab\",\"uid\":\"u\",\"resourceVersion\":" \
+    "\"7\"," \
+    "\"generation\":9007199254740993,\"creationTimestamp\":\"2024-01-01T00:00:00Z\"," \
     "\"deletionTimestamp\":\"2024-01-01T01:00:00.5+01:00\",\"deletionGracePeriodSeconds\":0,\"labels\":{\"a\":\"1\"}," \
-    "\"annotations\":{\"b\":\"2\"},\"finalizers\":[\"f\"],\"managedFields\":[{\"manager\":\"m\"}],"                    \
-    "\"ownerReferences\":[{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"name\":\"p\",\"uid\":\"pu\",\"controller\":true,"  \
+    "\"annotations\":{\"b\":\"2\"},\"finalizers\":[\"f\"],\"managedFields\":[{\"manager\":\"m\"}]," \
+    "\"ownerReferences\":[{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"name\":\"p\",\"uid\":\"pu\",\"controller\":true," \
     "\"blockOwnerDeletion\":true}]}"
-#define CONDITIONS                                                                                                     \
-    "\"conditions\":[{\"type\":\"Pending\",\"status\":\"True\",\"reason\":\"NotAvailable\",\"message\":\"m\","         \
+#define CONDITIONS \
+    "\"conditions\":[{\"type\":\"Pending\",\"status\":\"True\",\"reason\":\"NotAvailable\",\"message\":\"m\"," \
     "\"lastTransitionTime\":\"2024-01-01T00:00:00Z\",\"observedGeneration\":3},{\"type\":\"Ready\"}]"
 #define NEW_YEAR (INT64_C(1704067200) * 1000000)
 
@@ -28,7 +29,10 @@ static json_t *parse(const char *text)
     return json;
 }
 
-static const char *at(const json_t *map, const char *key) { return json_string_value(json_object_get(map, key)); }
+static const char *at(const json_t *map, const char *key)
+{
+    return json_string_value(json_object_get(map, key));
+}
 
 static void assert_meta(const struct jmp_kube_meta *meta)
 {
@@ -72,9 +76,10 @@ static void assert_conditions(const struct jmp_kube_condition *conditions, size_
 JMP_TEST(every_member_of_a_client_is_read)
 {
     struct jmp_kube_client *client = NULL;
-    json_t *json = parse("{\"apiVersion\":\"jumpstarter.dev/v1alpha1\",\"kind\":\"Client\"," META ","
-                         "\"spec\":{\"username\":\"dex:u\"},\"status\":{" CONDITIONS ",\"credential\":{\"name\":\"n-client\"},"
-                         "\"endpoint\":\"lab:8082\",\"tokenExpiresAt\":\"2024-01-01T00:00:00Z\"}}");
+    json_t *json =
+        parse("{\"apiVersion\":\"jumpstarter.dev/v1alpha1\",\"kind\":\"Client\"," META ","
+              "\"spec\":{\"username\":\"dex:u\"},\"status\":{" CONDITIONS ",\"credential\":{\"name\":\"n-client\"},"
+              "\"endpoint\":\"lab:8082\",\"tokenExpiresAt\":\"2024-01-01T00:00:00Z\"}}");
 
     assert_int_equal(jmp_kube_client_read(json, &client, NULL), 0);
     json_decref(json);
@@ -92,10 +97,11 @@ JMP_TEST(every_member_of_a_client_is_read)
 JMP_TEST(every_member_of_an_exporter_is_read)
 {
     struct jmp_kube_exporter *exporter = NULL;
-    json_t *json = parse("{" META ",\"spec\":{\"username\":\"u\",\"enabled\":false},\"status\":{" CONDITIONS ","
-                         "\"credential\":{\"name\":\"c\"},\"leaseRef\":{\"name\":\"l\"},\"lastSeen\":\"2024-01-01T00:00:00Z\","
-                         "\"devices\":[{\"uuid\":\"1\",\"parent_uuid\":\"0\",\"labels\":{\"a\":\"b\"}},{}],"
-                         "\"endpoint\":\"lab:8082\",\"statusMessage\":\"busy\",\"exporterStatus\":\"LeaseReady\"}}");
+    json_t *json =
+        parse("{" META ",\"spec\":{\"username\":\"u\",\"enabled\":false},\"status\":{" CONDITIONS ","
+              "\"credential\":{\"name\":\"c\"},\"leaseRef\":{\"name\":\"l\"},\"lastSeen\":\"2024-01-01T00:00:00Z\","
+              "\"devices\":[{\"uuid\":\"1\",\"parent_uuid\":\"0\",\"labels\":{\"a\":\"b\"}},{}],"
+              "\"endpoint\":\"lab:8082\",\"statusMessage\":\"busy\",\"exporterStatus\":\"LeaseReady\"}}");
 
     assert_int_equal(jmp_kube_exporter_read(json, &exporter, NULL), 0);
     json_decref(json);
@@ -120,13 +126,14 @@ JMP_TEST(every_member_of_an_exporter_is_read)
 JMP_TEST(every_member_of_a_lease_is_read)
 {
     struct jmp_kube_lease *lease = NULL;
-    json_t *json = parse("{" META ",\"spec\":{\"clientRef\":{\"name\":\"me\"},\"exporterRef\":{\"name\":\"e\"},"
-                         "\"selector\":{\"matchLabels\":{\"a\":\"1\"},\"matchExpressions\":[{\"key\":\"k\",\"operator\":\"In\","
-                         "\"values\":[\"x\",\"y\"]},{\"key\":\"z\",\"operator\":\"Exists\"}]},\"duration\":\"abc\","
-                         "\"beginTime\":\"2024-01-01T00:00:00Z\",\"endTime\":\"2024-01-01T00:00:01Z\",\"tags\":{\"t\":\"1\"},"
-                         "\"context\":{\"c\":\"2\"},\"allowDisabled\":true,\"release\":true},"
-                         "\"status\":{\"ended\":true,\"beginTime\":\"2024-01-01T00:00:00Z\",\"endTime\":\"2024-01-01T00:00:01Z\","
-                         "\"exporterRef\":{\"name\":\"e\"},\"priority\":5,\"spotAccess\":true," CONDITIONS "}}");
+    json_t *json =
+        parse("{" META ",\"spec\":{\"clientRef\":{\"name\":\"me\"},\"exporterRef\":{\"name\":\"e\"},"
+              "\"selector\":{\"matchLabels\":{\"a\":\"1\"},\"matchExpressions\":[{\"key\":\"k\",\"operator\":\"In\","
+              "\"values\":[\"x\",\"y\"]},{\"key\":\"z\",\"operator\":\"Exists\"}]},\"duration\":\"abc\","
+              "\"beginTime\":\"2024-01-01T00:00:00Z\",\"endTime\":\"2024-01-01T00:00:01Z\",\"tags\":{\"t\":\"1\"},"
+              "\"context\":{\"c\":\"2\"},\"allowDisabled\":true,\"release\":true},"
+              "\"status\":{\"ended\":true,\"beginTime\":\"2024-01-01T00:00:00Z\",\"endTime\":\"2024-01-01T00:00:01Z\","
+              "\"exporterRef\":{\"name\":\"e\"},\"priority\":5,\"spotAccess\":true," CONDITIONS "}}");
 
     assert_int_equal(jmp_kube_lease_read(json, &lease, NULL), 0);
     json_decref(json);
@@ -157,10 +164,11 @@ JMP_TEST(every_member_of_a_lease_is_read)
 JMP_TEST(every_member_of_an_access_policy_is_read)
 {
     struct jmp_kube_access_policy *policy = NULL;
-    json_t *json = parse("{" META ",\"spec\":{\"exporterSelector\":{\"matchLabels\":{\"board\":\"x\"}},\"policies\":["
-                         "{\"description\":\"d\",\"priority\":20,\"from\":[{\"clientSelector\":{\"matchLabels\":{\"team\":\"a\"}}},"
-                         "{\"clientSelector\":{\"matchExpressions\":[{\"key\":\"team\",\"operator\":\"DoesNotExist\"}]}}],"
-                         "\"maximumDuration\":\"1h30m\",\"spotAccess\":true},{}]}}");
+    json_t *json = parse(
+        "{" META ",\"spec\":{\"exporterSelector\":{\"matchLabels\":{\"board\":\"x\"}},\"policies\":["
+        "{\"description\":\"d\",\"priority\":20,\"from\":[{\"clientSelector\":{\"matchLabels\":{\"team\":\"a\"}}},"
+        "{\"clientSelector\":{\"matchExpressions\":[{\"key\":\"team\",\"operator\":\"DoesNotExist\"}]}}],"
+        "\"maximumDuration\":\"1h30m\",\"spotAccess\":true},{}]}}");
 
     assert_int_equal(jmp_kube_access_policy_read(json, &policy, NULL), 0);
     json_decref(json);
@@ -182,9 +190,10 @@ JMP_TEST(every_member_of_an_access_policy_is_read)
 JMP_TEST(every_member_of_a_coordination_lease_is_read)
 {
     struct jmp_kube_coordination_lease *lease = NULL;
-    json_t *json = parse("{" META ",\"spec\":{\"holderIdentity\":\"h\",\"leaseDurationSeconds\":15,\"leaseTransitions\":4,"
-                         "\"acquireTime\":\"2024-01-01T00:00:00.000000Z\",\"renewTime\":\"2024-01-01T00:00:00.123456Z\","
-                         "\"strategy\":\"OldestEmulationVersion\",\"preferredHolder\":\"p\"}}");
+    json_t *json =
+        parse("{" META ",\"spec\":{\"holderIdentity\":\"h\",\"leaseDurationSeconds\":15,\"leaseTransitions\":4,"
+              "\"acquireTime\":\"2024-01-01T00:00:00.000000Z\",\"renewTime\":\"2024-01-01T00:00:00.123456Z\","
+              "\"strategy\":\"OldestEmulationVersion\",\"preferredHolder\":\"p\"}}");
 
     assert_int_equal(jmp_kube_coordination_lease_read(json, &lease, NULL), 0);
     json_decref(json);
@@ -203,7 +212,8 @@ JMP_TEST(what_is_absent_or_null_or_unknown_does_not_matter)
 {
     static const char *const texts[] = {
         "{\"spec\":{}}",
-        "{\"metadata\":null,\"spec\":{\"clientRef\":null,\"selector\":null,\"tags\":null,\"beginTime\":null},\"status\":null}",
+        "{\"metadata\":null,\"spec\":{\"clientRef\":null,\"selector\":null,\"tags\":null,\"beginTime\":null},"
+        "\"status\":null}",
         "{\"spec\":{\"colour\":[1]},\"more\":{}}",
     };
 
@@ -251,12 +261,14 @@ JMP_TEST(a_member_of_another_type_is_named)
         { JMP_KUBE_LEASE, "{\"spec\":{},\"status\":{\"exporterRef\":\"e\"}}", "status.exporterRef" },
         { JMP_KUBE_CLIENT, "{\"metadata\":{\"labels\":{\"a\":null}}}", "metadata.labels" },
         { JMP_KUBE_CLIENT, "{\"metadata\":{\"finalizers\":[1]}}", "metadata.finalizers" },
-        { JMP_KUBE_CLIENT, "{\"metadata\":{\"ownerReferences\":[{\"controller\":1}]}}", "metadata.ownerReferences[0].controller" },
+        { JMP_KUBE_CLIENT, "{\"metadata\":{\"ownerReferences\":[{\"controller\":1}]}}",
+          "metadata.ownerReferences[0].controller" },
         { JMP_KUBE_CLIENT, "{\"status\":{\"endpoint\":1}}", "status.endpoint" },
         { JMP_KUBE_EXPORTER, "{\"status\":{\"devices\":[{\"labels\":{\"a\":1}}]}}", "status.devices[0].labels" },
         { JMP_KUBE_ACCESS_POLICY, "{\"spec\":{\"policies\":[{\"from\":[{\"clientSelector\":[]}]}]}}",
           "spec.policies[0].from[0].clientSelector" },
-        { JMP_KUBE_COORDINATION_LEASE, "{\"spec\":{\"leaseDurationSeconds\":4294967296}}", "spec.leaseDurationSeconds" },
+        { JMP_KUBE_COORDINATION_LEASE, "{\"spec\":{\"leaseDurationSeconds\":4294967296}}",
+          "spec.leaseDurationSeconds" },
         { JMP_KUBE_COORDINATION_LEASE, "{\"spec\":{\"renewTime\":7}}", "spec.renewTime" },
     };
 
@@ -287,8 +299,9 @@ JMP_TEST(a_list_may_lack_items_and_names_the_one_that_is_wrong)
         list = jmp_kube_objects_free(list);
         json_decref(json);
     }
-    json = parse("{\"apiVersion\":\"v\",\"kind\":\"LeaseList\",\"metadata\":{\"resourceVersion\":\"5\",\"continue\":\"c\","
-                 "\"remainingItemCount\":2},\"items\":[{\"metadata\":{\"name\":\"a\"}},{\"metadata\":{\"name\":\"b\"}}]}");
+    json =
+        parse("{\"apiVersion\":\"v\",\"kind\":\"LeaseList\",\"metadata\":{\"resourceVersion\":\"5\",\"continue\":\"c\","
+              "\"remainingItemCount\":2},\"items\":[{\"metadata\":{\"name\":\"a\"}},{\"metadata\":{\"name\":\"b\"}}]}");
     assert_int_equal(jmp_kube_objects_read(JMP_KUBE_COORDINATION_LEASE, json, &list, NULL), 0);
     json_decref(json);
     assert_string_equal(list->kind, "LeaseList");
@@ -313,7 +326,8 @@ JMP_TEST(a_list_may_lack_items_and_names_the_one_that_is_wrong)
 JMP_TEST(a_record_that_is_written_keeps_what_it_does_not_know)
 {
     struct jmp_kube_record record, again;
-    json_t *json = parse("{\"metadata\":{\"labels\":{\"a\":\"b\"}},\"spec\":{\"holderIdentity\":\"x\",\"newer\":[1,2]},\"extra\":{}}"),
+    json_t *json = parse("{\"metadata\":{\"labels\":{\"a\":\"b\"}},\"spec\":{\"holderIdentity\":\"x\",\"newer\":[1,2]},"
+                         "\"extra\":{}}"),
            *before = json_deep_copy(json);
 
     assert_int_equal(jmp_kube_record_read(json, &record, NULL), 0);

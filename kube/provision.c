@@ -15,7 +15,7 @@ struct jmp_provision {
     void *user;
 
     struct jmp_kube_request *request;
-    struct jmp_timer timer;          /* until the next look */
+    struct jmp_timer timer; /* until the next look */
     unsigned looks;
     json_t *object;
     char *secret_name, *old_uid, *token;
@@ -37,7 +37,8 @@ static void provision_free(struct jmp_provision *provision)
     free(provision);
 }
 
-static void conclude(struct jmp_provision *provision, const struct jmp_error *error, const struct jmp_provisioned *result)
+static void conclude(struct jmp_provision *provision, const struct jmp_error *error,
+                     const struct jmp_provisioned *result)
 {
     provision->done(error, result, provision->user);
     provision_free(provision);
@@ -67,8 +68,14 @@ static void fail_status(struct jmp_provision *provision, const struct jmp_kube_s
 }
 
 /* "Client", "exporter": as words at the beginning and in the middle of a sentence. */
-static const char *kind_of(const struct jmp_provision *provision) { return jmp_kube_kind_name(provision->kind)->kind; }
-static const char *noun_of(const struct jmp_provision *provision) { return jmp_kube_kind_name(provision->kind)->singular; }
+static const char *kind_of(const struct jmp_provision *provision)
+{
+    return jmp_kube_kind_name(provision->kind)->kind;
+}
+static const char *noun_of(const struct jmp_provision *provision)
+{
+    return jmp_kube_kind_name(provision->kind)->singular;
+}
 
 static const char *member(const json_t *object, const char *outer, const char *inner)
 {
@@ -79,7 +86,8 @@ static const char *member(const json_t *object, const char *outer, const char *i
  * Requests. One is under way at a time, so that its end is the only thing that can happen.
  */
 
-static int ask(struct jmp_provision *provision, const char *method, char *path, const json_t *body, jmp_kube_done_fn done)
+static int ask(struct jmp_provision *provision, const char *method, char *path, const json_t *body,
+               jmp_kube_done_fn done)
 {
     const struct jmp_kube_call call = { .method = method, .path = path, .body = body };
     int r = path ? jmp_kube_request(provision->kube, &call, done, provision, &provision->request) : -ENOMEM;
@@ -92,12 +100,15 @@ static int ask_object(struct jmp_provision *provision, jmp_kube_done_fn done)
 {
     const struct jmp_kube_kind_name *kind = jmp_kube_kind_name(provision->kind);
 
-    return ask(provision, "GET", jmp_kube_path(kind->group, kind->version, provision->namespace_, kind->plural, provision->name), NULL, done);
+    return ask(provision, "GET",
+               jmp_kube_path(kind->group, kind->version, provision->namespace_, kind->plural, provision->name), NULL,
+               done);
 }
 
 static int ask_secret(struct jmp_provision *provision, const char *method, jmp_kube_done_fn done)
 {
-    return ask(provision, method, jmp_kube_path("", "v1", provision->namespace_, "secrets", provision->secret_name), NULL, done);
+    return ask(provision, method, jmp_kube_path("", "v1", provision->namespace_, "secrets", provision->secret_name),
+               NULL, done);
 }
 
 /* The next step, from within the end of the one before. */
@@ -111,7 +122,8 @@ static void go_on(struct jmp_provision *provision, int r)
 static void look_again(struct jmp_provision *provision, void (*look)(struct jmp_timer *timer), const char *what)
 {
     if (++provision->looks < JMP_PROVISION_POLLS)
-        go_on(provision, jmp_timer_start(jmp_kube_loop(provision->kube), &provision->timer, JMP_PROVISION_INTERVAL, look));
+        go_on(provision,
+              jmp_timer_start(jmp_kube_loop(provision->kube), &provision->timer, JMP_PROVISION_INTERVAL, look));
     else
         fail(provision, -ETIMEDOUT, "Timeout waiting for %s", what);
 }
@@ -144,7 +156,10 @@ static int provision_begun(struct jmp_provision *provision, int r, struct jmp_pr
     return r;
 }
 
-void jmp_provision_cancel(struct jmp_provision *provision) { provision_free(provision); }
+void jmp_provision_cancel(struct jmp_provision *provision)
+{
+    provision_free(provision);
+}
 
 /*
  * Create.
@@ -191,14 +206,18 @@ int jmp_provision_create(struct jmp_kube *kube, enum jmp_kube_kind kind, const c
                          struct jmp_provision **ret)
 {
     const struct jmp_kube_kind_name *names = jmp_kube_kind_name(kind);
-    json_t *body = json_pack("{s:s, s:s, s:{s:s, s:O*}, s:{s:s*}}", "apiVersion", JMP_KUBE_GROUP "/" JMP_KUBE_VERSION, "kind",
-                             names->kind, "metadata", "name", name, "labels", labels, "spec", "username", username);
+    json_t *body =
+        json_pack("{s:s, s:s, s:{s:s, s:O*}, s:{s:s*}}", "apiVersion", JMP_KUBE_GROUP "/" JMP_KUBE_VERSION, "kind",
+                  names->kind, "metadata", "name", name, "labels", labels, "spec", "username", username);
     struct jmp_provision *provision = NULL;
     int r = body ? provision_new(kube, kind, namespace_, name, done, user, &provision) : -ENOMEM;
 
     if (r == 0)
-        r = provision_begun(provision, ask(provision, "POST", jmp_kube_path(names->group, names->version, namespace_, names->plural, NULL),
-                                           body, on_created), ret);
+        r = provision_begun(provision,
+                            ask(provision, "POST",
+                                jmp_kube_path(names->group, names->version, namespace_, names->plural, NULL), body,
+                                on_created),
+                            ret);
     json_decref(body);
     return r;
 }
@@ -245,8 +264,10 @@ static void on_authority(const struct jmp_kube_status *status, json_t *answer, v
         fail_status(provision, status);
         return;
     }
-    conclude(provision, NULL, &(struct jmp_provisioned){ .object = provision->object, .token = provision->token,
-                                                         .ca = member(answer, "data", "ca.crt") ?: "" });
+    conclude(provision, NULL,
+             &(struct jmp_provisioned){ .object = provision->object,
+                                        .token = provision->token,
+                                        .ca = member(answer, "data", "ca.crt") ?: "" });
 }
 
 static void on_secret(const struct jmp_kube_status *status, json_t *answer, void *user)
@@ -263,8 +284,9 @@ static void on_secret(const struct jmp_kube_status *status, json_t *answer, void
     if (r < 0)
         fail_token(provision, r);
     else
-        go_on(provision, ask(provision, "GET", jmp_kube_path("", "v1", provision->namespace_, "configmaps", JMP_PROVISION_CA_MAP), NULL,
-                             on_authority));
+        go_on(provision,
+              ask(provision, "GET", jmp_kube_path("", "v1", provision->namespace_, "configmaps", JMP_PROVISION_CA_MAP),
+                  NULL, on_authority));
 }
 
 /* 0 with @secret_name set, -EINVAL or -ENOENT with words. */
@@ -310,8 +332,8 @@ static void on_object_at_hand(struct jmp_timer *timer)
     json_decref(object);
 }
 
-int jmp_provision_login(struct jmp_kube *kube, enum jmp_kube_kind kind, const char *namespace_, const char *name, json_t *object,
-                        jmp_provision_done_fn done, void *user, struct jmp_provision **ret)
+int jmp_provision_login(struct jmp_kube *kube, enum jmp_kube_kind kind, const char *namespace_, const char *name,
+                        json_t *object, jmp_provision_done_fn done, void *user, struct jmp_provision **ret)
 {
     struct jmp_provision *provision = NULL;
     int r = provision_new(kube, kind, namespace_, name, done, user, &provision);
@@ -319,8 +341,10 @@ int jmp_provision_login(struct jmp_kube *kube, enum jmp_kube_kind kind, const ch
     if (r < 0)
         return r;
     provision->object = json_incref(object);
-    return provision_begun(provision, object ? jmp_timer_start(jmp_kube_loop(kube), &provision->timer, 0, on_object_at_hand)
-                                             : ask_object(provision, on_object), ret);
+    return provision_begun(provision,
+                           object ? jmp_timer_start(jmp_kube_loop(kube), &provision->timer, 0, on_object_at_hand)
+                                  : ask_object(provision, on_object),
+                           ret);
 }
 
 /*
@@ -395,8 +419,8 @@ static void on_rotated(const struct jmp_kube_status *status, json_t *answer, voi
         go_on(provision, ask_secret(provision, "GET", on_old_secret));
 }
 
-int jmp_provision_rotate(struct jmp_kube *kube, const char *namespace_, const char *name, jmp_provision_done_fn done, void *user,
-                         struct jmp_provision **ret)
+int jmp_provision_rotate(struct jmp_kube *kube, const char *namespace_, const char *name, jmp_provision_done_fn done,
+                         void *user, struct jmp_provision **ret)
 {
     struct jmp_provision *provision = NULL;
     int r = provision_new(kube, JMP_KUBE_CLIENT, namespace_, name, done, user, &provision);

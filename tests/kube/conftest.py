@@ -4,7 +4,6 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -36,8 +35,9 @@ def server(authority):
 
 
 class Result:
-    def __init__(self, process):
-        self.code, self.out, self.err = process.returncode, process.stdout, process.stderr
+    def __init__(self, done):
+        self.code = done.exit_code if hasattr(done, "exit_code") else done.returncode
+        self.out, self.err = done.stdout, done.stderr
 
     def json(self):
         assert self.code == 0, self.err
@@ -67,20 +67,85 @@ class Commands:
         return Result(subprocess.run([self.jmpctl_path, *args], env=self.env(**env), stdin=subprocess.DEVNULL,
                                      capture_output=True, text=True, timeout=timeout))
 
-    def stock(self, *args, timeout=90):
-        env = self.env(JMP_CLIENT_CONFIG_HOME=str(self.home / "stock"))
-        return Result(subprocess.run([Path(sys.executable).parent / "jmp", *args], env=env, stdin=subprocess.DEVNULL,
-                                     capture_output=True, text=True, timeout=timeout))
+    def stock(self, *args):
+        """The stock jmp, in this process: its imports cost more than all that it does."""
+        from click.testing import CliRunner
+        from jumpstarter_cli.jmp import jmp
+
+        env = self.env(JMP_CLIENT_CONFIG_HOME=str(self.home / "stock"), COLUMNS="80")
+        saved = dict(os.environ)
+        os.environ.update(env)
+        try:
+            # Where it looks by default was decided when it was imported.
+            return Result(CliRunner().invoke(jmp, [*map(str, args), "--kubeconfig", str(self.kubeconfig)]))
+        finally:
+            os.environ.clear()
+            os.environ.update(saved)
 
     def start(self, *args, **env):
         program = Program([self.jmpctl_path, *args], env=self.env(**env), name="jmpctl")
         self.programs.append(program)
         return program
 
+    def close(self):
+        for program in self.programs:
+            program.kill()
+
 
 @pytest.fixture
 def commands(request, tmp_path, server):
     commands = Commands(request, tmp_path, server)
     yield commands
-    for program in commands.programs:
-        program.kill()
+    commands.close()
+
+
+class Probe:
+    """The library at work without a command around it: tests/kube/probe.c."""
+
+    def __init__(self, build, kubeconfig, env):
+        self.process = subprocess.Popen([build / "tests" / "kube" / "kube-probe", kubeconfig], env=env, text=True,
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def send(self, order):
+        self.process.stdin.write(json.dumps(order) + "\n")
+        self.process.stdin.flush()
+
+    def answer(self):
+        line = self.process.stdout.readline()
+        assert line, f"it has ended with {self.process.wait(10)}"
+        return json.loads(line)
+
+    def request(self, method, path, body=None, content_type=None):
+        self.send({"do": "request", "method": method, "path": path, "body": body, "type": content_type} if body is not None
+                  else {"do": "request", "method": method, "path": path})
+        return self.answer()
+
+    def list(self, path, query=None):
+        self.send({"do": "list", "path": path, "query": query})
+        return self.answer()
+
+    def stream(self, path):
+        """(what came line by line, how it ended)"""
+        self.send({"do": "stream", "path": path})
+        lines = []
+        while "line" in (answer := self.answer()):
+            lines.append(answer["line"])
+        return lines, answer
+
+    def event(self):
+        event = self.answer()
+        return event["event"], event.get("name")
+
+    def read_path(self, kind, obj):
+        """The path of the member that is wrong in it, or None."""
+        self.send({"do": "read", "kind": kind, "object": obj})
+        return self.answer()["path"]
+
+    def close(self):
+        self.process.stdin.close()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait(10)
+        self.process.stdout.close()

@@ -189,7 +189,8 @@ def test_create_sends_what_was_asked_for_and_waits(server, commands, words, body
     server.rules.append(controller)
     result = commands.jmpctl("admin", "create", "client", "c", "-n", "lab", "--nointeractive", *words)
     assert result.code == 0, result.err
-    assert result.out == "Creating client 'c' in namespace 'lab'\n"
+    assert result.out.splitlines()[0] == "Creating client 'c' in namespace 'lab'"
+    assert result.out.splitlines()[2].split() == ["c", "lab.example:8082"]
     sent = server.asked("POST")[0].body
     assert {k: sent[k] for k in ("metadata", "spec")} == body
     assert (sent["apiVersion"], sent["kind"]) == ("jumpstarter.dev/v1alpha1", "Client")

@@ -174,6 +174,20 @@ static int parse(const char *address, struct sockaddr_storage *ret, socklen_t *r
     return 0;
 }
 
+/* An agent that was killed has left its socket; what is none is somebody's file. */
+static int make_room(const char *path, struct jmp_error *reterr)
+{
+    struct stat st;
+
+    if (lstat(path, &st) < 0)
+        return errno == ENOENT ? 0 : jmp_error_set(reterr, -errno, "%s: %m", path);
+    if (!S_ISSOCK(st.st_mode))
+        return jmp_error_set(reterr, -EEXIST, "%s is there already and no socket", path);
+    if (unlink(path) < 0)
+        return jmp_error_set(reterr, -errno, "%s: %m", path);
+    return 0;
+}
+
 static int listen_at(struct jmp_metrics_server *server, const char *address, unsigned *retport, struct jmp_error *reterr)
 {
     struct sockaddr_storage place = { 0 };
@@ -184,11 +198,9 @@ static int listen_at(struct jmp_metrics_server *server, const char *address, uns
     if (r < 0)
         return r;
     if (place.ss_family == AF_UNIX) {
-        server->path = strdup(address + 5);
-        if (!server->path)
-            return jmp_error_set(reterr, -ENOMEM, "%m");
-        if (unlink(server->path) < 0 && errno != ENOENT)
-            return jmp_error_set(reterr, -errno, "%s: %m", server->path);
+        r = make_room(address + 5, reterr);
+        if (r < 0)
+            return r;
     }
     server->fd = socket(place.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (server->fd < 0)
@@ -198,9 +210,14 @@ static int listen_at(struct jmp_metrics_server *server, const char *address, uns
     if (bind(server->fd, (struct sockaddr *)&place, size) < 0 || listen(server->fd, VISITORS_MAX) < 0 ||
         getsockname(server->fd, (struct sockaddr *)&place, &size) < 0)
         return jmp_error_set(reterr, -errno, "metrics at %s: %m", address);
-    /* Whoever can reach the directory may look at numbers. */
-    if (server->path && chmod(server->path, 0666) < 0)
-        return jmp_error_set(reterr, -errno, "%s: %m", server->path);
+    if (place.ss_family == AF_UNIX) {
+        server->path = strdup(address + 5);
+        if (!server->path)
+            return jmp_error_set(reterr, -ENOMEM, "%m");
+        /* Whoever can reach the directory may look at numbers. */
+        if (chmod(server->path, 0666) < 0)
+            return jmp_error_set(reterr, -errno, "%s: %m", server->path);
+    }
     if (retport)
         *retport = place.ss_family == AF_INET  ? ntohs(((struct sockaddr_in *)&place)->sin_port) :
                    place.ss_family == AF_INET6 ? ntohs(((struct sockaddr_in6 *)&place)->sin6_port) :

@@ -2,8 +2,11 @@
 #include "agent/metrics.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 
 #include "agent/metrics_server.h"
 #include "base/test.h"
@@ -102,13 +105,11 @@ static void on_answer(struct jmp_io *io, uint32_t revents)
         jmp_loop_exit(visit->loop, 0);
 }
 
-static void ask(struct jmp_loop *loop, unsigned port, const char *request, const char *expected)
+static void ask_at(struct jmp_loop *loop, const struct sockaddr *address, socklen_t size, const char *request, const char *expected)
 {
-    struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port),
-                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    struct visit visit = { .loop = loop, .fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0) };
+    struct visit visit = { .loop = loop, .fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0) };
 
-    assert_int_equal(connect(visit.fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(connect(visit.fd, address, size), 0);
     assert_int_equal(send(visit.fd, request, strlen(request), 0), strlen(request));
     assert_int_equal(jmp_io_start(loop, &visit.io, visit.fd, EPOLLIN, on_answer), 0);
     jmp_loop_resume(loop);
@@ -117,6 +118,14 @@ static void ask(struct jmp_loop *loop, unsigned port, const char *request, const
     jmp_close(visit.fd);
     if (strncmp(visit.text, expected, strlen(expected)) != 0)
         fail_msg("\"%s\" was answered \"%s\"", request, visit.text);
+}
+
+static void ask(struct jmp_loop *loop, unsigned port, const char *request, const char *expected)
+{
+    struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port),
+                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+
+    ask_at(loop, (struct sockaddr *)&address, sizeof(address), request, expected);
 }
 
 JMP_TEST(the_page_is_served_and_nothing_else)
@@ -154,5 +163,39 @@ JMP_TEST(only_this_machine_may_ask)
     assert_int_equal(jmp_loop_new(&loop), 0);
     for (size_t i = 0; i < ELEMENTSOF(addresses); i++)
         assert_int_equal(jmp_metrics_server_new(loop, addresses[i], print, NULL, &server, NULL, NULL), -EINVAL);
+    jmp_loop_free(loop);
+}
+
+JMP_TEST(a_socket_in_the_file_system_takes_the_place_of_a_dead_one_and_of_nothing_else)
+{
+    char directory[] = "/tmp/jmp-metrics-XXXXXX", place[128];
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    struct jmp_timer deadline = { 0 };
+    struct jmp_metrics_server *server;
+    struct jmp_loop *loop;
+    struct stat st;
+    int fd;
+
+    assert_non_null(mkdtemp(directory));
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s/sock", directory);
+    snprintf(place, sizeof(place), "unix:%s", address.sun_path);
+    assert_int_equal(jmp_loop_new(&loop), 0);
+    assert_int_equal(jmp_timer_start(loop, &deadline, 20 * JMP_USEC_PER_SEC, too_late), 0);
+
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    jmp_close(fd);
+    assert_int_equal(jmp_metrics_server_new(loop, place, print, NULL, &server, NULL, NULL), 0);
+    ask_at(loop, (struct sockaddr *)&address, sizeof(address), "GET /metrics HTTP/1.1\r\n\r\n", "HTTP/1.1 200 ");
+    server = jmp_metrics_server_free(server);
+    assert_int_equal(lstat(address.sun_path, &st), -1);
+
+    fd = open(address.sun_path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    jmp_close(fd);
+    assert_int_equal(jmp_metrics_server_new(loop, place, print, NULL, &server, NULL, NULL), -EEXIST);
+    assert_int_equal(unlink(address.sun_path), 0);
+    assert_int_equal(rmdir(directory), 0);
+    jmp_timer_close(&deadline);
     jmp_loop_free(loop);
 }

@@ -60,7 +60,8 @@ class KubeApi:
             "--token-auth-file", tokens, "--authorization-mode", "RBAC", "--service-cluster-ip-range", "10.0.0.0/24",
             "--service-account-issuer", "https://tests", "--service-account-key-file", signer,
             "--service-account-signing-key-file", signer, "--disable-admission-plugins", "ServiceAccount",
-            "--etcd-compaction-interval", "0", "--endpoint-reconciler-type", "none", "--min-request-timeout", "5"],
+            # Without a cache of theirs, Leases are forgotten when etcd forgets them.
+            "--etcd-compaction-interval", "0", "--watch-cache-sizes", "leases.coordination.k8s.io#0", "--endpoint-reconciler-type", "none", "--min-request-timeout", "5"],
             env=env, name="kube-apiserver")
         self._context = ssl.create_default_context(cafile=str(authority.path))
 
@@ -117,7 +118,9 @@ class KubeApi:
             request = urllib.request.Request(self._etcd_url + path, data=json.dumps(body).encode(), method="POST")
             with urllib.request.urlopen(request, timeout=30) as answer:
                 return json.loads(answer.read())
-        revision = post("/v3/kv/range", {"key": base64.b64encode(b"x").decode()})["header"]["revision"]
+        key = base64.b64encode(b"of the tests").decode()
+        # A write of our own, so that there is always something new to be forgotten.
+        revision = post("/v3/kv/put", {"key": key, "value": key})["header"]["revision"]
         post("/v3/kv/compaction", {"revision": revision, "physical": True})
 
     def kubeconfig(self, path, token=ADMIN):

@@ -112,6 +112,34 @@ def test_a_lease_says_where_it_is(server, commands):
     assert rows["l-bare"][5] == "Unknown"
 
 
+def test_a_selector_is_shown_by_its_labels(server, commands):
+    for name, selector in (("null", None), ("empty", {}), ("both", {"matchLabels": {"a": "1", "b": "2"}, "matchExpressions": [
+            {"key": "hidden", "operator": "Exists"}]})):
+        server.put(LEASES, lease(name, selector=selector, exporterRef={"name": "board"}))
+    rows = {line.split()[0]: line for line in commands.jmpctl("admin", "get", "lease", "-n", "lab").out.splitlines()}
+    assert (rows["null"].split()[2], rows["empty"].split()[2], rows["both"].split()[2]) == ("*", "*", "a:1,b:2")
+    assert "hidden" not in rows["both"]
+
+
+def test_yaml_reads_back_as_what_it_was(server, commands):
+    odd = ["1", "True", "yes", "null", "2024-01-01T00:00:00Z", "1:30", "0x1f", "[red]x[/red]", "long " * 60, "a: b", "- c", "#d", "'", ""]
+    for i, text in enumerate(odd):
+        made = lease(f"l-{i:02}", [("Ready", "True", "Ready")])
+        made["status"]["conditions"][0]["message"] = text
+        made["spec"]["selector"]["matchLabels"] = {"k": text}
+        server.put(LEASES, made)
+    items = yaml.safe_load(commands.jmpctl("admin", "get", "lease", "-n", "lab", "-o", "yaml").out)["items"]
+    assert [i["status"]["conditions"][0]["message"] for i in items] == odd
+    assert [i["spec"]["selector"]["matchLabels"]["k"] for i in items] == odd
+
+
+def test_a_list_without_items_is_an_empty_one(server, commands):
+    empty = {"apiVersion": "jumpstarter.dev/v1alpha1", "items": [], "kind": "ClientList"}
+    assert commands.jmpctl("admin", "get", "client", "-n", "lab", "-o", "json").json() == empty
+    server.rules.append(lambda r: (200, {"apiVersion": "jumpstarter.dev/v1alpha1", "kind": "ClientList", "metadata": {}}))
+    assert commands.jmpctl("admin", "get", "client", "-n", "lab", "-o", "json").json() == empty
+
+
 @pytest.mark.parametrize("spec", [[], "x", 42, True, None])
 def test_a_spec_of_another_type_is_an_error_that_names_it(server, commands, spec):
     server.put(LEASES, {**lease("odd"), "spec": spec})
@@ -137,6 +165,9 @@ def test_objects_without_status_are_shown(server, commands):
 def test_nothing_found_is_said(server, commands):
     result = commands.jmpctl("admin", "get", "client", "-n", "lab")
     assert (result.code, result.out) == (0, "No resources found in lab namespace.\n")
+    bare = exporter("e")
+    bare["status"]["devices"] = []
+    server.put(EXPORTERS, bare)
     result = commands.jmpctl("admin", "get", "exporter", "-d", "-n", "lab")
     assert "No resources found" in result.out
     assert commands.jmpctl("admin", "get", "client", "-n", "lab", "-o", "json").json()["items"] == []
@@ -244,6 +275,7 @@ def test_import_writes_what_the_stock_command_writes(server, commands, tmp_path)
     written, expected = yaml.safe_load(ours.read_text()), yaml.safe_load(stock.read_text())
     for key in ("apiVersion", "kind", "metadata", "endpoint", "tls", "token", "drivers"):
         assert written[key] == expected[key], key
+    assert "alias" not in written
     assert written["tls"]["ca"] == base64.b64encode(b"PEM\n").decode()
     assert stat.S_IMODE(os.stat(ours).st_mode) == 0o600
     assert commands.jmpctl("--client-config", str(ours), "get", "leases").code == 1     # read, and dialled in vain

@@ -3,6 +3,7 @@
 
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -208,6 +209,32 @@ def test_a_heartbeat_is_made_renewed_and_survives_conflicts(server, commands):
     assert puts(server)[0].at - server.asked("POST")[0].at >= 9.9
     after = [r for r in server.asked() if r.at > puts(server)[0].at]
     assert [r.method for r in after[:2]] == ["GET", "PUT"]
+
+
+def test_a_heartbeat_that_is_refused_is_tried_at_once_and_then_looked_for(server, commands):
+    server.put(LEASES, lease("agent-1", holder="agent-1"))
+    server.rules.append(lambda r: (500, b"down") if r.method == "PUT" and len(puts(server)) <= 6 else None)
+    program = commands.start("kube", "heartbeat", "--name", "agent-1")
+    server.wait(lambda: len(puts(server)) == 7, 60, "a beat, after six that failed")
+    # Five tries for a beat; then the Lease is looked for, with a pause between looks.
+    assert [r.method for r in server.asked()] == ["GET"] + ["PUT"] * 5 + ["GET", "PUT"] * 2
+    program.wait_line("2 beats in a row have failed")
+    assert "1 beats in a row" not in program.output()
+
+
+def test_a_slow_answer_does_not_hold_up_the_beats(server, commands):
+    asked, answered = threading.Event(), threading.Event()
+
+    def slow(request):
+        if request.method == "GET" and request.query.get("labelSelector"):
+            asked.set()
+            answered.wait(60)
+        return None
+    server.rules.append(slow)
+    commands.start("kube", "identity", "--component", "exporter-agent")     # beats, and lists what may be collected
+    assert asked.wait(60)
+    server.wait(lambda: puts(server), 60, "a second beat, while the list is waited for")
+    answered.set()
 
 
 def test_a_monitor_tells_who_is_there(server, commands):

@@ -18,6 +18,8 @@ from harness.program import Program, ProgramError  # noqa: E402
 
 _DROPPED = ("JMP_", "JUMPSTARTER_", "XDG_", "GRPC_", "SSL_CERT", "PYTHON")
 
+AVAILABLE = 2       # EXPORTER_STATUS_AVAILABLE, as a number in JSON, as from the stock command
+
 
 class Directory:
     """A home of its own, removed when the stack unwinds."""
@@ -119,7 +121,7 @@ class Lab:
     def wait_available(self, name, timeout=20):
         """Asks without a pause: what is waited for is measured."""
         deadline = time.monotonic() + timeout
-        while "available" not in json.dumps(self.exporters().get(name, {}).get("status", "")).lower():
+        while self.exporters().get(name, {}).get("status") != AVAILABLE:
             if time.monotonic() > deadline:
                 raise AssertionError(f"{name} is not available after {timeout} s\n" + self.program.tail(20))
 

@@ -300,10 +300,10 @@ waited for on top of it.
     tests/faults/run                        # all rows, some minutes
     tests/faults/run --rows "clock"         # those with this in "FAULT x MOMENT"
     tests/faults/run --campaign 600         # storms: up to three faults at once, for ten minutes; prints its seed
-    tests/faults/run --campaign 60 --seed N # the same storms as that seed brought
+    tests/faults/run --campaign 75 --seed N # the same storms as that seed brought
 
-All rows, and one minute of storms with a seed of its own at eight agents, run in each continuous integration; ten minutes do not
-fit into its hour and are run by `ctest --preset dev -R faults-campaign-long`.
+All rows, and ten minutes of storms with a seed of their own, which eight agents at once have behind them after 75 seconds, run
+in each continuous integration. Ten minutes of eight agents do not fit into its hour: `ctest --preset dev -R faults-campaign-long`.
 
 ## Moments
 

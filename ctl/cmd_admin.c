@@ -93,13 +93,20 @@ static int open_admin(struct admin *admin, struct jmp_ctl *ctl, const struct jmp
     return jmp_ctl_kube_open(&admin->kube, options, reterr);
 }
 
-static void close_admin(struct admin *admin)
+static void forget(struct admin *admin)
 {
     if (admin->token)
         explicit_bzero(admin->token, strlen(admin->token));
     free(admin->token);
     free(admin->ca);
     json_decref(admin->object);
+    admin->token = admin->ca = NULL;
+    admin->object = NULL;
+}
+
+static void close_admin(struct admin *admin)
+{
+    forget(admin);
     jmp_ctl_kube_close(&admin->kube);
 }
 
@@ -136,7 +143,7 @@ static void on_done(const struct jmp_error *error, const struct jmp_provisioned 
     if (error) {
         admin->error = *error;
     } else {
-        json_decref(admin->object);
+        forget(admin);
         admin->object = json_incref(result->object);
         admin->token = result->token ? strdup(result->token) : NULL;
         admin->ca = result->ca ? strdup(result->ca) : NULL;

@@ -20,7 +20,7 @@ struct board {
 };
 
 static struct board *boards;
-static bool feeding = true;
+static bool feeding = true, fed;   /* asked for; has ended: nothing is written any more */
 
 /* Byte number n of a console: no period that a lost kilobyte would hide. */
 static uint8_t pattern(uint64_t n)
@@ -64,6 +64,7 @@ static void *feed(void *arg)
             board->written += size;
         }
     }
+    __atomic_store_n(&fed, true, __ATOMIC_RELEASE);
     return NULL;
 }
 
@@ -90,7 +91,7 @@ static uint64_t drain_until;
 
 static bool draining(void)
 {
-    bool missing = false;
+    bool missing = !__atomic_load_n(&fed, __ATOMIC_ACQUIRE);
 
     for (size_t i = 0; i < opt.raw_count; i++)
         missing |= boards[i].arrived < boards[i].written;

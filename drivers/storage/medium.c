@@ -13,6 +13,7 @@
 
 #define FILE_ALIGN 4096u
 #define LOOK_AGAIN (JMP_USEC_PER_SEC / 4)
+#define UDEV_LIMIT (5 * JMP_USEC_PER_SEC)   /* a node that has just appeared is for root alone until its rules have run */
 
 /* Whether zeros are an order to the device, not data: then the kernel carries them out in no time. */
 static bool takes_zeroes(dev_t id)
@@ -98,7 +99,7 @@ static int try_open(struct jmp_call *call, const char *path, bool write, struct 
 
 int jmp_medium_open(struct jmp_call *call, const char *path, bool write, uint64_t wait, struct jmp_medium *ret)
 {
-    uint64_t deadline = jmp_now() + wait;
+    uint64_t began = jmp_now(), deadline = began + wait;
     int r, waited;
 
     for (;;) {
@@ -118,6 +119,10 @@ int jmp_medium_open(struct jmp_call *call, const char *path, bool write, uint64_
         case -EIO:
         case -EBUSY: /* perhaps only somebody who looks what has been plugged in */
             break;
+        case -EACCES:
+            if (jmp_now() - began < UDEV_LIMIT)
+                break;
+            /* fall through */
         default:
             return jmp_call_fail(call, r, "%s cannot be opened: %m", path);
         }
@@ -129,6 +134,8 @@ int jmp_medium_open(struct jmp_call *call, const char *path, bool write, uint64_
     }
     if (r == -EBUSY)
         return r;
+    if (r == -EACCES)
+        return jmp_call_fail(call, r, "%s cannot be opened: %m", path);
     return jmp_call_fail(call, -ETIMEDOUT, "there is no medium in %s after %.3g s: %s", path,
                          (double)wait / JMP_USEC_PER_SEC, r == -ENOMEDIUM ? "it is empty" : strerror(-r));
 }

@@ -336,6 +336,11 @@ The same is asked of these, which need no fault of a peer (`--rows edge`):
 """
 
 
+def one_line(function):
+    """What it says of itself: what Python keeps of the spaces in that depends on its version."""
+    return " ".join(function.__doc__.split())
+
+
 def document(edges):
     tested = {(fault.name, moment) for fault, moment in rows()}
     lines = ["| fault | " + " | ".join(MOMENTS) + " |", "|---" * (len(MOMENTS) + 1) + "|"]
@@ -344,8 +349,8 @@ def document(edges):
         lines.append(f"| {fault.name} | " + " | ".join(cells) + " |")
     return DOCUMENT.format(
         rows=len(tested), patience=PATIENCE, bound=BOUND, hold=HOLD, while_=WHILE, table="\n".join(lines),
-        edges="\n".join(f"- **{name}**: {edge.__doc__}" for name, edge in edges.items()),
-        moments="\n".join(f"- **{name}**: {moment.__doc__}" for name, moment in MOMENTS.items()),
+        edges="\n".join(f"- **{name}**: {one_line(edge)}" for name, edge in edges.items()),
+        moments="\n".join(f"- **{name}**: {one_line(moment)}" for name, moment in MOMENTS.items()),
         faults="\n".join(f"- **{fault.name}**: {fault.help}" for fault in FAULTS.values()))
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An authority of the test's own and certificates that it signed."""
+"""An authority of the test's own and certificates that it signed, with all that strict readers (Python 3.13) ask for."""
 
 import datetime
 import ipaddress
@@ -17,8 +17,13 @@ class Authority:
         self.directory = directory
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"authority of a test: {name}")])
-        certificate = self._builder(self._name, self._key.public_key()).add_extension(
-            x509.BasicConstraints(ca=True, path_length=0), critical=True).sign(self._key, hashes.SHA256())
+        usage = dict.fromkeys(("digital_signature", "content_commitment", "key_encipherment", "data_encipherment",
+                               "key_agreement", "encipher_only", "decipher_only"), False)
+        certificate = self._builder(self._name, self._key.public_key()) \
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True) \
+            .add_extension(x509.KeyUsage(key_cert_sign=True, crl_sign=True, **usage), critical=True) \
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), critical=False) \
+            .sign(self._key, hashes.SHA256())
         self.path = directory / f"{name}.pem"
         self.path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
@@ -34,7 +39,9 @@ class Authority:
         names = [x509.DNSName(h) for h in hosts] + [x509.IPAddress(ipaddress.ip_address(a)) for a in addresses]
         certificate = self._builder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]), key.public_key(),
                                     -1 if expired else 1) \
-            .add_extension(x509.SubjectAlternativeName(names), critical=False).sign(self._key, hashes.SHA256())
+            .add_extension(x509.SubjectAlternativeName(names), critical=False) \
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False) \
+            .sign(self._key, hashes.SHA256())
         cert_path, key_path = self.directory / f"{name}.pem", self.directory / f"{name}.key"
         cert_path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
         key_path.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,

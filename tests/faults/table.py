@@ -290,7 +290,8 @@ The peers are real gRPC servers that misbehave on command (`tests/faults`), behi
 - what the controller heard is a path through the life of a lease: no status lost for good, none out of order;
 - a client that worked while the controller failed worked on, through the same tunnel and the same open stream.
 
-At the end the memory of each agent is compared with what it was after ten rows.
+At the end the memory of each agent is compared with what it was after ten rows. One agent that lived through 371 rows had 9.3 MiB
+of private memory after 20 of them, 9.7 after 120, and from row 260 to the last one the same 10,108 KiB.
 
 The exporter tries for ever, from half a second to thirty seconds apart, so that it is back within about a minute of the
 end of a fault, whatever it was. The tests run it with `--patience {patience}`: all its waits are {patience} % of the usual

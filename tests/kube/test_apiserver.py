@@ -7,7 +7,7 @@ import time
 
 import pytest
 import yaml
-from conftest import COORDINATION, JUMPSTARTER, Commands, Probe
+from conftest import COORDINATION, JUMPSTARTER, Probe
 from harness.apiserver import NOBODY, KubeApi, cached_program
 from harness.certificates import Authority
 from harness.program import wait_until
@@ -31,10 +31,9 @@ def kube(tmp_path_factory):
 
 
 @pytest.fixture
-def commands(request, tmp_path, kube):
-    commands = Commands(request, tmp_path, kube)
-    yield commands
-    commands.close()
+def server(kube):
+    """What the commands talk to, here."""
+    return kube
 
 
 @pytest.fixture

@@ -30,19 +30,13 @@ enum { EXCLUSIVE = 0x01, REBOOT = 0x02, ERASE = 0x03, WRITE = 0x05, EXIT_XIP = 0
 #define SECTOR 4096u
 #define PAGE 256u
 
-struct __attribute__((packed)) endpoint { /* the kernel's structure has two bytes more, for audio */
-    uint8_t length, type, address, attributes;
-    uint16_t packet;
-    uint8_t interval;
-};
-
 static struct {
     struct usb_config_descriptor config;
     struct usb_interface_descriptor control;
     uint8_t functional[19]; /* header, calls, abstract control, union: interface 1 has the data */
-    struct endpoint notify;
+    struct raw_endpoint notify;
     struct usb_interface_descriptor data;
-    struct endpoint in, out;
+    struct raw_endpoint in, out;
 } __attribute__((packed)) firmware = {
     .config = { USB_DT_CONFIG_SIZE, USB_DT_CONFIG, 0, 2, 1, 0, USB_CONFIG_ATT_ONE, 125 },
     .control = { USB_DT_INTERFACE_SIZE, USB_DT_INTERFACE, 0, 0, 1, 2, 2, 0, 0 },
@@ -56,7 +50,7 @@ static struct {
 static struct {
     struct usb_config_descriptor config;
     struct usb_interface_descriptor interface;
-    struct endpoint out, in;
+    struct raw_endpoint out, in;
 } __attribute__((packed)) loader = {
     .config = { USB_DT_CONFIG_SIZE, USB_DT_CONFIG, 0, 1, 1, 0, USB_CONFIG_ATT_ONE, 125 },
     .interface = { USB_DT_INTERFACE_SIZE, USB_DT_INTERFACE, 0, 0, 2, 0xff, 0, 0, 0 },
@@ -83,14 +77,6 @@ static void become(const char *what)
 
     memcpy(arguments, (const char *[]){ self[0], self[1], self[2], what, NULL }, sizeof(arguments));
     raw_become(arguments);
-}
-
-static int enable(struct raw_device *dev, const struct endpoint *endpoint)
-{
-    struct usb_endpoint_descriptor descriptor = { 0 };
-
-    memcpy(&descriptor, endpoint, sizeof(*endpoint));
-    return raw_enable(dev, &descriptor);
 }
 
 /* Of the host's, whole. */
@@ -197,12 +183,12 @@ static void on_configured(struct raw_device *dev)
     if (running)
         return;
     running = true;
-    in_handle = enable(dev, is_loader ? &loader.in : &firmware.in);
-    out_handle = enable(dev, is_loader ? &loader.out : &firmware.out);
+    in_handle = raw_enable_wire(dev, is_loader ? &loader.in : &firmware.in);
+    out_handle = raw_enable_wire(dev, is_loader ? &loader.out : &firmware.out);
     if (is_loader)
         raw_start(boot, dev);
     else
-        enable(dev, &firmware.notify);
+        raw_enable_wire(dev, &firmware.notify);
 }
 
 static int on_request(struct raw_device *dev, const struct usb_ctrlrequest *request, unsigned char *data)

@@ -25,18 +25,12 @@ enum { SAY = 1, HANG = 2, COUNTS = 3 };
 #define ISO_PACKET 192
 #define HEAD 8 /* of an isochronous packet: number, size */
 
-struct __attribute__((packed)) endpoint { /* the kernel's structure has two bytes more, for audio */
-    uint8_t length, type, address, attributes;
-    uint16_t packet;
-    uint8_t interval;
-};
-
 static struct {
     struct usb_config_descriptor config;
     struct usb_interface_descriptor plain;
-    struct endpoint plain_bulk;
+    struct raw_endpoint plain_bulk;
     struct usb_interface_descriptor full;
-    struct endpoint bulk, in, out;
+    struct raw_endpoint bulk, in, out;
 } __attribute__((packed)) descriptors = {
     .config = { USB_DT_CONFIG_SIZE, USB_DT_CONFIG, 0, 1, 1, 0, USB_CONFIG_ATT_ONE, 50 },
     .plain = { USB_DT_INTERFACE_SIZE, USB_DT_INTERFACE, 0, 0, 1, 0xff, 0, 0, 0 },
@@ -50,14 +44,6 @@ static struct {
 static int bulk_handle, in_handle, out_handle;
 static sem_t said;
 static atomic_uint to_say, good, bad;
-
-static int enable(struct raw_device *dev, const struct endpoint *endpoint)
-{
-    struct usb_endpoint_descriptor descriptor = { 0 };
-
-    memcpy(&descriptor, endpoint, sizeof(*endpoint));
-    return raw_enable(dev, &descriptor);
-}
 
 /* The host lets go when it resets us; that passes. */
 static bool passes(int r)
@@ -148,7 +134,7 @@ static void on_configured(struct raw_device *dev)
     if (running)
         return;
     running = true;
-    bulk_handle = enable(dev, &descriptors.bulk);
+    bulk_handle = raw_enable_wire(dev, &descriptors.bulk);
     raw_start(speak, dev);
 }
 
@@ -160,8 +146,8 @@ static void on_altered(struct raw_device *dev, unsigned setting)
     if (running || setting == 0)
         return;
     running = true;
-    in_handle = enable(dev, &descriptors.in);
-    out_handle = enable(dev, &descriptors.out);
+    in_handle = raw_enable_wire(dev, &descriptors.in);
+    out_handle = raw_enable_wire(dev, &descriptors.out);
     raw_start(stream, dev);
     raw_start(listen_to, dev);
 }

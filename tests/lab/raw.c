@@ -229,6 +229,14 @@ int raw_enable(struct raw_device *dev, const struct usb_endpoint_descriptor *end
     return handle;
 }
 
+int raw_enable_wire(struct raw_device *dev, const struct raw_endpoint *endpoint)
+{
+    struct usb_endpoint_descriptor descriptor = { 0 };
+
+    memcpy(&descriptor, endpoint, sizeof(*endpoint));
+    return raw_enable(dev, &descriptor);
+}
+
 int raw_write(struct raw_device *dev, int endpoint, const void *data, size_t size)
 {
     struct transfer transfer = { .head.ep = (uint16_t)endpoint, .head.length = (uint32_t)size };

@@ -14,6 +14,13 @@
 #define RAW_STRINGS 8
 #define RAW_CONTROL_MAX 4096
 
+/* An endpoint on the wire; the kernel's structure has two bytes more, for audio. */
+struct __attribute__((packed)) raw_endpoint {
+    uint8_t length, type, address, attributes;
+    uint16_t packet;
+    uint8_t interval;
+};
+
 struct raw_device {
     /* What it says of itself. String 0 is not used; descriptors name the others by their number here. */
     struct usb_device_descriptor device;
@@ -45,6 +52,7 @@ void raw_become(const char *const arguments[]);
 void raw_start(void *(*run)(void *), struct raw_device *dev);
 
 int raw_enable(struct raw_device *dev, const struct usb_endpoint_descriptor *endpoint); /* its handle */
+int raw_enable_wire(struct raw_device *dev, const struct raw_endpoint *endpoint);
 /** raw_write(), raw_read() - one transfer, blocking. Return: bytes, or -errno; -ESHUTDOWN when the host let go of us */
 int raw_write(struct raw_device *dev, int endpoint, const void *data, size_t size);
 int raw_read(struct raw_device *dev, int endpoint, void *data, size_t size);

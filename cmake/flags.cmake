@@ -7,6 +7,7 @@ add_compile_options(
     -Wpointer-arith -Wwrite-strings -Wundef -Wvla -Wnull-dereference -Wno-missing-field-initializers
     -Wno-unused-parameter -fno-common -fno-strict-aliasing)
 add_compile_definitions(_GNU_SOURCE _FILE_OFFSET_BITS=64)
+# Time goes on after 2038. No time_t, timeval or timespec may go to a library that is not libc: those of Debian 12 have 32 bits.
 if(CMAKE_SIZEOF_VOID_P EQUAL 4)
     add_compile_definitions(_TIME_BITS=64)
 endif()

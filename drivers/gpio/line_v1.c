@@ -7,9 +7,11 @@
 #include <fcntl.h>
 #include <gpiod.h>
 #include <linux/gpio.h>
+#include <poll.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "drivers/gpio/backend.h"
 #include "drivers/gpio/uapi.h"
@@ -252,23 +254,25 @@ int jmp_gpio_request_fd(const struct jmp_gpio_request *request)
     return request->chip ? gpiod_line_event_get_fd(request->line) : request->fd;
 }
 
+/*
+ * The kernel's own words, not gpiod_line_event_read(): its structure begins with the time, which in the 32-bit library of
+ * Debian 12 is shorter than in our programs, and what follows is elsewhere.
+ */
 int jmp_gpio_request_edges(struct jmp_gpio_request *request, unsigned *rising, unsigned *falling)
 {
-    static const struct timespec now = { 0 };
-    struct gpiod_line_event events[EDGES_AT_ONCE];
+    struct pollfd ready = { .fd = gpiod_line_event_get_fd(request->line), .events = POLLIN };
+    struct gpioevent_data events[EDGES_AT_ONCE];
 
     for (;;) {
-        int n;
+        ssize_t size = poll(&ready, 1, 0);
 
-        errno = 0;
-        n = gpiod_line_event_wait(request->line, &now);
-        if (n > 0)
-            n = gpiod_line_event_read_multiple(request->line, events, EDGES_AT_ONCE);
-        if (n < 0)
-            return failure();
-        if (n == 0)
+        if (size > 0)
+            size = read(ready.fd, events, sizeof(events));
+        if (size < 0)
+            return -errno;
+        if (size == 0)
             return 0;
-        for (int i = 0; i < n; i++)
-            ++*(events[i].event_type == GPIOD_LINE_EVENT_RISING_EDGE ? rising : falling);
+        for (size_t i = 0; i < (size_t)size / sizeof(*events); i++)
+            ++*(events[i].id == GPIOEVENT_EVENT_RISING_EDGE ? rising : falling);
     }
 }

@@ -105,17 +105,17 @@ void jmp_usb_close(struct jmp_usb_handle *handle)
     *handle = JMP_USB_HANDLE_CLOSED;
 }
 
-/* How long poll() may sleep; NULL: as long as it takes. */
+/*
+ * How long poll() may sleep; NULL: as long as it takes. libusb's own deadlines are a descriptor among those that are polled;
+ * where it has none it is asked every now and then, because its answer would be a timeval, which in the 32-bit libraries of
+ * Debian 12 is another one than here.
+ */
 static const struct timespec *time_left(struct jmp_usb_handle *handle, uint64_t deadline, struct timespec *ret)
 {
     uint64_t now = jmp_now(), left = deadline == JMP_USEC_INFINITY ? deadline : deadline > now ? deadline - now : 0;
-    struct timeval next;
 
-    if (libusb_get_next_timeout(handle->context, &next) == 1) {
-        uint64_t usec = (uint64_t)next.tv_sec * JMP_USEC_PER_SEC + (uint64_t)next.tv_usec;
-
-        left = usec < left ? usec : left;
-    }
+    if (!libusb_pollfds_handle_timeouts(handle->context) && left > JMP_USEC_PER_SEC / 10)
+        left = JMP_USEC_PER_SEC / 10;
     *ret = (struct timespec){ .tv_sec = (time_t)(left / JMP_USEC_PER_SEC),
                               .tv_nsec = (long)(left % JMP_USEC_PER_SEC * 1000) };
     return left == JMP_USEC_INFINITY ? NULL : ret;

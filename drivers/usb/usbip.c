@@ -627,7 +627,8 @@ static bool cancel_all(struct import *import)
     for (struct urb *urb = import->urbs; urb; urb = urb->next)
         libusb_cancel_transfer(urb->transfer);
     while (import->urbs && jmp_now() < deadline) {
-        struct timeval step = { .tv_usec = 100000 };
+        /* Whole seconds, because microseconds are elsewhere in a 32-bit libusb of Debian 12; an event ends it earlier. */
+        struct timeval step = { .tv_sec = 1 };
 
         if (libusb_handle_events_timeout_completed(import->claim.usb.context, &step, NULL) < 0)
             break;

@@ -196,6 +196,30 @@ def test_the_journal_is_asked_by_lease_client_exporter_driver_and_operation(inst
     assert failed and "no-such-tty" in failed[0]["MESSAGE"] and failed[0]["RESULT"] == "failure"
 
 
+@pytest.fixture
+def failing():
+    """A service that fails again and again, because of its file; its name."""
+    write_config("wrong", {"export": {"power": {"type": "no-such-driver"}}})
+    yield "jmp-agent@wrong.service"
+    systemctl("stop", "jmp-agent@wrong.service")
+
+
+def test_a_service_that_keeps_failing_is_started_anew_after_longer_and_longer(failing):
+    systemctl("start", failing)
+
+    def starts():
+        """When each of its processes began to speak, in seconds."""
+        first = {}
+        for record in records(f"_SYSTEMD_UNIT={failing}", "_COMM=jmp-agent"):
+            first.setdefault(record["_PID"], int(record["__MONOTONIC_TIMESTAMP"]) / 1e6)
+        return sorted(first.values())
+
+    wait_until(lambda: len(starts()) >= 5, 120, lambda: f"it was started at {starts()}\n{journal()}")
+    times = starts()
+    # A pause is never shorter than it is said to be; a busy machine makes all of them longer.
+    assert times[4] - times[3] > 4, times
+
+
 class Watched:
     """A line, looked at all the time from another thread: `levels` are those it has had."""
 

@@ -122,6 +122,11 @@ class Machine:
             return self.register(0x3f200034) >> line & 1
         return self.register(0x09030000 + 0x3fc) >> line & 1
 
+    def press(self):
+        """The button of "virt", at line 3 of its PL061: high for a tenth of a second."""
+        self.monitor.send(b"system_powerdown\n")
+        self.monitor.expect(rb"\(qemu\) ", 30)
+
     def close(self):
         self.process.kill()
         self.process.wait()

@@ -165,6 +165,68 @@ JMP_TEST(other_data_and_trailing_garbage_are_errors)
     }
 }
 
+/* Frames of zstd without its checksum, as libraries make them unless they are asked for one: their form is all there is to
+ * be wrong. One block of five bytes as they are, in a frame that says how much it holds ("sized") or not. */
+#define ZSTD_SIZED "\x28\xb5\x2f\xfd\x20\x05"
+#define ZSTD_UNSIZED "\x28\xb5\x2f\xfd\x00\x00"
+#define ZSTD_LAST "\x29\0\0"
+
+JMP_TEST(zstd_without_a_checksum_is_refused_when_its_form_is_wrong)
+{
+#define FRAME(text) text, sizeof(text) - 1
+    static const struct {
+        const char *what, *data;
+        size_t size;
+        int r;
+        const char *words;
+    } cases[] = {
+        { "sized", FRAME(ZSTD_SIZED ZSTD_LAST "hello"), 0, NULL },
+        { "unsized", FRAME(ZSTD_UNSIZED ZSTD_LAST "hello"), 0, NULL },
+        { "two, and one to be skipped between",
+          FRAME(ZSTD_SIZED ZSTD_LAST "hello"
+                                     "\x50\x2a\x4d\x18\x02\0\0\0xy" ZSTD_UNSIZED ZSTD_LAST "hello"),
+          0, NULL },
+        { "more promised", FRAME("\x28\xb5\x2f\xfd\x20\x06" ZSTD_LAST "hello"), -EBADMSG, "damaged" },
+        { "less promised", FRAME("\x28\xb5\x2f\xfd\x20\x04" ZSTD_LAST "hello"), -EBADMSG, "damaged" },
+        { "promised, in two blocks", FRAME(ZSTD_SIZED "\x28\0\0hello" ZSTD_LAST "hello"), -EBADMSG, "damaged" },
+        { "no last block", FRAME(ZSTD_UNSIZED "\x28\0\0hello"), -EBADMSG, "ends too early" },
+        { "cut in a block", FRAME(ZSTD_UNSIZED ZSTD_LAST "hell"), -EBADMSG, "ends too early" },
+        { "cut in a header", FRAME(ZSTD_UNSIZED "\x29"), -EBADMSG, "ends too early" },
+        { "cut in the second",
+          FRAME(ZSTD_SIZED ZSTD_LAST "hello"
+                                     "\x28\xb5"),
+          -EBADMSG, "ends too early" },
+        { "garbage behind",
+          FRAME(ZSTD_SIZED ZSTD_LAST "hello"
+                                     "garbage"),
+          -EBADMSG, "damaged" },
+        { "zeros behind",
+          FRAME(ZSTD_SIZED ZSTD_LAST "hello"
+                                     "\0\0\0\0\0\0\0\0"),
+          -EBADMSG, "damaged" },
+        { "a block of no kind", FRAME(ZSTD_UNSIZED "\x2f\0\0hello"), -EBADMSG, "damaged" },
+        { "a block larger than the window", FRAME(ZSTD_UNSIZED "\x29\xff\xff"), -EBADMSG, "damaged" },
+        { "a reserved bit", FRAME("\x28\xb5\x2f\xfd\x08\x00" ZSTD_LAST "hello"), -EBADMSG, "damaged" },
+        { "a dictionary that nobody has", FRAME("\x28\xb5\x2f\xfd\x01\x00\x07" ZSTD_LAST "hello"), -EBADMSG,
+          "damaged" },
+        /* What nothing in the frame contradicts is taken: docs/storage.md says so. */
+        { "another letter", FRAME(ZSTD_SIZED ZSTD_LAST "hallo"), 0, NULL },
+    };
+#undef FRAME
+
+    for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+        for (size_t piece = 1; piece < 50; piece += 12) {
+            const struct bytes in = { .data = (char *)cases[i].data, .size = cases[i].size };
+            _cleanup_bytes_ struct bytes out = { 0 };
+            struct jmp_error error = JMP_ERROR_INIT;
+            int r = convert("zstd", false, &in, piece, &out, &error);
+
+            if (r != cases[i].r || (r < 0 && !strstr(error.text, cases[i].words)))
+                fail_msg("%s, in pieces of %zu: %d %s", cases[i].what, piece, r, error.text);
+        }
+    }
+}
+
 JMP_TEST(a_window_that_eats_all_memory_is_refused)
 {
     /* Headers only: an xz block that wants a dictionary of 1.5 GiB, a zstd frame with a window of 2 GiB. */

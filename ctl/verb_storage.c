@@ -89,8 +89,8 @@ static int open_file(const struct transfer *transfer, uint64_t *retsize, struct 
     return fd;
 }
 
-/* What the exporter fetches itself: no bytes pass through here. */
-static int url_handle(const char *url, struct jmp_writer *writer, const struct jmp_node **ret)
+/* What the exporter fetches, or leaves there, itself: no bytes pass through here. */
+static int url_handle(const struct transfer *transfer, struct jmp_writer *writer, const struct jmp_node **ret)
 {
     jmp_writer_begin_map(writer);
     jmp_writer_key(writer, "kind");
@@ -99,9 +99,9 @@ static int url_handle(const char *url, struct jmp_writer *writer, const struct j
     jmp_writer_begin_map(writer);
     jmp_writer_end_map(writer);
     jmp_writer_key(writer, "url");
-    jmp_writer_string(writer, url);
+    jmp_writer_string(writer, transfer->file);
     jmp_writer_key(writer, "method");
-    jmp_writer_string(writer, "GET");
+    jmp_writer_string(writer, transfer->direction == JMP_RESOURCE_UPLOAD ? "GET" : "PUT");
     jmp_writer_end_map(writer);
     return jmp_writer_finish(writer, ret);
 }
@@ -144,10 +144,10 @@ static int move(struct jmp_ctl *ctl, const struct jmp_driver_ref *driver, const 
         r = jmp_writer_new(tree, &writer);
     if (r < 0)
         return jmp_error_set(reterr, r, "%m");
-    if (transfer->direction == JMP_RESOURCE_UPLOAD && is_url(transfer->file)) {
+    if (is_url(transfer->file)) {
         if (transfer->compression)
             return jmp_ctl_usage(ctl, reterr, "--compression is for files, not for URLs");
-        r = url_handle(transfer->file, writer, &handle);
+        r = url_handle(transfer, writer, &handle);
         return r < 0 ? jmp_error_set(reterr, r, "the URL cannot be sent: %m")
                      : call(ctl, driver, transfer, handle, tree, writer, reterr);
     }

@@ -14,6 +14,7 @@ from harness import exporter as exporters
 from harness.background import Background
 from harness.board import payload
 from harness.lab import CtlLease
+from harness.media import Web
 from harness.program import Program, list_fds, run, wait_until
 from harness.terminal import Terminal
 from test_network import exchange
@@ -192,6 +193,18 @@ class TestStorage:
         do("storage", "read", target).ok()
         do("storage", "dut").ok()
         assert hashlib.sha256(target.read_bytes()).digest() == hashlib.sha256(IMAGE).digest()
+
+    def test_exporter_fetches_an_image_and_leaves_it_behind_a_url(self, do):
+        web = Web()
+        web.files["/image"] = IMAGE
+        try:
+            do("storage", "write", web.url("/image")).ok()
+            do("storage", "read", web.url("/left")).ok()
+            refused = do("storage", "read", "--compression", "xz", web.url("/packed"))
+        finally:
+            web.close()
+        assert web.left == {"/left": IMAGE}
+        assert refused.status == 2 and "not for URLs" in refused.err
 
 
 @pytest.mark.direct(reason="there is nothing to dial")

@@ -10,6 +10,7 @@
 
 #define OPEN_TIMEOUT (30 * JMP_USEC_PER_SEC)
 #define HANDLE_MAX 4096u
+#define UPLOAD_FRAME (256u * 1024) /* bytes: each message costs both ends the same, whatever is in it */
 
 struct jmp_resource_client {
     struct jmp_client *client;
@@ -42,7 +43,7 @@ static void moved(struct jmp_resource_client *resource, size_t length)
 /* One frame at a time: the next is read from the file when the last was accepted. */
 static void send_next(struct jmp_resource_client *resource)
 {
-    static char chunk[JMP_FRAME_MAX];
+    static char chunk[UPLOAD_FRAME];
     struct jmp_buffer *buffer;
     ssize_t n = 0;
 

@@ -5,6 +5,7 @@ decompressors; on a disk that is as slow as real media are, and on one that take
 import contextlib
 import http.server
 import os
+import select
 import shlex
 import statistics
 import subprocess
@@ -68,10 +69,32 @@ def web(root):
             thread.join()
 
 
+@contextlib.contextmanager
+def echoing(master):
+    """A board at the other end of a serial port that says again what it hears."""
+    def board():
+        while True:
+            ready, _, _ = select.select([master, stop[0]], [], [])
+            if stop[0] in ready:
+                return
+            os.write(master, os.read(master, 4096))
+
+    stop = os.pipe()
+    thread = threading.Thread(target=board)
+    thread.start()
+    try:
+        yield
+    finally:
+        os.write(stop[1], b"x")
+        thread.join()
+        for fd in stop:
+            os.close(fd)
+
+
 class Flashing:
     """The programs, the medium, and the image in its sizes."""
 
-    def __init__(self, bench, config_text, stack):
+    def __init__(self, bench, stack):
         self.bench, self.figures, self.rounds = bench, bench.figures, bench.rounds
         self.root = bench.place.root
         self.whole = self.root / "disk.img"
@@ -94,7 +117,7 @@ class Flashing:
     def export(self, kind):
         type_ = "disk-flasher" if kind == "ours" else "stock_disk.Disk"
         return {"disk": {"type": type_, "config": {"storage_device": str(self.disk)}}, **self.bench.board.few(),
-                "console0": self.bench.board.serial(0)}
+                "console0": self.bench.board.serial(self.bench.kinds.index(kind))}
 
     def piece(self, mib):
         """The beginning of the image, as a file."""
@@ -167,36 +190,49 @@ class Flashing:
                  ["sh", "-c", f"{{ {summed}; }} 3>&1 >/dev/null | sha256sum"], [url], ["ours"])
 
     def meanwhile(self):
-        """What others see of a flash. An image of some seconds, for as long as they are asked."""
-        mib = int(MEANWHILE * (self.bench.seconds + 2))
-        source = self.piece(min(mib, SIZE // MIB))
-        master = self.bench.board.ptys[0][0]
+        """What others see of a flash: a call and the echo of a console, at rest and beside it by turns."""
+        mib = min(int(MEANWHILE * (self.bench.seconds + 2)), SIZE // MIB)
+        source = self.piece(mib)
         self.throttle.limit(MEANWHILE * MIB)
-        for what, mode, options, fds in (("call", "unary", ("--driver", "power"), ()),
-                                         ("console", "consoles", ("--raw", master), (master,))):
-            for title, flashing in (("at rest", False), (f"while {MEANWHILE} MiB/s are written", True)):
-                writing = Background(self.flash, source.stat().st_size // MIB, "ours", source) if flashing else None
-                program, endpoint = self.exporters["ours"]
-                got = self.bench.measure(program, ("--target", endpoint), mode, *options, fds=fds)
-                if writing:
+        self.figures.head(f"Beside a flash of {MEANWHILE} MiB/s; bare: ours at rest")
+        for what, mode, driver in (("a call", "unary", "power"), ("a console's echo", "echo", "console0")):
+            rounds = {}
+            for _ in range(self.rounds):
+                for kind in self.exporters:
+                    rounds.setdefault(f"{kind} at rest", []).append(self.ask(kind, mode, driver))
+                    writing = Background(self.flash, mib, kind, source)
+                    rounds.setdefault(kind, []).append(self.ask(kind, mode, driver))
+                    if not writing.is_alive():
+                        print(f"    {what}, {kind}: the flash was over before the measurement")
                     writing.result(120)
-                values = {"ours": got["p99_us"] / 1000} if "p99_us" in got else {}
-                self.figures.add(f"{what}, p99, {title}", values, "ms", lower=True)
+            for part in ("p50", "p99"):
+                got = {kind: statistics.median(result[f"{part}_us"] for result in results)
+                       for kind, results in rounds.items() if all(results)}
+                for title, kinds in ((", at rest", {"ours": "ours at rest", "stock": "stock at rest"}),
+                                     ("", {"ours": "ours", "bare": "ours at rest", "stock": "stock"})):
+                    self.figures.add(f"{what}, {part}{title}", {to: got[of] / 1000 for to, of in kinds.items() if of in got},
+                                     "ms", lower=True)
+
+    def ask(self, kind, mode, driver):
+        program, endpoint = self.exporters[kind]
+        with echoing(self.bench.board.ptys[self.bench.kinds.index(kind)][0]):
+            return self.bench.measure(program, ("--target", endpoint), mode, "--driver", driver)
 
 
-def measure(bench, config_text, stack):
-    flashing = Flashing(bench, config_text, stack)
-    bench.figures.head("Flashing; bare: dd to the same device, or what else is named")
+def measure(bench, wanted, stack):
+    flashing = Flashing(bench, stack)
     if flashing.throttle is None:
         print("neither a loop device nor control groups for it: nothing is as slow as real media are")
     flashing.rate(SIZE // MIB, flashing.dd(flashing.whole))      # once for nothing: the first writer pays for what the others find
-    for what, limit, mib in DEVICES:
-        if limit is None or flashing.throttle:
-            flashing.plain(what if limit is None else f"{what}, {limit} MiB/s", limit, mib)
-    flashing.checked()
-    for encoding in FORMATS:
-        flashing.packed(encoding)
-    if flashing.throttle:
+    if wanted("storage"):
+        bench.figures.head("Flashing; bare: dd to the same device, or what else is named")
+        for what, limit, mib in DEVICES:
+            if limit is None or flashing.throttle:
+                flashing.plain(what if limit is None else f"{what}, {limit} MiB/s", limit, mib)
+        flashing.checked()
+        for encoding in FORMATS:
+            flashing.packed(encoding)
+    if wanted("meanwhile") and flashing.throttle:
         flashing.meanwhile()
     for program, _ in flashing.exporters.values():
         program.stop()

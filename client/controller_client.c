@@ -27,6 +27,25 @@ static int keep(const char *text, const char **ret)
     return *ret ? 0 : -ENOMEM;
 }
 
+static void forget(char *secret)
+{
+    if (secret)
+        explicit_bzero(secret, strlen(secret));
+    free(secret);
+}
+
+static int set_bearer(struct jmp_controller_client *controller, const char *token)
+{
+    char *bearer;
+
+    if (asprintf(&bearer, "Bearer %s", token) < 0)
+        return -ENOMEM;
+    forget(controller->bearer);
+    controller->bearer = bearer;
+    controller->metadata[0] = (struct jmp_metadata){ "authorization", bearer };
+    return 0;
+}
+
 int jmp_controller_client_new(struct jmp_client *client, const struct jmp_controller_options *options,
                               struct jmp_controller_client **ret, struct jmp_error *reterr)
 {
@@ -43,10 +62,11 @@ int jmp_controller_client_new(struct jmp_client *client, const struct jmp_contro
         keep(options->channel.ca, &controller->options.channel.ca) < 0 ||
         keep(options->namespace_, &controller->options.namespace_) < 0 ||
         keep(options->name, &controller->options.name) < 0 || keep(options->token, &controller->options.token) < 0 ||
-        asprintf(&controller->bearer, "Bearer %s", options->token) < 0)
+        set_bearer(controller, options->token) < 0)
         return jmp_error_set(reterr, -ENOMEM, "%m");
+    controller->options.renew = options->renew;
+    controller->options.user = options->user;
 
-    controller->metadata[0] = (struct jmp_metadata){ "authorization", controller->bearer };
     controller->metadata[1] = (struct jmp_metadata){ "jumpstarter-kind", "Client" };
     controller->metadata[2] = (struct jmp_metadata){ "jumpstarter-namespace", controller->options.namespace_ };
     controller->metadata[3] = (struct jmp_metadata){ "jumpstarter-name", controller->options.name };
@@ -63,14 +83,12 @@ struct jmp_controller_client *jmp_controller_client_free(struct jmp_controller_c
     if (!controller)
         return NULL;
     jmp_channel_free(controller->channel);
-    if (controller->bearer)
-        explicit_bzero(controller->bearer, strlen(controller->bearer));
-    free(controller->bearer);
+    forget(controller->bearer);
     free((void *)controller->options.channel.endpoint);
     free((void *)controller->options.channel.ca);
     free((void *)controller->options.namespace_);
     free((void *)controller->options.name);
-    free((void *)controller->options.token);
+    forget((char *)controller->options.token);
     free(controller);
     return NULL;
 }
@@ -87,32 +105,54 @@ const struct jmp_controller_options *jmp_controller_client_options(const struct 
     return &controller->options;
 }
 
+static bool is_expired(const struct jmp_error *error) { return strstr(error->text, "token is expired"); }
+
 /* A person has to be told which of the two ends is missing, and what an old token looks like. */
 static void explain(struct jmp_controller_client *controller, enum jmp_code code, struct jmp_error *reterr)
 {
-    if (!reterr)
-        return;
     if (code == JMP_UNAVAILABLE) {
         jmp_error_prefix(reterr, "the controller at %s cannot be reached", controller->options.channel.endpoint);
         jmp_error_hint(reterr, "is it running, and are endpoint and tls of the client configuration right?");
     } else if (code == JMP_DEADLINE_EXCEEDED) {
         jmp_error_set(reterr, -ETIMEDOUT, "the controller at %s does not answer", controller->options.channel.endpoint);
-    } else if (code == JMP_UNAUTHENTICATED || strstr(reterr->text, "token is expired")) {
-        jmp_error_hint(reterr, "the token of client \"%s\" may have expired: ask for a new one",
+    } else if (code == JMP_UNAUTHENTICATED || is_expired(reterr)) {
+        jmp_error_hint(reterr, "the token of client \"%s\" may have expired: ask for a new one (\"jmpctl auth status\" says)",
                        controller->options.name);
     }
+}
+
+static bool renew(struct jmp_controller_client *controller)
+{
+    char *token;
+    bool renewed;
+
+    if (!controller->options.renew || controller->options.renew(controller->options.user, &token) < 0)
+        return false;
+    renewed = set_bearer(controller, token) == 0;
+    forget(token);
+    return renewed;
 }
 
 static int call(struct jmp_controller_client *controller, const struct jmp_method_info *method, uint64_t timeout,
                 const ProtobufCMessage *request, int (*take)(const ProtobufCMessage *, void *), void *user,
                 enum jmp_code *retcode, struct jmp_error *reterr)
 {
+    struct jmp_error error = JMP_ERROR_INIT;
     enum jmp_code code = JMP_OK;
-    int r = jmp_client_call(controller->client, controller->channel, method, controller->metadata, timeout, request,
-                            take, user, &code, reterr);
+    int r;
 
-    if (r < 0)
-        explain(controller, code, reterr);
+    r = jmp_client_call(controller->client, controller->channel, method, controller->metadata, timeout, request, take, user, &code,
+                        &error);
+    if (r < 0 && is_expired(&error) && renew(controller)) {
+        error = JMP_ERROR_INIT;
+        r = jmp_client_call(controller->client, controller->channel, method, controller->metadata, timeout, request, take, user,
+                            &code, &error);
+    }
+    if (r < 0) {
+        explain(controller, code, &error);
+        if (reterr)
+            *reterr = error;
+    }
     if (retcode)
         *retcode = code;
     return r;

@@ -12,6 +12,12 @@ struct jmp_controller_options {
     struct jmp_channel_options channel;   /* also how routers are reached, but for the endpoint */
     const char *namespace_, *name;        /* of the client object */
     const char *token;                    /* never logged */
+    /*
+     * A call that is refused because the token has expired is made once more with what this gives: 0 and a token, free() it; else a
+     * negative errno. It may take its time. NULL: there is no other token to be had.
+     */
+    int (*renew)(void *user, char **ret);
+    void *user;
 };
 
 /** jmp_controller_client_new() - @options are copied, but grpc_options, which is borrowed. Does not connect yet. */

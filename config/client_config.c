@@ -12,7 +12,7 @@
 #include "config/yaml.h"
 
 #define MAKE_ONE \
-    "ask for one with: jmp-labd create client NAME -o FILE, or jmp login; then name it by --client NAME or " \
+    "ask for one with: jmp-labd create client NAME --out FILE, or jmpctl login; then name it by --client NAME or " \
     "--client-config FILE"
 
 /* The top level; what needs a closer look stays a node. */
@@ -176,6 +176,7 @@ static void read_top(struct jmp_section *section, const struct jmp_node *map, st
     jmp_section_tls(section, top.tls, &config->ca, &config->insecure);
     config->endpoint = jmp_section_endpoint(section, jmp_node_get(map, "endpoint"), top.endpoint);
     config->token = jmp_section_token(section, jmp_node_get(map, "token"), top.token);
+    config->refresh_token = jmp_section_token(section, jmp_node_get(map, "refresh_token"), top.refresh_token);
     config->grpc_options = jmp_section_grpc_options(section, top.grpc_options);
     jmp_section_read(section, drivers_options, config, jmp_section_map(section, top.drivers, "drivers"), "drivers");
     jmp_section_read(section, leases_options, config, jmp_section_map(section, top.leases, "leases"), "leases");

@@ -14,6 +14,7 @@ struct jmp_client_config {
     const char *ca;              /* PEM text, or NULL */
     bool insecure;
     const char *token;           /* secret */
+    const char *refresh_token;   /* secret, of the identity provider; NULL: none */
     const struct jmp_node *grpc_options;
     const struct jmp_node *drivers_allow;   /* list of strings, or NULL */
     bool drivers_unsafe;

@@ -114,7 +114,7 @@ int jmp_paths_exporter(const char *alias, char **ret, struct jmp_error *reterr)
 
     jmp_error_set(reterr, -ENOENT, "there is no exporter configuration \"%s\": neither %s nor %s exists", alias,
                   user ? user : "a file of the user", system);
-    jmp_error_hint(reterr, "give a file by its path, or make one: jmp-labd create exporter NAME -o FILE");
+    jmp_error_hint(reterr, "give a file by its path, or make one: jmp-labd create exporter NAME --out FILE");
     return -ENOENT;
 }
 

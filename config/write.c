@@ -157,6 +157,21 @@ int jmp_config_save_current(const char *alias, struct jmp_error *reterr)
     return r < 0 ? r : 1;
 }
 
+int jmp_config_forget_current(const char *alias, struct jmp_error *reterr)
+{
+    _cleanup_(jmp_tree_freep) struct jmp_tree *tree = NULL;
+    const char *current;
+    int r;
+
+    r = jmp_tree_new(0, &tree);
+    if (r < 0)
+        return jmp_error_set(reterr, r, "%m");
+    r = jmp_config_current(tree, &current, reterr);
+    if (r < 0 || !current || strcmp(current, alias) != 0)
+        return r;
+    return jmp_config_set_current(NULL, reterr);
+}
+
 int jmp_config_split(const char *text, struct jmp_tree *tree, const struct jmp_node **ret)
 {
     struct jmp_node *list = jmp_node_new(tree, JMP_NODE_LIST);
@@ -178,12 +193,35 @@ int jmp_config_split(const char *text, struct jmp_tree *tree, const struct jmp_n
     return 0;
 }
 
-int jmp_config_save_token(const char *path, const char *to, const char *token, struct jmp_error *reterr)
+/* @node with the secret in @key replaced, or put behind the others. */
+static int put_secret(struct jmp_tree *tree, struct jmp_node **node, const char *key, const char *value)
+{
+    struct jmp_node *map = jmp_node_new(tree, JMP_NODE_MAP), *secret = jmp_node_new(tree, JMP_NODE_STRING);
+
+    if (!map || !secret)
+        return -ENOMEM;
+    secret->key = key;
+    secret->string = value;
+    JMP_NODE_EACH(child, *node) {
+        struct jmp_node *copy = strcmp(child->key, key) == 0 ? TAKE_PTR(secret) : jmp_node_copy(tree, child);
+
+        if (!copy)
+            return -ENOMEM;
+        copy->key = child->key;
+        jmp_node_append(map, copy);
+    }
+    if (secret)
+        jmp_node_append(map, secret);
+    *node = map;
+    return 0;
+}
+
+int jmp_config_save_token(const char *path, const char *to, const char *token, const char *refresh, struct jmp_error *reterr)
 {
     _cleanup_(jmp_tree_freep) struct jmp_tree *tree = NULL;
     _cleanup_free_ char *text = NULL, *changed = NULL;
     const struct jmp_node *old = NULL;
-    struct jmp_node *config, *secret;
+    struct jmp_node *config;
     size_t length;
     int r;
 
@@ -193,6 +231,8 @@ int jmp_config_save_token(const char *path, const char *to, const char *token, s
     r = jmp_file_read(path, JMP_CONFIG_MAX, &text, &length, reterr);
     if (r == 0)
         r = jmp_yaml_parse(text, length, path, tree, &old, reterr);
+    if (text)
+        explicit_bzero(text, strlen(text));
     if (r < 0)
         return r;
     if (old->kind != JMP_NODE_MAP) {
@@ -200,23 +240,12 @@ int jmp_config_save_token(const char *path, const char *to, const char *token, s
         jmp_error_at(reterr, path, old->line, old->column, NULL);
         return -EINVAL;
     }
-    config = jmp_node_new(tree, JMP_NODE_MAP);
-    secret = jmp_node_new(tree, JMP_NODE_STRING);
-    if (!config || !secret)
-        return jmp_error_set(reterr, -ENOMEM, "%m");
-    secret->key = "token";
-    secret->string = token;
-    JMP_NODE_EACH(child, old) {
-        struct jmp_node *copy = strcmp(child->key, "token") == 0 ? TAKE_PTR(secret) : jmp_node_copy(tree, child);
-
-        if (!copy)
-            return jmp_error_set(reterr, -ENOMEM, "%m");
-        copy->key = child->key;
-        jmp_node_append(config, copy);
-    }
-    if (secret)
-        jmp_node_append(config, secret);
-    r = jmp_yaml_print(config, &changed);
+    config = (struct jmp_node *)old;
+    r = put_secret(tree, &config, "token", token);
+    if (r == 0 && refresh)
+        r = put_secret(tree, &config, "refresh_token", refresh);
+    if (r == 0)
+        r = jmp_yaml_print(config, &changed);
     if (r < 0)
         return jmp_error_set(reterr, r, "%s cannot be written: %m", to);
     r = jmp_file_write(to, changed, strlen(changed), 0600, reterr);

@@ -8,11 +8,12 @@
 #include "base/file.h"
 #include "config/paths.h"
 #include "config/write.h"
+#include "ctl/ask.h"
 #include "kube/provision.h"
 
 #define SAVE_OPTIONS                                                                                                   \
     { JMP_FIELD(struct jmp_admin_create, out), .value_name = "FILE", .help = "save the configuration there" },         \
-        { .key = "insecure-tls-config", JMP_FIELD_AS(struct jmp_admin_create, insecure), .letter = 'k',                \
+        { .key = "insecure-tls", JMP_FIELD_AS(struct jmp_admin_create, insecure), .letter = 'k',                \
           .help = "the saved configuration does not check the controller's certificate" },                             \
         { JMP_FIELD(struct jmp_admin_create, nointeractive), .help = "ask nothing" }
 #define CLIENT_OPTIONS                                                                                                 \
@@ -25,6 +26,12 @@
           .value_name = "KEY=VALUE", .help = "label of the object; may be repeated" },                                 \
         { JMP_FIELD(struct jmp_admin_create, oidc_username), .value_name = "NAME",                                     \
           .help = "who logs in as this one, at the identity provider" }
+
+/* As with the stock command: one form more than words for people, and "table" for those. */
+static const char *const name_words[] = { "table", "name", NULL }, *const path_words[] = { "table", "path", NULL };
+
+#define ONE_OUTPUT(s, f)                                                                                               \
+    { JMP_FIELD(s, output), .letter = 'o', .value_name = "FORMAT", .words = f, .preset = "table", .help = "how to print" }
 
 const struct jmp_option jmp_admin_get_client_options[] = { JMP_OUTPUT_OPTION(struct jmp_admin_get), JMP_KUBE_ACCESS_OPTIONS, {} };
 
@@ -47,25 +54,27 @@ const struct jmp_option jmp_admin_create_exporter_options[] = {
 };
 
 const struct jmp_option jmp_admin_import_client_options[] = {
-    CLIENT_OPTIONS, SAVE_OPTIONS, JMP_OUTPUT_OPTION(struct jmp_admin_create), JMP_KUBE_ACCESS_OPTIONS, {}
+    CLIENT_OPTIONS, SAVE_OPTIONS, ONE_OUTPUT(struct jmp_admin_create, path_words), JMP_KUBE_ACCESS_OPTIONS, {}
 };
 
 const struct jmp_option jmp_admin_import_exporter_options[] = {
-    SAVE_OPTIONS, JMP_OUTPUT_OPTION(struct jmp_admin_create), JMP_KUBE_ACCESS_OPTIONS, {}
+    SAVE_OPTIONS, ONE_OUTPUT(struct jmp_admin_create, path_words), JMP_KUBE_ACCESS_OPTIONS, {}
 };
 
 const struct jmp_option jmp_admin_delete_options[] = {
     { .key = "delete", JMP_FIELD_AS(struct jmp_admin_delete, delete_), .letter = 'd',
       .help = "also this user's configuration of it" },
     { JMP_FIELD(struct jmp_admin_delete, nointeractive), .help = "ask nothing" },
-    JMP_OUTPUT_OPTION(struct jmp_admin_delete), JMP_KUBE_ACCESS_OPTIONS, {}
+    ONE_OUTPUT(struct jmp_admin_delete, name_words), JMP_KUBE_ACCESS_OPTIONS, {}
 };
 
 const struct jmp_option jmp_admin_rotate_options[] = {
     { JMP_FIELD(struct jmp_admin_create, save), .letter = 's', .help = "save it in this user's configuration of the client" },
     { JMP_FIELD(struct jmp_admin_create, out), .value_name = "FILE", .help = "save a configuration there" },
-    JMP_OUTPUT_OPTION(struct jmp_admin_create), JMP_KUBE_ACCESS_OPTIONS, {}
+    ONE_OUTPUT(struct jmp_admin_create, name_words), JMP_KUBE_ACCESS_OPTIONS, {}
 };
+
+#define FETCHING "Fetching %s credentials from cluster"
 
 /* What one command works with. */
 struct admin {
@@ -262,7 +271,6 @@ static int save_config(struct admin *admin, const struct jmp_admin_create *optio
     struct jmp_provision *provision = NULL;
     int r = 0;
 
-    say(admin, "Fetching %s credentials from cluster", admin->noun);
     if (!options->out)
         r = config_path(admin, name, &path, reterr);
     else if (!path)
@@ -285,17 +293,21 @@ static int save_config(struct admin *admin, const struct jmp_admin_create *optio
     return 0;
 }
 
-/* y or n from the terminal; @preset without one. */
-static bool ask_person(const struct admin *admin, const char *question, bool preset)
+/* What a client may load: asked for as the stock command asks, unless it was given. @owned: the answer. */
+static void ask_what_to_load(const struct admin *admin, struct jmp_admin_create *chosen, char **owned)
 {
-    char answer[16] = "";
+    if (admin->kind != JMP_KUBE_CLIENT || chosen->nointeractive || chosen->unsafe || chosen->allow || !jmp_ask_possible())
+        return;
+    chosen->unsafe = jmp_confirm("Allow unsafe driver client imports?");
+    if (!chosen->unsafe)
+        chosen->allow = *owned = jmp_ask("Enter a comma-separated list of allowed driver packages (optional) []", false);
+}
 
-    if (!isatty(STDIN_FILENO))
-        return preset;
-    fprintf(stderr, "%s [y/N]: ", question);
-    if (!fgets(answer, sizeof(answer), stdin))
-        return preset;
-    return answer[0] == 'y' || answer[0] == 'Y';
+static int confirm_insecure(const struct jmp_admin_create *options, struct jmp_error *reterr)
+{
+    if (!options->insecure || options->nointeractive || !jmp_ask_possible() || jmp_confirm(JMP_CONFIRM_INSECURE))
+        return 0;
+    return jmp_error_set(reterr, -ECANCELED, "nothing was done");
 }
 
 /*
@@ -347,39 +359,34 @@ static int create_object(struct admin *admin, const struct jmp_admin_create *opt
     return r;
 }
 
-/* What the stock command asks when it is not told, at a terminal. */
-static void ask_what_to_save(const struct admin *admin, struct jmp_admin_create *chosen)
-{
-    char question[64];
-
-    if (chosen->nointeractive || chosen->save || chosen->out)
-        return;
-    snprintf(question, sizeof(question), "Save %s configuration?", admin->noun);
-    chosen->save = ask_person(admin, question, false);
-    if (chosen->save && admin->kind == JMP_KUBE_CLIENT && !chosen->unsafe && !chosen->allow)
-        chosen->unsafe = ask_person(admin, "Allow unsafe driver client imports?", false);
-}
-
 static int create(struct jmp_ctl *ctl, const struct jmp_admin_create *options, enum jmp_kube_kind kind, const char *name,
                   struct jmp_error *reterr)
 {
     struct jmp_kube_view view = { .kind = kind, .output = jmp_output_parse(options->output),
                                   .namespace_ = options->kube.namespace_, .now = time(NULL) };
     struct jmp_admin_create chosen = *options;
-    _cleanup_free_ char *path = NULL;
+    _cleanup_free_ char *path = NULL, *said = NULL;
+    char question[64];
     json_t *object = NULL;
     struct admin admin;
     int r;
 
     if (kind == JMP_KUBE_EXPORTER && !options->label)
         return jmp_ctl_usage(ctl, reterr, "Missing option '--label' / '-l'.");
+    r = confirm_insecure(options, reterr);
+    if (r < 0)
+        return r;
     r = open_admin(&admin, ctl, &options->kube, options->output, kind, reterr);
     if (r == 0)
         r = create_object(&admin, options, name, &object, reterr);
     if (r == 0) {
-        ask_what_to_save(&admin, &chosen);
-        if (chosen.save || chosen.out)
+        snprintf(question, sizeof(question), "Save %s configuration?", admin.noun);
+        chosen.save |= !chosen.out && !chosen.nointeractive && !chosen.save && jmp_confirm(question);
+        if (chosen.save || chosen.out) {
+            say(&admin, FETCHING, admin.noun);
+            ask_what_to_load(&admin, &chosen, &said);
             r = save_config(&admin, &chosen, object, name, &path, reterr);
+        }
         if (r == 0 && path)
             say(&admin, "%s configuration successfully saved to %s", kind_word(&admin), path);
     }
@@ -404,24 +411,42 @@ int jmp_cmd_admin_create_exporter(struct jmp_ctl *ctl, void *options, char **wor
  * import
  */
 
+/* A file of that name is there, of this user or, for an exporter, of the system: it would be used, so it is not replaced. */
+static int refuse_to_replace(const struct admin *admin, const struct jmp_admin_create *options, const char *name,
+                             struct jmp_error *reterr)
+{
+    _cleanup_free_ char *path = NULL;
+    int r;
+
+    if (admin->kind == JMP_KUBE_EXPORTER) {
+        if (jmp_paths_exporter(name, &path, NULL) < 0)
+            return 0;
+        return jmp_error_set(reterr, -EEXIST, "An exporter with the name \"%s\" already exists", name);
+    }
+    r = jmp_paths_client(name, &path, reterr);
+    if (r < 0 || options->out || access(path, F_OK) < 0)
+        return r;
+    return jmp_error_set(reterr, -EEXIST, "A client with the name '%s' already exists", name);
+}
+
 static int import(struct jmp_ctl *ctl, const struct jmp_admin_create *options, enum jmp_kube_kind kind, const char *name,
                   struct jmp_error *reterr)
 {
-    _cleanup_free_ char *own = NULL, *path = NULL;
+    struct jmp_admin_create chosen = *options;
+    _cleanup_free_ char *path = NULL, *said = NULL;
     struct admin admin;
     int r;
 
     r = open_admin(&admin, ctl, &options->kube, options->output, kind, reterr);
     if (r == 0)
-        r = config_path(&admin, name, &own, reterr);
-    if (r == 0 && access(own, F_OK) == 0) {
-        if (kind == JMP_KUBE_CLIENT && !options->out)
-            r = jmp_error_set(reterr, -EEXIST, "A client with the name '%s' already exists", name);
-        else if (kind == JMP_KUBE_EXPORTER)
-            r = jmp_error_set(reterr, -EEXIST, "An exporter with the name \"%s\" already exists", name);
-    }
+        r = refuse_to_replace(&admin, options, name, reterr);
     if (r == 0)
-        r = save_config(&admin, options, NULL, name, &path, reterr);
+        r = confirm_insecure(options, reterr);
+    if (r == 0) {
+        ask_what_to_load(&admin, &chosen, &said);
+        say(&admin, FETCHING, admin.noun);
+        r = save_config(&admin, &chosen, NULL, name, &path, reterr);
+    }
     if (r == 0 && admin.quiet)
         printf("%s\n", path);
     else if (r == 0)
@@ -446,27 +471,25 @@ int jmp_cmd_admin_import_exporter(struct jmp_ctl *ctl, void *options, char **wor
 
 static int delete_config(struct admin *admin, const struct jmp_admin_delete *options, const char *name, struct jmp_error *reterr)
 {
-    _cleanup_free_ char *path = NULL;
-    bool wanted = options->delete_;
+    _cleanup_free_ char *path = NULL, *left = NULL;
+    char question[64];
     int r;
 
     r = config_path(admin, name, &path, reterr);
     if (r < 0)
         return r;
-    if (access(path, F_OK) == 0) {
-        if (!wanted && !options->nointeractive && !admin->quiet)
-            wanted = ask_person(admin, "Delete this user's configuration of it as well?", false);
-        if (wanted && unlink(path) < 0)
-            return jmp_error_set(reterr, -errno, "%s cannot be deleted: %m", path);
-        if (wanted)
-            say(admin, "%s configuration successfully deleted", kind_word(admin));
+    snprintf(question, sizeof(question), "Delete %s configuration?", admin->noun);
+    if (access(path, F_OK) == 0 && (options->delete_ || (!options->nointeractive && jmp_confirm(question)))) {
+        if (admin->kind == JMP_KUBE_CLIENT)
+            r = jmp_config_forget_current(name, reterr);
+        if (r == 0 && unlink(path) < 0)
+            r = jmp_error_set(reterr, -errno, "%s cannot be deleted: %m", path);
+        if (r < 0)
+            return r;
+        say(admin, "%s configuration successfully deleted", kind_word(admin));
     }
-    if (admin->kind == JMP_KUBE_EXPORTER) {
-        _cleanup_free_ char *left = NULL;
-
-        if (jmp_paths_exporter(name, &left, NULL) == 0 && strncmp(left, "/etc/", 5) == 0)
-            jmp_ctl_note(admin->ctl, "%s is still there", left);
-    }
+    if (admin->kind == JMP_KUBE_EXPORTER && jmp_paths_exporter(name, &left, NULL) == 0 && strcmp(left, path) != 0)
+        jmp_ctl_note(admin->ctl, "warning: a system config at %s was not removed and may still be used by the exporter", left);
     return 0;
 }
 
@@ -513,7 +536,7 @@ static int save_token(struct admin *admin, const struct jmp_admin_create *option
     if (r < 0)
         return r;
     if (access(own, F_OK) == 0)
-        return jmp_config_save_token(own, options->out ?: own, admin->token, reterr);
+        return jmp_config_save_token(own, options->out ?: own, admin->token, NULL, reterr);
     return save_config(admin, options, NULL, name, &path, reterr);
 }
 
@@ -541,4 +564,27 @@ int jmp_cmd_admin_rotate_client(struct jmp_ctl *ctl, void *object, char **words,
         printf("client." JMP_KUBE_GROUP "/%s\n", words[0]);
     close_admin(&admin);
     return r;
+}
+
+/*
+ * The same without Kubernetes: jmp-labd has these words itself, for they work on its directory.
+ */
+
+int jmp_cmd_admin_lab(struct jmp_ctl *ctl, void *options, char **words, struct jmp_error *reterr)
+{
+    _cleanup_free_ char **argv = NULL;
+    size_t n = 0;
+
+    while (words[n])
+        n++;
+    argv = calloc(n + 2, sizeof(*argv));
+    if (!argv)
+        return jmp_error_set(reterr, -ENOMEM, "%m");
+    argv[0] = (char *)"jmp-labd";
+    memcpy(argv + 1, words, n * sizeof(*argv));
+    fflush(stdout);
+    execvp(argv[0], argv);
+    jmp_error_set(reterr, -errno, "jmp-labd cannot be started: %m");
+    jmp_error_hint(reterr, "its commands are for the machine on which it runs: try there");
+    return reterr ? reterr->error : -ENOENT;
 }

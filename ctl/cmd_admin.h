@@ -36,4 +36,5 @@ int jmp_cmd_admin_delete_client(struct jmp_ctl *ctl, void *options, char **words
 int jmp_cmd_admin_delete_exporter(struct jmp_ctl *ctl, void *options, char **words, struct jmp_error *reterr);
 int jmp_cmd_admin_import_client(struct jmp_ctl *ctl, void *options, char **words, struct jmp_error *reterr);
 int jmp_cmd_admin_import_exporter(struct jmp_ctl *ctl, void *options, char **words, struct jmp_error *reterr);
+int jmp_cmd_admin_lab(struct jmp_ctl *ctl, void *options, char **words, struct jmp_error *reterr);
 int jmp_cmd_admin_rotate_client(struct jmp_ctl *ctl, void *options, char **words, struct jmp_error *reterr);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* jmpctl auth status, auth rotate: the token of a client, which is a JSON Web Token or nothing that we can read. */
+/* jmpctl auth: the token of a client, which is a JSON Web Token or nothing that we can read. */
 #include <string.h>
 #include <time.h>
 
-#include "base/base64.h"
-#include "base/json.h"
 #include "base/text.h"
 #include "config/write.h"
+#include "ctl/claims.h"
 #include "ctl/cmd_config.h"
+#include "ctl/oidc.h"
 
 #define SOON 300            /* seconds; as the stock client has it */
 
@@ -21,41 +21,6 @@ const struct jmp_option jmp_auth_status_options[] = {
 const struct jmp_option jmp_auth_rotate_options[] = {
     JMP_OUTPUT_OPTION(struct jmp_auth_command), JMP_CTL_CLIENT_OPTIONS, JMP_CTL_HELP_OPTION, {}
 };
-
-/* The claims that a token makes of itself; only who signed it could say whether they are true. */
-static int read_claims(const char *token, struct jmp_tree *tree, const struct jmp_node **ret, struct jmp_error *reterr)
-{
-    const char *first = strchr(token, '.'), *second = first ? strchr(first + 1, '.') : NULL;
-    _cleanup_free_ char *text = NULL, *bytes = NULL;
-    ssize_t length;
-    int r;
-
-    if (!second || strchr(second + 1, '.'))
-        return jmp_error_set(reterr, -EINVAL, "it has not the three parts of a JSON Web Token");
-    text = strndup(first + 1, (size_t)(second - first - 1));
-    bytes = text ? malloc(strlen(text) + 1) : NULL;
-    if (!bytes)
-        return jmp_error_set(reterr, -ENOMEM, "%m");
-    for (char *c = text; *c; c++)
-        *c = *c == '-' ? '+' : *c == '_' ? '/' : *c;
-    length = jmp_base64_decode(text, bytes);
-    r = length < 0 ? (int)length : jmp_json_parse(bytes, (size_t)length, tree, ret, NULL);
-    if (r == -ENOMEM)
-        return jmp_error_set(reterr, r, "%m");
-    if (r < 0 || (*ret)->kind != JMP_NODE_MAP)
-        return jmp_error_set(reterr, -EINVAL, "its middle part is not base64 of a JSON object");
-    return 0;
-}
-
-static bool time_of(const struct jmp_node *claims, const char *key, int64_t *ret)
-{
-    const struct jmp_node *node = jmp_node_get(claims, key);
-
-    if (!node || node->kind != JMP_NODE_NUMBER || node->number < 0 || node->number > 253402300799.0)   /* the year 9999 */
-        return false;
-    *ret = (int64_t)node->number;
-    return true;
-}
 
 /* "2026-11-21 04:30:00 UTC" */
 static void print_date(const char *head, int64_t seconds, const char *tail)
@@ -94,12 +59,12 @@ static void print_claim(const struct jmp_node *claims, const char *key, const ch
     fputc('\n', stdout);
 }
 
-static void print_status(const struct jmp_node *claims, int64_t now, bool verbose)
+static void print_status(const struct jmp_node *claims, int64_t now, bool verbose, bool renewable)
 {
     int64_t expiry, given;
     char text[64];
 
-    if (!time_of(claims, "exp", &expiry)) {
+    if (!jmp_claims_time(claims, "exp", &expiry)) {
         puts("Token has no expiry claim");
     } else {
         print_date("Token expiry: ", expiry, "\n");
@@ -109,14 +74,17 @@ static void print_status(const struct jmp_node *claims, int64_t now, bool verbos
         else
             printf("Status: %s (%s remaining)\n", expiry - now < SOON ? "EXPIRING SOON" : "Valid", text);
         if (expiry - now < SOON)
-            puts("Ask for a new one: \"jmpctl auth rotate\" while it is valid, otherwise whoever runs the lab.");
+            puts(renewable ? "Have a new one: \"jmpctl auth refresh\", or just go on, and it is done for you."
+                           : "Ask for a new one: \"jmpctl auth rotate\" while it is valid, otherwise whoever runs the lab.");
     }
     print_claim(claims, "sub", "Subject: ");
     print_claim(claims, "iss", "Issuer: ");
-    if (verbose && time_of(claims, "iat", &given))
+    if (verbose && jmp_claims_time(claims, "iat", &given))
         print_date("Issued at: ", given, "\n");
-    if (verbose && time_of(claims, "auth_time", &given))
+    if (verbose && jmp_claims_time(claims, "auth_time", &given))
         print_date("Auth time: ", given, "\n");
+    if (verbose)
+        printf("Refresh token stored: %s\n", renewable ? "yes" : "no");
 }
 
 /* All that it claims, and what that means now. */
@@ -135,7 +103,7 @@ static int print_document(enum jmp_output output, const struct jmp_node *claims,
         return jmp_error_set(reterr, r, "%m");
     jmp_writer_begin_map(writer);
     jmp_writer_key(writer, "status");
-    if (time_of(claims, "exp", &expiry)) {
+    if (jmp_claims_time(claims, "exp", &expiry)) {
         jmp_writer_string(writer, expiry < now ? "expired" : expiry - now < SOON ? "expiring" : "valid");
         jmp_writer_key(writer, "remaining");
         jmp_writer_integer(writer, expiry - now);
@@ -171,7 +139,7 @@ int jmp_cmd_auth_status(struct jmp_ctl *ctl, void *object, char **words, struct 
     r = jmp_tree_new(0, &tree);
     if (r < 0)
         return jmp_error_set(reterr, r, "%m");
-    r = read_claims(ctl->config->token, tree, &claims, reterr);
+    r = jmp_claims_read(ctl->config->token, tree, &claims, reterr);
     if (r < 0) {
         jmp_error_prefix(reterr, "the token cannot be read");
         return r;
@@ -179,21 +147,105 @@ int jmp_cmd_auth_status(struct jmp_ctl *ctl, void *object, char **words, struct 
     if (output == JMP_OUTPUT_NAME || output == JMP_OUTPUT_PATH)
         print_name(ctl, output);
     else if (output == JMP_OUTPUT_TABLE)
-        print_status(claims, time(NULL), options->verbose);
+        print_status(claims, time(NULL), options->verbose, ctl->config->refresh_token != NULL);
     else
         r = print_document(output, claims, time(NULL), reterr);
+    return r;
+}
+
+const struct jmp_option jmp_auth_refresh_options[] = {
+    { .key = "insecure-tls", JMP_FIELD_AS(struct jmp_auth_refresh, insecure), .letter = 'k',
+      .help = "do not check the identity provider's certificate" },
+    { JMP_FIELD(struct jmp_auth_refresh, client_id), .value_name = "NAME", .preset = JMP_OIDC_CLIENT_ID,
+      .help = "as whom the identity provider knows this program" },
+    JMP_OUTPUT_OPTION(struct jmp_auth_refresh), JMP_CTL_CLIENT_OPTIONS, JMP_CTL_HELP_OPTION, {}
+};
+
+int jmp_auth_renew(const struct jmp_client_config *config, const char *client_id, bool insecure, char **ret, struct jmp_error *reterr)
+{
+    const struct jmp_oidc_field fields[] = {
+        { "grant_type", "refresh_token" }, { "refresh_token", config->refresh_token }, { 0 },
+    };
+    struct jmp_oidc oidc = { .client_id = client_id, .insecure = insecure };
+    struct jmp_oidc_tokens tokens = { 0 };
+    _cleanup_free_ char *issuer = NULL;
+    int r;
+
+    r = jmp_oidc_issuer(config->token, &issuer, reterr);
+    if (r < 0) {
+        jmp_error_prefix(reterr, "the token cannot be refreshed");
+        return r;
+    }
+    oidc.issuer = issuer;
+    r = jmp_oidc_grant(&oidc, fields, &tokens, reterr);
+    if (r == -EACCES)
+        jmp_error_hint(reterr, "the refresh token is no good any more: log in again, \"jmpctl login\"");
+    /* Some providers take the old refresh token back with the new one, so a file that could not be written would be the end. */
+    if (r == 0)
+        r = jmp_config_save_token(config->file, config->file, tokens.access, tokens.refresh, reterr);
+    if (r == 0)
+        *ret = TAKE_PTR(tokens.access);
+    jmp_oidc_clear(&tokens);
+    return r;
+}
+
+/* Tokens that were changed are told as a rotated one is, but for the first words. */
+static int print_new(struct jmp_ctl *ctl, enum jmp_output output, const char *words, const char *token, struct jmp_error *reterr)
+{
+    _cleanup_(jmp_tree_freep) struct jmp_tree *tree = NULL;
+    const struct jmp_node *claims = NULL;
+    int64_t expiry;
+    char text[64];
+    int r;
+
+    if (output == JMP_OUTPUT_NAME || output == JMP_OUTPUT_PATH) {
+        print_name(ctl, output);
+        return 0;
+    }
+    r = jmp_tree_new(0, &tree);
+    if (r < 0)
+        return jmp_error_set(reterr, r, "%m");
+    r = jmp_claims_read(token, tree, &claims, output == JMP_OUTPUT_TABLE ? NULL : reterr);
+    if (output != JMP_OUTPUT_TABLE)
+        return r < 0 ? r : print_document(output, claims, time(NULL), reterr);
+    fputs(words, stdout);
+    if (r == 0 && jmp_claims_time(claims, "exp", &expiry)) {
+        print_date(" New expiry: ", expiry, "");
+        printf(" (%s remaining)", span(expiry - time(NULL), text, sizeof(text)));
+    }
+    putchar('\n');
+    return 0;
+}
+
+int jmp_cmd_auth_refresh(struct jmp_ctl *ctl, void *object, char **words, struct jmp_error *reterr)
+{
+    const struct jmp_auth_refresh *options = object;
+    char *token;
+    int r;
+
+    r = jmp_ctl_need_config(ctl, reterr);
+    if (r < 0)
+        return r;
+    if (!ctl->config->token || !ctl->config->refresh_token) {
+        jmp_error_set(reterr, -ENOENT, "the client configuration holds no %stoken", ctl->config->token ? "refresh " : "");
+        jmp_error_hint(reterr, ctl->config->token ? "tokens of the lab itself have none: \"jmpctl auth rotate\"; others come of \"jmpctl login\""
+                                                  : "\"jmpctl login\" gets one from an identity provider");
+        return -ENOENT;
+    }
+    r = jmp_auth_renew(ctl->config, options->client_id, options->insecure, &token, reterr);
+    if (r < 0)
+        return r;
+    r = print_new(ctl, jmp_output_parse(options->output), "Access token refreshed.", token, reterr);
+    explicit_bzero(token, strlen(token));
+    free(token);
     return r;
 }
 
 int jmp_cmd_auth_rotate(struct jmp_ctl *ctl, void *object, char **words, struct jmp_error *reterr)
 {
     const struct jmp_auth_command *options = object;
-    enum jmp_output output = jmp_output_parse(options->output);
     _cleanup_(jmp_tree_freep) struct jmp_tree *tree = NULL;
-    const struct jmp_node *claims;
-    int64_t expiry, remaining;
     const char *token;
-    char text[64];
     int r;
 
     r = jmp_ctl_need_config(ctl, reterr);
@@ -209,25 +261,8 @@ int jmp_cmd_auth_rotate(struct jmp_ctl *ctl, void *object, char **words, struct 
         return jmp_error_set(reterr, r, "%m");
     r = jmp_ctl_need_controller(ctl, reterr);
     if (r >= 0)
-        r = jmp_controller_client_rotate(ctl->controller, tree, &token, &expiry, reterr);
+        r = jmp_controller_client_rotate(ctl->controller, tree, &token, NULL, reterr);
     if (r >= 0)
-        r = jmp_config_save_token(ctl->config->file, ctl->config->file, token, reterr);
-    if (r < 0)
-        return r;
-    if (output == JMP_OUTPUT_NAME || output == JMP_OUTPUT_PATH) {
-        print_name(ctl, output);
-        return 0;
-    }
-    if (output != JMP_OUTPUT_TABLE) {
-        r = read_claims(token, tree, &claims, reterr);
-        return r < 0 ? r : print_document(output, claims, time(NULL), reterr);
-    }
-    if (expiry == JMP_TIME_NONE) {
-        puts("Token rotated.");
-        return 0;
-    }
-    remaining = expiry / 1000000 - time(NULL);
-    print_date("Token rotated. New expiry: ", expiry / 1000000, "");
-    printf(" (%s remaining)\n", span(remaining, text, sizeof(text)));
-    return 0;
+        r = jmp_config_save_token(ctl->config->file, ctl->config->file, token, NULL, reterr);
+    return r < 0 ? r : print_new(ctl, jmp_output_parse(options->output), "Token rotated.", token, reterr);
 }

@@ -2,11 +2,9 @@
 /* jmpctl config client|exporter: the configuration files of this user, as "jmp config" makes and lists them. */
 #include "ctl/cmd_config.h"
 
-#include <signal.h>
 #include <spawn.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <termios.h>
 
 #include "base/file.h"
 #include "base/json.h"
@@ -16,8 +14,7 @@
 #include "config/paths.h"
 #include "config/write.h"
 #include "config/yaml.h"
-
-#define ANSWER_MAX 16384   /* of a person; tokens are long */
+#include "ctl/ask.h"
 
 static const char *const change_words[] = { "name", "path", NULL };
 
@@ -312,56 +309,13 @@ int jmp_cmd_config_exporter_list(struct jmp_ctl *ctl, void *options, char **word
  * create
  */
 
-static volatile sig_atomic_t interrupted;
-
-static void on_interrupt(int signal) { interrupted = signal; }
-
-/* What is typed is not shown, and whoever presses Ctrl-C then gets the terminal back as it was. */
-static char *read_hidden(char *answer, size_t size)
-{
-    const struct sigaction action = { .sa_handler = on_interrupt };
-    struct termios shown, mute;
-    struct sigaction before;
-    char *read;
-
-    if (tcgetattr(STDIN_FILENO, &shown) < 0)
-        return fgets(answer, (int)size, stdin);
-    mute = shown;
-    mute.c_lflag &= ~(tcflag_t)ECHO;
-    sigaction(SIGINT, &action, &before);
-    tcsetattr(STDIN_FILENO, TCSAFLUSH, &mute);
-    read = fgets(answer, (int)size, stdin);
-    tcsetattr(STDIN_FILENO, TCSAFLUSH, &shown);
-    sigaction(SIGINT, &before, NULL);
-    fputc('\n', stderr);
-    if (interrupted)
-        raise(interrupted);
-    return read;
-}
-
-/* One line from the terminal, with its line end cut off; @hidden: not shown while it is typed. free() it; NULL: none. */
-static char *ask(const char *question, bool hidden)
-{
-    char answer[ANSWER_MAX] = "", *copy;
-
-    if (!isatty(STDIN_FILENO))
-        return NULL;
-    fprintf(stderr, "%s: ", question);
-    if (!(hidden ? read_hidden(answer, sizeof(answer)) : fgets(answer, sizeof(answer), stdin)))
-        *answer = '\0';
-    answer[strcspn(answer, "\r\n")] = '\0';
-    copy = *answer ? strdup(answer) : NULL;
-    explicit_bzero(answer, sizeof(answer));
-    return copy;
-}
-
 /* @given, or what the person says; the answer is @owned. */
 static int need(struct jmp_ctl *ctl, const struct jmp_config_create *options, const char *given, const char *option,
                 const char *question, char **owned, const char **ret, struct jmp_error *reterr)
 {
     *ret = given;
     if (!given && !options->nointeractive)
-        *ret = *owned = ask(question, strcmp(option, "token") == 0);
+        *ret = *owned = jmp_ask(question, strcmp(option, "token") == 0);
     if (*ret && **ret)
         return 0;
     return jmp_ctl_usage(ctl, reterr, "--%s is missing", option);
@@ -374,7 +328,7 @@ static int read_token(const struct jmp_config_create *options, char **owned, str
 
     if (!options->token_file)
         return 0;
-    r = jmp_file_read(options->token_file, ANSWER_MAX, owned, &length, reterr);
+    r = jmp_file_read(options->token_file, JMP_ASK_MAX, owned, &length, reterr);
     if (r == 0)
         (*owned)[strcspn(*owned, " \t\r\n")] = '\0';
     return r;
@@ -403,13 +357,7 @@ static int new_path(const struct kind *kind, const struct jmp_config_create *opt
 
 static bool is_confirmed(const struct jmp_config_create *options)
 {
-    _cleanup_free_ char *answer = NULL;
-
-    if (!options->insecure_tls || options->nointeractive || !isatty(STDIN_FILENO))
-        return true;
-    answer = ask("The controller's certificate will not be checked: anybody between here and there can read along. Go on? [y/N]",
-                 false);
-    return answer && (*answer == 'y' || *answer == 'Y');
+    return !options->insecure_tls || options->nointeractive || !jmp_ask_possible() || jmp_confirm(JMP_CONFIRM_INSECURE);
 }
 
 static int write_new(const struct kind *kind, const struct jmp_new_config *config, const char *alias, bool is_own, const char *path,

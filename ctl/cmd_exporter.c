@@ -18,6 +18,7 @@ const struct jmp_option jmp_get_exporters_options[] = {
     { JMP_FIELD(struct jmp_get_exporters, show_hidden_labels), .help = "also labels that the lab hides" },
     { JMP_FIELD(struct jmp_get_exporters, allow_disabled), .help = "also exporters that are switched off" },
     { JMP_FIELD(struct jmp_get_exporters, watch), .letter = 'w', .help = "again at each change, until Ctrl-C" },
+    JMP_PAGE_SIZE_OPTION(struct jmp_get_exporters),
     JMP_OUTPUT_OPTION(struct jmp_get_exporters),
     JMP_CTL_CLIENT_OPTIONS,
     JMP_CTL_HELP_OPTION,
@@ -75,7 +76,7 @@ static int show_exporters(struct jmp_ctl *ctl, void *object, char **words, FILE 
     struct jmp_exporter_view view = { .disabled = options->allow_disabled };
     struct jmp_exporters exporters, shown = { 0 };
     struct jmp_leases leases = { 0 };
-    struct jmp_list_options list = { .hidden_labels = options->show_hidden_labels };
+    struct jmp_list_options list = { .hidden_labels = options->show_hidden_labels, .page_size = options->page_size };
     int r;
 
     r = parse_with(ctl, options->with, &view, reterr);
@@ -90,7 +91,8 @@ static int show_exporters(struct jmp_ctl *ctl, void *object, char **words, FILE 
     if (r >= 0)
         r = jmp_controller_client_exporters(ctl->controller, &list, tree, &exporters, reterr);
     if (r >= 0 && view.leases)
-        r = jmp_controller_client_leases(ctl->controller, NULL, tree, &leases, reterr);
+        r = jmp_controller_client_leases(ctl->controller, &(const struct jmp_list_options){ .page_size = options->page_size }, tree,
+                                         &leases, reterr);
     if (r < 0)
         return r;
 

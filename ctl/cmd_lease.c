@@ -43,6 +43,7 @@ const struct jmp_option jmp_get_leases_options[] = {
     { JMP_FIELD(struct jmp_get_leases, all_clients), .letter = 'A', .help = "also those of others" },
     { JMP_FIELD(struct jmp_get_leases, tag_filter), .value_name = "LABELS", .help = "only leases with these tags" },
     { JMP_FIELD(struct jmp_get_leases, watch), .letter = 'w', .help = "again at each change, until Ctrl-C" },
+    JMP_PAGE_SIZE_OPTION(struct jmp_get_leases),
     JMP_OUTPUT_OPTION(struct jmp_get_leases),
     JMP_CTL_CLIENT_OPTIONS,
     JMP_CTL_HELP_OPTION,
@@ -50,14 +51,14 @@ const struct jmp_option jmp_get_leases_options[] = {
 };
 
 /* All leases that match; a controller can only compare equalities, the rest is ours. */
-static int find_leases(struct jmp_ctl *ctl, const struct jmp_node *selectors, const char *tag_filter, bool ended,
-                       bool all_clients, struct jmp_tree *tree, struct jmp_leases *ret, struct jmp_error *reterr)
+static int find_leases(struct jmp_ctl *ctl, const struct jmp_get_leases *options, struct jmp_tree *tree, struct jmp_leases *ret,
+                       struct jmp_error *reterr)
 {
     const char *selector, *filter;
     struct jmp_leases leases, kept = { 0 };
     int r;
 
-    r = jmp_selector_join(selectors, tree, &selector);
+    r = jmp_selector_join(options->selector, tree, &selector);
     if (r >= 0)
         r = jmp_selector_equalities(selector, tree, &filter);
     if (r < 0)
@@ -65,14 +66,15 @@ static int find_leases(struct jmp_ctl *ctl, const struct jmp_node *selectors, co
     r = jmp_ctl_need_controller(ctl, reterr);
     if (r >= 0)
         r = jmp_controller_client_leases(ctl->controller,
-                                         &(const struct jmp_list_options){ .filter = filter, .tag_filter = tag_filter, .ended = ended },
+                                         &(const struct jmp_list_options){ .filter = filter, .tag_filter = options->tag_filter,
+                                                                           .ended = options->all, .page_size = options->page_size },
                                          tree, &leases, reterr);
     if (r < 0)
         return r;
     kept.items = leases.items;
     for (size_t i = 0; i < leases.count; i++) {
         if ((selector && !jmp_selector_contains(leases.items[i].selector, selector)) ||
-            (!all_clients && strcmp(leases.items[i].client, ctl->config->name) != 0))
+            (!options->all_clients && strcmp(leases.items[i].client, ctl->config->name) != 0))
             continue;
         kept.items[kept.count++] = leases.items[i];
     }
@@ -92,8 +94,7 @@ static int show_leases(struct jmp_ctl *ctl, void *object, char **words, FILE *st
     if (r < 0)
         return jmp_error_set(reterr, r, "%m");
     if (!words[0]) {
-        r = find_leases(ctl, options->selector, options->tag_filter, options->all, options->all_clients, tree, &leases,
-                        reterr);
+        r = find_leases(ctl, options, tree, &leases, reterr);
         if (r < 0)
             return r;
     } else {
@@ -307,7 +308,8 @@ int jmp_cmd_delete_leases(struct jmp_ctl *ctl, void *object, char **words, struc
     r = jmp_tree_new(64 * 1024 * 1024, &tree);
     if (r < 0)
         return jmp_error_set(reterr, r, "%m");
-    r = find_leases(ctl, options->selector, NULL, false, options->all_clients, tree, &leases, reterr);
+    r = find_leases(ctl, &(const struct jmp_get_leases){ .selector = options->selector, .all_clients = options->all_clients }, tree,
+                    &leases, reterr);
     if (r < 0)
         return r;
     if (leases.count == 0)

@@ -182,6 +182,12 @@ const struct jmp_command jmp_commands[] = {
       .options = jmp_auth_status_options,
       .size = sizeof(struct jmp_auth_command),
       .run = jmp_cmd_auth_status },
+    { .name = "auth refresh",
+      .help = "have a new token for a client who has logged in at an identity provider",
+      .options = jmp_auth_refresh_options,
+      .size = sizeof(struct jmp_auth_refresh),
+      .run = jmp_cmd_auth_refresh,
+      .details = "Other commands do it by themselves once the token has expired." },
     { .name = "auth rotate",
       .help = "have a new token for a client, and keep it in its configuration",
       .options = jmp_auth_rotate_options,
@@ -325,6 +331,17 @@ const struct jmp_command jmp_commands[] = {
       .options = jmp_admin_rotate_options,
       .size = sizeof(struct jmp_admin_create),
       .run = jmp_cmd_admin_rotate_client },
+    { .name = "admin lab",
+      .help = "the same of the jmp-labd on this machine, without Kubernetes",
+      .words = "VERB KIND [NAME] ...",
+      .least = 1,
+      .most = UINT_MAX,
+      PLAIN,
+      .run = jmp_cmd_admin_lab,
+      .verbatim = true,
+      .details = "  jmpctl admin lab get clients\n\n"
+                 "runs \"jmp-labd get clients\": get, create, import, rotate, update and delete of clients, exporters and leases.\n"
+                 "\"jmpctl admin lab help\" lists them." },
     { .name = "agent status",
       .help = "show what an exporter of this machine does",
       .words = "[NAME]",
@@ -471,6 +488,29 @@ static void list_next(char *const *words, unsigned used, char (*names)[32], cons
     }
 }
 
+/* What somebody may look for in vain, and why. */
+static const struct {
+    const char *name, *why;
+} elsewhere[] = {
+    { "admin create leases", "a lease is made by the client who wants it: \"jmpctl create lease\"" },
+    { "admin delete leases", "a lease is given back by the client who holds it: \"jmpctl delete lease\"; of a jmp-labd: "
+                             "\"jmpctl admin lab delete lease\"" },
+    { "admin import leases", "a lease has no configuration that could be saved" },
+    { "admin rotate leases", "a lease has no token" },
+    { "admin rotate exporters", "an exporter's token does not expire: delete its Secret, and \"jmpctl admin import exporter\"" },
+};
+
+static const char *why_not(const char *so_far, const char *word)
+{
+    char name[160];
+
+    snprintf(name, sizeof(name), "%s %s", so_far, jmp_command_canonical(word, true));
+    for (size_t i = 0; i < ELEMENTSOF(elsewhere); i++)
+        if (strcmp(elsewhere[i].name, name) == 0)
+            return elsewhere[i].why;
+    return NULL;
+}
+
 int jmp_command_find(char *const *words, const struct jmp_command **ret, unsigned *retused, struct jmp_error *reterr)
 {
     char names[JMP_COMMANDS_NEXT_MAX][32], text[300] = "", so_far[128] = "";
@@ -498,12 +538,15 @@ int jmp_command_find(char *const *words, const struct jmp_command **ret, unsigne
     list_next(words, most, names, list, ELEMENTSOF(names), text, sizeof(text));
     for (unsigned i = 0; i < most; i++)
         snprintf(so_far + strlen(so_far), sizeof(so_far) - strlen(so_far), "%s%s", i ? " " : "",
-                 i == 0 ? jmp_command_canonical(words[i], false) : words[i]);
+                 i < 2 ? jmp_command_canonical(words[i], false) : words[i]);
     if (words[most] && words[most][0] != '-') {
         const char *near = jmp_nearest(words[most], list);
 
         jmp_error_set(reterr, -EINVAL, "\"%s %s\" is not a command", so_far, words[most]);
-        jmp_error_hint(reterr, near ? "did you mean \"%s %s\"?" : "%s what? %s", so_far, near ? near : text);
+        if (why_not(so_far, words[most]))
+            jmp_error_hint(reterr, "%s", why_not(so_far, words[most]));
+        else
+            jmp_error_hint(reterr, near ? "did you mean \"%s %s\"?" : "%s what? %s", so_far, near ? near : text);
     } else {
         jmp_error_set(reterr, -EINVAL, "%s what?", so_far);
         jmp_error_hint(reterr, "one of %s", text);

@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "ctl/ctl.h"
+#include "ctl/oidc.h"
 
 #define REPORT_TIMEOUT (60 * JMP_USEC_PER_SEC)
 #define PASSPHRASE_MAX 4096u
@@ -67,6 +68,19 @@ int jmp_ctl_need_client(struct jmp_ctl *ctl, struct jmp_error *reterr)
     return 0;
 }
 
+/* Whoever logged in once goes on working. That it could not be done is said; the refused call says the rest. */
+static int renew_token(void *user, char **ret)
+{
+    struct jmp_ctl *ctl = user;
+    struct jmp_error error = JMP_ERROR_INIT;
+    int r;
+
+    r = jmp_auth_renew(ctl->config, JMP_OIDC_CLIENT_ID, false, ret, &error);
+    if (r < 0)
+        jmp_error_print(stderr, "jmpctl: warning", &error);
+    return r;
+}
+
 int jmp_ctl_need_controller(struct jmp_ctl *ctl, struct jmp_error *reterr)
 {
     struct jmp_controller_options options = { 0 };
@@ -93,6 +107,9 @@ int jmp_ctl_need_controller(struct jmp_ctl *ctl, struct jmp_error *reterr)
     options.namespace_ = ctl->config->namespace_ ? ctl->config->namespace_ : "";
     options.name = ctl->config->name ? ctl->config->name : "";
     options.token = ctl->config->token;
+    if (ctl->config->refresh_token && ctl->config->file && !ctl->quiet)
+        options.renew = renew_token;
+    options.user = ctl;
     return jmp_controller_client_new(ctl->client, &options, &ctl->controller, reterr);
 }
 

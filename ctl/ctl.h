@@ -85,6 +85,12 @@ int jmp_ctl_need_controller(struct jmp_ctl *ctl, struct jmp_error *reterr);
 int jmp_ctl_need_session(struct jmp_ctl *ctl, struct jmp_error *reterr);
 void jmp_ctl_close(struct jmp_ctl *ctl);
 
+/**
+ * jmp_auth_renew() - a new token for the one of @config, which has a refresh token, and both into its file (cmd_auth.c)
+ * @ret: free() it after explicit_bzero()
+ */
+int jmp_auth_renew(const struct jmp_client_config *config, const char *client_id, bool insecure, char **ret, struct jmp_error *reterr);
+
 /** jmp_ctl_open_lease() - a socket of our own through which the exporter of a lease is reached */
 int jmp_ctl_open_lease(struct jmp_ctl *ctl, const char *lease, struct jmp_error *reterr);
 /** jmp_ctl_open_direct() - the session of --tls-grpc */
@@ -133,6 +139,7 @@ struct jmp_get_exporters {
     struct jmp_ctl_options common;
     const struct jmp_node *selector, *with;
     const char *output;
+    unsigned page_size;
     bool show_hidden_labels, allow_disabled, watch;
 };
 
@@ -140,6 +147,7 @@ struct jmp_get_leases {
     struct jmp_ctl_options common;
     const struct jmp_node *selector;
     const char *tag_filter, *output;
+    unsigned page_size;
     bool all, all_clients, watch;
 };
 

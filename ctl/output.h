@@ -19,6 +19,13 @@ enum jmp_output jmp_output_parse(const char *word);   /* NULL: a table */
                               .help = "how to print"                                                                   \
     }
 
+/* A list comes in pages; how large is between the controller and whoever pays for the connection. */
+#define JMP_PAGE_SIZE_OPTION(s)                                                                                        \
+    {                                                                                                                  \
+        JMP_FIELD(s, page_size), .value_name = "NUMBER", .min = 1, .max = 1000, .preset = "100",                       \
+                                 .help = "how many are asked for at once; all are shown"                               \
+    }
+
 /** jmp_output_document() - as JSON or YAML */
 int jmp_output_document(FILE *stream, enum jmp_output output, const struct jmp_node *node, struct jmp_error *reterr);
 

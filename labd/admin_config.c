@@ -50,17 +50,38 @@ static int authority(struct jmp_lab *lab, const char *endpoint, char **ret, stru
     return *ret ? 0 : -ENOMEM;
 }
 
+/* One list of patterns, whether they were given one by one or with commas between. */
+static int read_allow(const struct jmp_node *given, struct jmp_tree *tree, const struct jmp_node **ret)
+{
+    _cleanup_free_ char *text = NULL;
+    size_t size;
+    FILE *stream;
+
+    if (!given)
+        return 0;
+    stream = open_memstream(&text, &size);
+    if (!stream)
+        return -ENOMEM;
+    JMP_NODE_EACH(item, given)
+        fprintf(stream, "%s,", item->string);
+    return fclose(stream) == 0 ? jmp_config_split(text, tree, ret) : -ENOMEM;
+}
+
 int jmp_admin_config(struct jmp_lab *lab, const struct jmp_admin_options *options, bool is_client, const char *name, const char *uid,
                      char **ret, struct jmp_error *reterr)
 {
+    _cleanup_(jmp_tree_freep) struct jmp_tree *tree = NULL;
     _cleanup_free_ char *endpoint = NULL, *ca = NULL, *token = NULL;
     struct jmp_new_config config = {
-        .is_client = is_client, .namespace_ = lab->namespace_, .name = name, .allow = options->allow, .unsafe = options->unsafe,
+        .is_client = is_client, .namespace_ = lab->namespace_, .name = name, .insecure = options->insecure,
+        .unsafe = options->unsafe,
     };
     int r;
 
     if ((r = find_endpoint(lab, options, &endpoint, reterr)) < 0 || (r = authority(lab, endpoint, &ca, reterr)) < 0 ||
         (r = jmp_lab_sign(lab, is_client ? "client" : "exporter", name, uid, NULL, &token)) < 0)
+        return r;
+    if ((r = jmp_tree_new(0, &tree)) < 0 || (r = read_allow(options->allow, tree, &config.allow)) < 0)
         return r;
     config.endpoint = endpoint;
     config.ca = ca;

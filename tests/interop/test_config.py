@@ -199,6 +199,102 @@ def token(**claims):
     return f"eyJhbGciOiJIUzI1NiJ9.{body}.c2ln"
 
 
+NAME = {"client": "client.jumpstarter.dev/", "exporter": "exporter.jumpstarter.dev/", "lease": "lease.jumpstarter.dev/"}
+# What is typed behind "jmpctl admin lab", the exit status, and what is said of it on either stream.
+LAB_STORY = [
+    ("get clients", 1, "there is no lab in"),
+    ("create exporter first -o name", 0, f"^{NAME['exporter']}first\n$"),
+    ("get clients", 0, r"No resources found in default namespace\."),
+    ("get clients -o json", 0, r"\[\]"),
+    ("delete exporter first", 0, "^$"),
+    ("create client a -o name -l team=x --nointeractive", 0, r"client\.jumpstarter\.dev/a\n"),
+    ("create client a", 1, r"already a client named a\n.*import client a"),
+    ("create client b --out HOME/b.yaml -a p.*,q -a r -k", 0, r"wrote HOME/b\.yaml"),
+    ("create client c --save --unsafe -o path", 0, r"HOME/clients/c\.yaml\n"),
+    ("create client d --save --out HOME/d.yaml", 1, "exclude each other"),
+    ("create client d -o path", 1, "no file whose path"),
+    ("create client Bad_Name", 1, "is no name"),
+    ("create client d -l novalue", 1, "novalue"),
+    ("create client d --oidc-username u", 2, "no identity provider"),
+    ("create client", 2, "exactly one name"),
+    ("create client x y", 2, "exactly one name"),
+    ("c e board -l kind=pi -o yaml", 0, r"name: board\nlabels:\n  kind: pi\nenabled: true"),
+    ("create exporter board2 --out HOME/board2.yaml -o json", 0, r'"name": "board2"'),
+    ("create lease x -l a=b", 2, "made by the client who wants it"),
+    ("get clients", 0, r"NAME +LABELS +CREATED\na +team=x +\d{4}-.*\nb +\d.*\nc +\d"),
+    ("get client a", 0, r"\na +team=x"),
+    ("ls client a -o json", 0, r'^\{\n  "name": "a"'),
+    ("list clients -o name", 0, "".join(f"{NAME['client']}{name}\n" for name in "abc")),
+    ("g c b -o yaml", 0, r"^name: b\n"),
+    ("get client nobody", 1, "no client named nobody"),
+    ("get client a b", 2, "at most one name"),
+    ("get client -o path", 2, "path"),
+    ("get exporters", 0, r"NAME +STATUS +ENABLED +DEVICES +LAST SEEN +LABELS\nboard +NeverSeen +yes"),
+    ("get exporter board -o json", 0, r'"kind": "pi"'),
+    ("get e -o name", 0, f"{NAME['exporter']}board\n{NAME['exporter']}board2\n"),
+    ("update exporter board --disable -l rack=1 --remove-label kind", 0, ""),
+    ("get exporter board -o yaml", 0, r"labels:\n  rack: '1'\nenabled: false"),
+    ("update exporter nobody --disable", 1, "no exporter named nobody"),
+    ("update client a", 2, "nothing of a client can be changed"),
+    ("update lease x", 2, "changed by the client who holds it"),
+    ("import client a", 0, r"wrote HOME/clients/a\.yaml"),
+    ("import client a", 1, r"HOME/clients/a\.yaml exists already"),
+    ("import client a --force -o path", 0, r"HOME/clients/a\.yaml\n"),
+    ("import client a --out HOME/a.yaml -o name", 0, f"{NAME['client']}a\n"),
+    ("import client nobody", 1, "no client named nobody"),
+    ("import exporter board --out HOME/e.yaml", 0, r"wrote HOME/e\.yaml"),
+    ("import exporter", 1, "no exporter named default"),
+    ("import lease x", 2, "no configuration that could be saved"),
+    ("rotate client c -s", 0, r"wrote HOME/clients/c\.yaml"),
+    ("rotate client b --out HOME/b.yaml", 1, "exists already"),
+    ("rotate client b --out HOME/b.yaml --force -o name", 0, f"{NAME['client']}b\n"),
+    ("rotate client b", 0, r"^apiVersion: .*\nkind: ClientConfig"),
+    ("rotate client nobody", 1, "no client named nobody"),
+    ("rotate exporter board", 0, r"kind: ExporterConfig"),
+    ("rotate lease x", 2, "a lease has no token"),
+    ("get leases", 0, r"No resources found in default namespace\."),
+    ("delete lease x", 1, "no lease named x"),
+    ("delete exporter board2 -o name", 0, f"^{NAME['exporter']}board2\n$"),
+    ("delete exporter board2", 1, "no exporter named board2"),
+    ("rm client a -d -o name", 0, f"{NAME['client']}a\n"),
+    ("delete client c -d --nointeractive", 0, ""),
+    ("delete client nobody", 1, "no client named nobody"),
+    ("delete client b -o json", 2, "json"),
+    ("delete client", 2, "exactly one name"),
+    ("get", 2, "a client, an exporter or a lease|A client, an exporter or a lease"),
+    ("creat client x", 2, "did you mean create client"),
+    ("help", 0, "import client"),
+    ("get clients --help", 0, "--output"),
+]
+
+
+class TestLab:
+    def test_the_verbs_of_admin_on_a_lab_without_kubernetes(self, homes, build):
+        """One story, each verb with each kind; what makes no sense says so in a sentence."""
+        data = homes.place.root / "admin-lab"
+        path = {"PATH": f"{build / 'labd'}:{homes.place.env['PATH']}"}
+        home = homes.ours / "admin"
+        home.mkdir()
+        path["JMP_CLIENT_CONFIG_HOME"] = str(home)
+        for words, status, said in LAB_STORY:
+            typed = [word.replace("HOME", str(home)) for word in words.split()]
+            options = [] if typed[-1] in ("help", "get", "--help") or typed[1:2] == ["lease"] and status == 2 else ["--data-dir", str(data)]
+            done = homes.run_ours(["admin", "lab", *typed, *options], **path)
+            text = (done[1] + done[2]).replace("HOME/admin", "HOME").replace(str(home), "HOME")
+            assert done[0] == status and re.search(said, text), (words, done)
+            assert status != 2 or not done[1], (words, done)
+        b = yaml.safe_load((home / "b.yaml").read_text())
+        assert b["drivers"]["allow"] == ["jumpstarter_driver_*", "jumpstarter.client.*"] and not b["tls"]["insecure"]    # written anew
+        assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in home.rglob("*.yaml"))
+        assert not list((home / "clients").iterdir())
+        assert yaml.safe_load((home / "config.yaml").read_text())["config"] == {"current-client": None}
+
+    def test_where_there_is_no_lab_it_says_so(self, homes):
+        done = run(["env", "PATH=/nonexistent", homes.jmpctl, "admin", "lab", "get", "clients"], env=homes.place.env, timeout=30)
+        assert done.status == 1 and not done.out, str(done)
+        assert "jmp-labd cannot be started" in done.err and "on which it runs" in done.err, str(done)
+
+
 class TestAuth:
     @pytest.mark.parametrize("form", [[], ["-v"]])
     @pytest.mark.parametrize("claims, statuses", [

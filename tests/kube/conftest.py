@@ -67,17 +67,26 @@ class Commands:
         return Result(subprocess.run([self.jmpctl_path, *args], env=self.env(**env), stdin=subprocess.DEVNULL,
                                      capture_output=True, text=True, timeout=timeout))
 
-    def stock(self, *args):
-        """The stock jmp, in this process: its imports cost more than all that it does."""
+    def stock(self, *args, said=None):
+        """The stock jmp, in this process: its imports cost more than all that it does. @said: to its questions."""
         from click.testing import CliRunner
+        from jumpstarter.config.client import ClientConfigV1Alpha1
+        from jumpstarter.config.exporter import ExporterConfigV1Alpha1
+        from jumpstarter.config.user import UserConfigV1Alpha1
         from jumpstarter_cli.jmp import jmp
 
-        env = self.env(JMP_CLIENT_CONFIG_HOME=str(self.home / "stock"), COLUMNS="80")
+        home = self.home / "stock"
         saved = dict(os.environ)
-        os.environ.update(env)
+        os.environ.update(self.env(JMP_CLIENT_CONFIG_HOME=str(home), COLUMNS="80"))
         try:
-            # Where it looks by default was decided when it was imported.
-            return Result(CliRunner().invoke(jmp, [*map(str, args), "--kubeconfig", str(self.kubeconfig)]))
+            with pytest.MonkeyPatch.context() as patch:
+                # Where it looks was decided when it was imported.
+                patch.setattr(ClientConfigV1Alpha1, "CLIENT_CONFIGS_PATH", home / "clients")
+                patch.setattr(ExporterConfigV1Alpha1, "BASE_PATH", home / "exporters")
+                patch.setattr(ExporterConfigV1Alpha1, "SYSTEM_CONFIG_PATH", home / "none")
+                patch.setattr(UserConfigV1Alpha1, "BASE_CONFIG_PATH", home)
+                patch.setattr(UserConfigV1Alpha1, "USER_CONFIG_PATH", home / "config.yaml")
+                return Result(CliRunner().invoke(jmp, [*map(str, args), "--kubeconfig", str(self.kubeconfig)], input=said))
         finally:
             os.environ.clear()
             os.environ.update(saved)

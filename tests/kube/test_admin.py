@@ -253,7 +253,14 @@ def test_without_a_controller_create_gives_up_and_leaves_the_object(server, comm
     (("create", "client"), "NAME is missing"),
     (("get", "exporter", "-o", "xml"), "xml"),
     (("get", "nothing"), "not a command"),
-    (("delete", "lease", "x"), "not a command"),
+    (("delete", "lease", "x"), "a lease is given back by the client who holds it"),
+    (("create", "lease"), "a lease is made by the client who wants it"),
+    (("import", "l"), "a lease has no configuration"),
+    (("rotate", "lease", "x"), "a lease has no token"),
+    (("rotate", "exporter", "x"), "delete its Secret"),
+    (("delete", "client", "c", "-o", "json"), "json"),
+    (("rotate", "client", "c", "-o", "path"), "path"),
+    (("import", "client", "c", "-o", "name"), "name"),
 ])
 def test_wrong_command_lines_are_usage_errors(server, commands, words, text):
     result = commands.jmpctl("admin", *words)

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ctl/oidc.h"
+
+#include <ctype.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "ctl/claims.h"
+#include "kube/http.h"
+
+#define TIMEOUT (30 * JMP_USEC_PER_SEC)
+#define ANSWER_MAX (256u * 1024)
+#define TOKEN_MAX (16u * 1024)     /* it goes into a header of each call */
+
+/* One request after the other, with everything that has to be there for it. */
+struct provider {
+    const struct jmp_oidc *oidc;
+    struct jmp_loop *loop;
+    struct jmp_http *http;
+    struct jmp_tree *tree;         /* of the answers */
+    char *ca;                      /* of $SSL_CERT_FILE */
+    int signal;
+    bool answered;
+    const char *url;               /* that is asked */
+    struct jmp_error error;
+    const struct jmp_node *answer;
+};
+
+static void on_signal(int signal, void *user)
+{
+    struct provider *provider = user;
+
+    provider->signal = signal;
+    jmp_loop_exit(provider->loop, 0);
+}
+
+/* Refusals have a word of the standard and perhaps a sentence; nothing else of an answer is repeated. */
+static void refuse(struct provider *provider, const struct jmp_http_answer *answer)
+{
+    const char *word = jmp_node_string(jmp_node_get(provider->answer, "error"));
+    const char *text = jmp_node_string(jmp_node_get(provider->answer, "error_description"));
+
+    if (!word)
+        jmp_error_set(&provider->error, -EPROTO, "%s answers with status %u", provider->url, answer->status);
+    else
+        jmp_error_set(&provider->error, -EACCES, "the identity provider refuses: %.100s%s%.200s", word, text ? ": " : "", text ?: "");
+}
+
+static void on_answer(const struct jmp_http_answer *answer, void *user)
+{
+    struct provider *provider = user;
+    bool is_map = false;
+    int r;
+
+    provider->answered = true;
+    provider->answer = NULL;
+    jmp_loop_exit(provider->loop, 0);
+    if (answer->error < 0) {
+        jmp_error_set(&provider->error, answer->error, "%s: %s", provider->url, answer->text);
+        if (strstr(answer->text, "certificate"))
+            jmp_error_hint(&provider->error, "SSL_CERT_FILE=FILE names the authority of its certificate");
+        return;
+    }
+    if (answer->length <= ANSWER_MAX) {
+        r = jmp_json_parse(answer->body, answer->length, provider->tree, &provider->answer, NULL);
+        is_map = r == 0 && provider->answer->kind == JMP_NODE_MAP;
+    }
+    if (!is_map)
+        provider->answer = NULL;
+    if (answer->status < 200 || answer->status > 299)
+        refuse(provider, answer);
+    else if (!is_map)
+        jmp_error_set(&provider->error, -EPROTO, "%s does not answer with a JSON object", provider->url);
+}
+
+/* @body: a form, or NULL to get */
+static int ask(struct provider *provider, const char *url, const char *body, struct jmp_error *reterr)
+{
+    static const char *const headers[] = { "Accept: application/json", "Content-Type: application/x-www-form-urlencoded", NULL };
+    const struct jmp_http_request request = {
+        .method = body ? "POST" : "GET", .url = url, .headers = headers, .body = body, .length = body ? strlen(body) : 0, .timeout = TIMEOUT,
+    };
+    struct jmp_http_transfer *transfer;
+    int r;
+
+    provider->url = url;
+    provider->answered = false;
+    provider->error = JMP_ERROR_INIT;
+    r = jmp_http_start(provider->http, &request, on_answer, provider, &transfer);
+    if (r < 0)
+        return jmp_error_set(reterr, r, r == -EINVAL ? "\"%s\" is no URL of an identity provider" : "%s: %m", url);
+    jmp_loop_run(provider->loop);
+    if (!provider->answered) {
+        jmp_http_cancel(transfer);
+        return jmp_error_set(reterr, -ECANCELED, "interrupted");
+    }
+    jmp_loop_resume(provider->loop);
+    if (provider->error.error < 0 && reterr)
+        *reterr = provider->error;
+    return provider->error.error;
+}
+
+static bool starts_with(const char *text, const char *with) { return strncmp(text, with, strlen(with)) == 0; }
+
+/* Where tokens are given out. A provider behind TLS cannot send us to one without. */
+static int discover(struct provider *provider, const char **ret, struct jmp_error *reterr)
+{
+    const char *issuer = provider->oidc->issuer, *said, *endpoint;
+    size_t length = strlen(issuer);
+    _cleanup_free_ char *url = NULL;
+    int r;
+
+    while (length > 0 && issuer[length - 1] == '/')
+        length--;
+    if (asprintf(&url, "%.*s/.well-known/openid-configuration", (int)length, issuer) < 0) {
+        url = NULL;
+        return jmp_error_set(reterr, -ENOMEM, "%m");
+    }
+    r = ask(provider, url, NULL, reterr);
+    if (r < 0)
+        return r;
+    said = jmp_node_string(jmp_node_get(provider->answer, "issuer"));
+    if (!said || strncmp(said, issuer, length) != 0 || strspn(said + length, "/") != strlen(said + length))
+        return jmp_error_set(reterr, -EPROTO, "%s is of another issuer, \"%.200s\"", url, said ?: "");
+    endpoint = jmp_node_string(jmp_node_get(provider->answer, "token_endpoint"));
+    if (!endpoint || !(starts_with(endpoint, "https://") || (starts_with(endpoint, "http://") && starts_with(issuer, "http://"))))
+        return jmp_error_set(reterr, -EPROTO, "%s names no token endpoint that can be trusted", url);
+    *ret = endpoint;
+    return 0;
+}
+
+static void put_escaped(FILE *stream, const char *text)
+{
+    for (; *text; text++) {
+        if (isalnum((unsigned char)*text) || strchr("-._~", *text))
+            fputc(*text, stream);
+        else
+            fprintf(stream, "%%%02X", (unsigned char)*text);
+    }
+}
+
+/* free() @ret after explicit_bzero() */
+static int print_form(const struct jmp_oidc *oidc, const struct jmp_oidc_field *fields, char **ret)
+{
+    size_t size;
+    FILE *stream = open_memstream(ret, &size);
+
+    if (!stream)
+        return -ENOMEM;
+    for (; fields->name; fields++) {
+        fprintf(stream, "%s=", fields->name);
+        put_escaped(stream, fields->value);
+        fputc('&', stream);
+    }
+    fputs("client_id=", stream);
+    put_escaped(stream, oidc->client_id);
+    return fclose(stream) == 0 ? 0 : -ENOMEM;
+}
+
+/* What may go into a header and a file. */
+static bool is_token(const char *text)
+{
+    if (!text || !*text || strlen(text) > TOKEN_MAX)
+        return false;
+    for (; *text; text++)
+        if (!isgraph((unsigned char)*text))
+            return false;
+    return true;
+}
+
+static int take_tokens(struct provider *provider, struct jmp_oidc_tokens *ret, struct jmp_error *reterr)
+{
+    const char *access = jmp_node_string(jmp_node_get(provider->answer, "access_token"));
+    const char *refresh = jmp_node_string(jmp_node_get(provider->answer, "refresh_token"));
+    struct jmp_oidc_tokens tokens = { 0 };
+
+    if (!is_token(access) || (refresh && !is_token(refresh)))
+        return jmp_error_set(reterr, -EPROTO, "%s gives no token that can be used", provider->url);
+    tokens.access = strdup(access);
+    tokens.refresh = refresh ? strdup(refresh) : NULL;
+    if (!tokens.access || (refresh && !tokens.refresh)) {
+        jmp_oidc_clear(&tokens);
+        return jmp_error_set(reterr, -ENOMEM, "%m");
+    }
+    *ret = tokens;
+    return 0;
+}
+
+static int open_provider(struct provider *provider, struct jmp_error *reterr)
+{
+    static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
+    const char *file = getenv("SSL_CERT_FILE");
+    size_t length;
+    int r;
+
+    if (file && *file) {
+        r = jmp_file_read(file, JMP_CONFIG_MAX, &provider->ca, &length, reterr);
+        if (r < 0)
+            return r;
+    }
+    r = jmp_tree_new(0, &provider->tree);
+    if (r == 0)
+        r = jmp_loop_new(&provider->loop);
+    for (size_t i = 0; r == 0 && i < ELEMENTSOF(signals); i++)
+        r = jmp_loop_signal(provider->loop, signals[i], on_signal, provider);
+    if (r < 0)
+        return jmp_error_set(reterr, r, "%m");
+    r = jmp_http_new(provider->loop, &provider->http, reterr);
+    if (r == 0)
+        jmp_http_set_peer(provider->http, &(const struct jmp_http_peer){ .ca = provider->ca, .insecure = provider->oidc->insecure });
+    return r;
+}
+
+static void close_provider(struct provider *provider)
+{
+    jmp_http_free(provider->http);
+    jmp_loop_free(provider->loop);
+    jmp_tree_free(provider->tree);
+    free(provider->ca);
+}
+
+int jmp_oidc_grant(const struct jmp_oidc *oidc, const struct jmp_oidc_field *fields, struct jmp_oidc_tokens *ret,
+                   struct jmp_error *reterr)
+{
+    struct provider provider = { .oidc = oidc };
+    _cleanup_free_ char *form = NULL;
+    const char *endpoint = NULL;
+    int r;
+
+    r = open_provider(&provider, reterr);
+    if (r == 0)
+        r = discover(&provider, &endpoint, reterr);
+    if (r == 0 && print_form(oidc, fields, &form) < 0)
+        r = jmp_error_set(reterr, -ENOMEM, "%m");
+    if (r == 0)
+        r = ask(&provider, endpoint, form, reterr);
+    if (r == 0)
+        r = take_tokens(&provider, ret, reterr);
+    if (form)
+        explicit_bzero(form, strlen(form));
+    close_provider(&provider);
+    return r;
+}
+
+static void forget(char **secret)
+{
+    if (*secret)
+        explicit_bzero(*secret, strlen(*secret));
+    free(*secret);
+    *secret = NULL;
+}
+
+void jmp_oidc_clear(struct jmp_oidc_tokens *tokens)
+{
+    forget(&tokens->access);
+    forget(&tokens->refresh);
+}
+
+int jmp_oidc_issuer(const char *token, char **ret, struct jmp_error *reterr)
+{
+    _cleanup_(jmp_tree_freep) struct jmp_tree *tree = NULL;
+    const struct jmp_node *claims;
+    const char *issuer;
+    int r;
+
+    r = jmp_tree_new(0, &tree);
+    if (r < 0)
+        return jmp_error_set(reterr, r, "%m");
+    r = jmp_claims_read(token, tree, &claims, reterr);
+    if (r < 0)
+        return r;
+    issuer = jmp_node_string(jmp_node_get(claims, "iss"));
+    if (!issuer || !*issuer)
+        return jmp_error_set(reterr, -EINVAL, "it does not say who gave it");
+    *ret = strdup(issuer);
+    return *ret ? 0 : jmp_error_set(reterr, -ENOMEM, "%m");
+}

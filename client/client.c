@@ -158,7 +158,7 @@ int jmp_client_refuse(struct jmp_error *reterr, const struct jmp_status *status)
 
 struct call {
     struct jmp_client *client;
-    int (*take)(const ProtobufCMessage *response, void *user);
+    int (*take)(const ProtobufCMessage *response, void *user, struct jmp_error *reterr);
     void *user;
     struct jmp_error error;
     enum jmp_code code;
@@ -174,14 +174,14 @@ static void on_answer(const struct jmp_status *status, const ProtobufCMessage *r
     if (status->code != JMP_OK)
         call->result = jmp_client_refuse(&call->error, status);
     else if (call->take && response)
-        call->result = call->take(response, call->user);
+        call->result = call->take(response, call->user, &call->error);
     call->done = true;
     jmp_client_wake(call->client);
 }
 
 int jmp_client_call(struct jmp_client *client, struct jmp_channel *channel, const struct jmp_method_info *method,
                     const struct jmp_metadata *metadata, uint64_t timeout, const ProtobufCMessage *request,
-                    int (*take)(const ProtobufCMessage *response, void *user), void *user, enum jmp_code *retcode,
+                    int (*take)(const ProtobufCMessage *response, void *user, struct jmp_error *reterr), void *user, enum jmp_code *retcode,
                     struct jmp_error *reterr)
 {
     struct call call = { .client = client, .take = take, .user = user };

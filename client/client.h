@@ -45,14 +45,14 @@ bool jmp_client_interrupted(const struct jmp_client *client);
 /**
  * jmp_client_call() - a unary call; waits
  * @timeout:  microseconds, JMP_USEC_INFINITY: none
- * @take:     is given the response, borrowed; may be NULL. Its error becomes the result.
+ * @take:     is given the response, borrowed; may be NULL. Its error becomes the result, with its words if it has some.
  * @retcode:  the status, CANCELLED when interrupted; may be NULL
  *
  * Return: 0, or an errno for the status (rpc/status.h) with the peer's words in @reterr.
  */
 int jmp_client_call(struct jmp_client *client, struct jmp_channel *channel, const struct jmp_method_info *method,
                     const struct jmp_metadata *metadata, uint64_t timeout, const ProtobufCMessage *request,
-                    int (*take)(const ProtobufCMessage *response, void *user), void *user, enum jmp_code *retcode,
+                    int (*take)(const ProtobufCMessage *response, void *user, struct jmp_error *reterr), void *user, enum jmp_code *retcode,
                     struct jmp_error *reterr);
 /** jmp_client_refuse() - a status as an error: its errno, and its words (or its name, when it has none) in @reterr */
 int jmp_client_refuse(struct jmp_error *reterr, const struct jmp_status *status);

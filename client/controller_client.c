@@ -5,6 +5,7 @@
 
 #include "jumpstarter/client/v1/client.pb-c.h"
 #include "jumpstarter/v1/jumpstarter.pb-c.h"
+#include "rpc/ident.h"
 #include "rpc/methods.h"
 
 #define CALL_TIMEOUT (30 * JMP_USEC_PER_SEC)
@@ -134,7 +135,7 @@ static bool renew(struct jmp_controller_client *controller)
 }
 
 static int call(struct jmp_controller_client *controller, const struct jmp_method_info *method, uint64_t timeout,
-                const ProtobufCMessage *request, int (*take)(const ProtobufCMessage *, void *), void *user,
+                const ProtobufCMessage *request, int (*take)(const ProtobufCMessage *, void *, struct jmp_error *), void *user,
                 enum jmp_code *retcode, struct jmp_error *reterr)
 {
     struct jmp_error error = JMP_ERROR_INIT;
@@ -185,22 +186,23 @@ static const char *copy(struct jmp_tree *tree, const char *text, bool *failed)
     return copied;
 }
 
-/* "namespaces/NS/KIND/NAME" to its last part, and the namespace on the side */
-static const char *bare(struct jmp_tree *tree, const char *identifier, const char **retspace, bool *failed)
+/* The bare name of "namespaces/NS/KIND/NAME", and its namespace on the side; anything else is an answer that cannot be used. */
+static int take_name(struct jmp_tree *tree, const char *identifier, const char *kind, const char **retname, const char **retspace,
+                     struct jmp_error *reterr)
 {
-    const char *slash = identifier ? strrchr(identifier, '/') : NULL, *space, *end;
+    struct jmp_ident ident;
+    bool failed = false;
+    int r;
 
-    if (retspace) {
-        *retspace = "";
-        if (identifier && strncmp(identifier, "namespaces/", 11) == 0) {
-            space = identifier + 11;
-            end = strchrnul(space, '/');
-            *retspace = jmp_tree_strdup(tree, space, (size_t)(end - space));
-            if (!*retspace)
-                *failed = true;
-        }
+    r = jmp_ident_parse(identifier, kind, &ident, reterr);
+    if (r < 0) {
+        jmp_error_prefix(reterr, "the controller's answer cannot be used");
+        return r;
     }
-    return copy(tree, slash ? slash + 1 : identifier, failed);
+    *retname = copy(tree, ident.name, &failed);
+    if (retspace)
+        *retspace = copy(tree, ident.namespace_, &failed);
+    return failed ? jmp_error_set(reterr, -ENOMEM, "%m") : 0;
 }
 
 /* protoc-c gives every map<string, string> entry this shape. */
@@ -250,7 +252,8 @@ static int64_t copy_span(const Google__Protobuf__Duration *span)
     return span ? micro(span->seconds, span->nanos) : JMP_TIME_NONE;
 }
 
-static int copy_exporter(struct jmp_tree *tree, const Jumpstarter__Client__V1__Exporter *from, struct jmp_exporter *ret)
+static int copy_exporter(struct jmp_tree *tree, const Jumpstarter__Client__V1__Exporter *from, struct jmp_exporter *ret,
+                         struct jmp_error *reterr)
 {
     bool failed = false;
 
@@ -262,8 +265,7 @@ static int copy_exporter(struct jmp_tree *tree, const Jumpstarter__Client__V1__E
         .labels = copy_pairs(tree, from->labels, from->n_labels, &failed),
         .deprecated_labels = copy_pairs(tree, from->deprecated_labels, from->n_deprecated_labels, &failed),
     };
-    ret->name = bare(tree, from->name, &ret->namespace_, &failed);
-    return failed ? -ENOMEM : 0;
+    return failed ? -ENOMEM : take_name(tree, from->name, "exporters", &ret->name, &ret->namespace_, reterr);
 }
 
 static void copy_condition(struct jmp_tree *tree, const Jumpstarter__V1__Condition *from, struct jmp_condition *ret,
@@ -284,14 +286,15 @@ static void copy_condition(struct jmp_tree *tree, const Jumpstarter__V1__Conditi
     };
 }
 
-static int copy_lease(struct jmp_tree *tree, const Jumpstarter__Client__V1__Lease *from, struct jmp_lease *ret)
+static int copy_lease(struct jmp_tree *tree, const Jumpstarter__Client__V1__Lease *from, struct jmp_lease *ret,
+                      struct jmp_error *reterr)
 {
     bool failed = false;
+    int r;
 
     *ret = (struct jmp_lease){
         .selector = copy(tree, from->selector, &failed),
-        .client = bare(tree, from->_client_case ? from->client : NULL, NULL, &failed),
-        .exporter = bare(tree, from->_exporter_case ? from->exporter : NULL, NULL, &failed),
+        .exporter = "",
         .exporter_name = copy(tree, from->_exporter_name_case ? from->exporter_name : NULL, &failed),
         .tags = copy_pairs(tree, from->tags, from->n_tags, &failed),
         .context = copy_pairs(tree, from->context, from->n_context, &failed),
@@ -304,7 +307,13 @@ static int copy_lease(struct jmp_tree *tree, const Jumpstarter__Client__V1__Leas
         .effective_end = copy_time(from->_effective_end_time_case ? from->effective_end_time : NULL),
         .allow_disabled = from->allow_disabled,
     };
-    ret->name = bare(tree, from->name, &ret->namespace_, &failed);
+    r = take_name(tree, from->name, "leases", &ret->name, &ret->namespace_, reterr);
+    if (r == 0)
+        r = take_name(tree, from->_client_case ? from->client : "", "clients", &ret->client, NULL, reterr);
+    if (r == 0 && from->_exporter_case && *from->exporter)
+        r = take_name(tree, from->exporter, "exporters", &ret->exporter, NULL, reterr);
+    if (r < 0)
+        return r;
     if (from->n_conditions > 0) {
         ret->conditions = jmp_tree_alloc(tree, from->n_conditions * sizeof(*ret->conditions));
         if (!ret->conditions)
@@ -337,7 +346,7 @@ static void *grow(struct jmp_tree *tree, const void *items, size_t count, size_t
     return grown;
 }
 
-static int take_exporters(const ProtobufCMessage *message, void *user)
+static int take_exporters(const ProtobufCMessage *message, void *user, struct jmp_error *reterr)
 {
     const Jumpstarter__Client__V1__ListExportersResponse *response = (const void *)message;
     struct page *page = user;
@@ -354,7 +363,7 @@ static int take_exporters(const ProtobufCMessage *message, void *user)
     if (!page->exporters.items)
         return -ENOMEM;
     for (size_t i = 0; i < response->n_exporters; i++) {
-        r = copy_exporter(page->tree, response->exporters[i], &page->exporters.items[page->exporters.count]);
+        r = copy_exporter(page->tree, response->exporters[i], &page->exporters.items[page->exporters.count], reterr);
         if (r < 0)
             return r;
         page->exporters.count++;
@@ -365,7 +374,7 @@ static int take_exporters(const ProtobufCMessage *message, void *user)
 /* What all lists have in common: page after page into @page. */
 static int list(struct jmp_controller_client *controller, const struct jmp_method_info *method,
                 const struct jmp_list_options *options, const ProtobufCMessage *request, char **token,
-                int (*take)(const ProtobufCMessage *, void *), struct page *page, struct jmp_error *reterr)
+                int (*take)(const ProtobufCMessage *, void *, struct jmp_error *), struct page *page, struct jmp_error *reterr)
 {
     page->next = options->page_token ? options->page_token : "";
     for (unsigned pages = 0; pages < PAGES_MAX; pages++) {
@@ -408,7 +417,7 @@ int jmp_controller_client_exporters(struct jmp_controller_client *controller, co
     return 0;
 }
 
-static int take_leases(const ProtobufCMessage *message, void *user)
+static int take_leases(const ProtobufCMessage *message, void *user, struct jmp_error *reterr)
 {
     const Jumpstarter__Client__V1__ListLeasesResponse *response = (const void *)message;
     struct page *page = user;
@@ -425,7 +434,7 @@ static int take_leases(const ProtobufCMessage *message, void *user)
     if (!page->leases.items)
         return -ENOMEM;
     for (size_t i = 0; i < response->n_leases; i++) {
-        r = copy_lease(page->tree, response->leases[i], &page->leases.items[page->leases.count]);
+        r = copy_lease(page->tree, response->leases[i], &page->leases.items[page->leases.count], reterr);
         if (r < 0)
             return r;
         page->leases.count++;
@@ -465,18 +474,18 @@ struct one {
     struct jmp_lease *lease;
 };
 
-static int take_exporter(const ProtobufCMessage *message, void *user)
+static int take_exporter(const ProtobufCMessage *message, void *user, struct jmp_error *reterr)
 {
     struct one *one = user;
 
-    return copy_exporter(one->tree, (const void *)message, one->exporter);
+    return copy_exporter(one->tree, (const void *)message, one->exporter, reterr);
 }
 
-static int take_lease(const ProtobufCMessage *message, void *user)
+static int take_lease(const ProtobufCMessage *message, void *user, struct jmp_error *reterr)
 {
     struct one *one = user;
 
-    return copy_lease(one->tree, (const void *)message, one->lease);
+    return copy_lease(one->tree, (const void *)message, one->lease, reterr);
 }
 
 int jmp_controller_client_exporter(struct jmp_controller_client *controller, const char *name, bool hidden_labels,
@@ -588,6 +597,8 @@ int jmp_controller_client_update(struct jmp_controller_client *controller, const
     _cleanup_free_ char *identifier = NULL, *owner = NULL;
     struct one one = { .tree = tree, .lease = ret };
 
+    if (change->duration == JMP_TIME_NONE && change->begin == JMP_TIME_NONE && !change->client)
+        return jmp_error_set(reterr, -EINVAL, "at least one of duration, begin and client must be given");
     if (identify(controller, "leases", name, &identifier) < 0 ||
         (change->client && identify(controller, "clients", change->client, &owner) < 0))
         return jmp_error_set(reterr, -ENOMEM, "%m");
@@ -637,7 +648,7 @@ struct rotated {
     int64_t expiry;
 };
 
-static int take_token(const ProtobufCMessage *message, void *user)
+static int take_token(const ProtobufCMessage *message, void *user, struct jmp_error *reterr)
 {
     const Jumpstarter__Client__V1__RotateTokenResponse *response = (const void *)message;
     struct rotated *rotated = user;

@@ -85,6 +85,7 @@ struct jmp_lease_change {
     const char *client;         /* bare name of the new owner, NULL: as it is */
 };
 
+/** jmp_controller_client_update() - @name: of the lease, bare or whole. Return: also -EINVAL, when there is nothing to change. */
 int jmp_controller_client_update(struct jmp_controller_client *controller, const char *name,
                                  const struct jmp_lease_change *change, struct jmp_tree *tree, struct jmp_lease *ret,
                                  struct jmp_error *reterr);

@@ -91,7 +91,7 @@ void jmp_session_client_metadata(const struct jmp_session_client *session, const
 }
 
 static int call(struct jmp_session_client *session, const struct jmp_method_info *method, uint64_t timeout,
-                const ProtobufCMessage *request, int (*take)(const ProtobufCMessage *, void *), void *user,
+                const ProtobufCMessage *request, int (*take)(const ProtobufCMessage *, void *, struct jmp_error *), void *user,
                 struct jmp_error *reterr)
 {
     struct jmp_metadata metadata[4];
@@ -148,7 +148,7 @@ static int copy_text(struct jmp_tree *tree, const char *text, const char **ret)
     return *ret ? 0 : -ENOMEM;
 }
 
-static int take_report(const ProtobufCMessage *message, void *user)
+static int take_report(const ProtobufCMessage *message, void *user, struct jmp_error *reterr)
 {
     const Jumpstarter__V1__GetReportResponse *response = (const void *)message;
     struct jmp_driver_tree *tree = user;
@@ -202,7 +202,7 @@ int jmp_session_client_report(struct jmp_session_client *session, uint64_t timeo
  * GetStatus, EndSession
  */
 
-static int take_status(const ProtobufCMessage *message, void *user)
+static int take_status(const ProtobufCMessage *message, void *user, struct jmp_error *reterr)
 {
     const Jumpstarter__V1__GetStatusResponse *response = (const void *)message;
     struct jmp_session_status *status = user;
@@ -220,7 +220,7 @@ int jmp_session_client_status(struct jmp_session_client *session, struct jmp_ses
     return call(session, &jmp_exporter_get_status, STATUS_TIMEOUT, &request.base, take_status, ret, reterr);
 }
 
-static int take_end(const ProtobufCMessage *message, void *user)
+static int take_end(const ProtobufCMessage *message, void *user, struct jmp_error *reterr)
 {
     *(bool *)user = ((const Jumpstarter__V1__EndSessionResponse *)message)->success;
     return 0;
@@ -265,7 +265,7 @@ struct answer {
     const struct jmp_node **ret;
 };
 
-static int take_answer(const ProtobufCMessage *message, void *user)
+static int take_answer(const ProtobufCMessage *message, void *user, struct jmp_error *reterr)
 {
     const Jumpstarter__V1__DriverCallResponse *response = (const void *)message;
     struct answer *answer = user;

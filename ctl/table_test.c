@@ -7,6 +7,7 @@
 #include "ctl/console.h"
 #include "ctl/ctl.h"
 #include "ctl/duration.h"
+#include "ctl/output.h"
 #include "client/selector.h"
 #include "ctl/shell_env.h"
 #include "ctl/verbs.h"
@@ -202,6 +203,39 @@ JMP_TEST(dates_are_read_with_and_without_a_zone)
     }
 }
 
+JMP_TEST(the_time_that_is_left_is_short)
+{
+    static const struct {
+        int64_t left;        /* seconds */
+        const char *text;
+    } cases[] = {
+        { 2 * 86400 + 3 * 3600 + 45 * 60, "2d 3h 45m" }, { 5 * 3600 + 30 * 60, "5h 30m" }, { 30, "0m" },       { 60, "1m" },
+        { 3 * 86400, "3d" },                             { 86400 + 60, "1d 1m" },          { 0, "expired" }, { -1, "expired" },
+    };
+    char text[64];
+
+    for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+        jmp_output_remaining(INT64_C(1704110400000000) + cases[i].left * 1000000, INT64_C(1704110400000000), text, sizeof(text));
+        assert_string_equal(text, cases[i].text);
+    }
+    jmp_output_remaining(JMP_TIME_NONE, 0, text, sizeof(text));
+    assert_string_equal(text, "");
+}
+
+JMP_TEST(dates_in_tables_are_local)
+{
+    char text[32];
+
+    setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3", 1);
+    tzset();
+    jmp_output_date(INT64_C(1704114000623456), text, sizeof(text));
+    assert_string_equal(text, "2024-01-01 14:00:00");
+    jmp_output_date(INT64_C(1719835200000000), text, sizeof(text));      /* the offset of that day, not of today */
+    assert_string_equal(text, "2024-07-01 14:00:00");
+    setenv("TZ", "UTC", 1);
+    tzset();
+}
+
 JMP_TEST(a_selector_contains_what_it_asks_for_and_what_follows)
 {
     static const struct {
@@ -235,6 +269,13 @@ JMP_TEST(a_selector_contains_what_it_asks_for_and_what_follows)
         { "<none>", "board!=a", true },
         { "<none>", "board in (a)", false },
         { "<none>", "board", false },
+        { "a=b,c=d", "a=b", true },
+        { "a=b", "a=c", false },
+        { "a in (x,y)", "a in (y,x)", true },
+        { "a=x", "a in (x,y)", true },
+        { "a=x", "!b", true },
+        { "a notin (b)", "a!=b", true },
+        { "a in (x)", "a=x", false },
     };
 
     for (size_t i = 0; i < ELEMENTSOF(cases); i++) {

@@ -3,9 +3,9 @@
 #include <string.h>
 
 #include "jumpstarter/client/v1/client.pb-c.h"
-#include "labd/ident.h"
 #include "labd/selector.h"
 #include "labd/service.h"
+#include "rpc/ident.h"
 
 #define PAGE_MAX 500u
 #define PAGE_BYTES (JMP_MESSAGE_MAX / 4 * 3)

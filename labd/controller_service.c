@@ -4,7 +4,6 @@
 
 #include "base/text.h"
 #include "jumpstarter/v1/jumpstarter.pb-c.h"
-#include "labd/ident.h"
 #include "labd/selector.h"
 #include "labd/service.h"
 

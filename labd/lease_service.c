@@ -6,6 +6,7 @@
 #include "labd/ident.h"
 #include "labd/selector.h"
 #include "labd/service.h"
+#include "rpc/ident.h"
 
 #define LEASES_PER_CLIENT 100u
 

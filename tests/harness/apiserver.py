@@ -74,6 +74,9 @@ class KubeApi:
             except OSError:
                 return False
         wait_until(ready, timeout, self.server.tail)
+
+    def install_resources(self):
+        """Those of Jumpstarter, and the namespace that the tests use."""
         for path in sorted((TOP / "tests" / "kube" / "crds").glob("*.yaml")):
             code, body = self.call("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", yaml.safe_load(path.read_text()))
             assert code == 201, body

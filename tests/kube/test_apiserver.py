@@ -2,9 +2,11 @@
 """The API server of Kubernetes itself: what it accepts, refuses and keeps, by our requests and our commands."""
 
 import base64
+import socket
 import threading
 import time
 
+import lightkube_peer as peer
 import pytest
 import yaml
 from conftest import COORDINATION, JUMPSTARTER, Probe
@@ -18,7 +20,8 @@ FIRST = "2024-01-01T00:00:00.000000Z"
 
 
 @pytest.fixture(scope="module")
-def kube(tmp_path_factory):
+def bare(tmp_path_factory):
+    """As a cluster is that has never heard of Jumpstarter; the first tests have it, before the others make resources."""
     directory = tmp_path_factory.mktemp("kube")
     api = KubeApi(directory, Authority(directory), cached_program())
     try:
@@ -30,10 +33,16 @@ def kube(tmp_path_factory):
             program.forget()
 
 
+@pytest.fixture(scope="module")
+def kube(bare):
+    bare.install_resources()
+    return bare
+
+
 @pytest.fixture
-def server(kube):
+def server(request):
     """What the commands talk to, here."""
-    return kube
+    return request.getfixturevalue(getattr(request, "param", "kube"))
 
 
 @pytest.fixture
@@ -52,6 +61,18 @@ def made(probe, name, **spec):
     answer = probe.request("POST", LEASES, lease(name, **spec))
     assert answer["code"] == 201, answer
     return answer["answer"]
+
+
+@pytest.mark.parametrize("server", ["bare"], indirect=True)
+def test_resources_that_the_cluster_does_not_know(server, commands, probe):
+    """First of all, for it is about a cluster without them."""
+    for kind in ("client", "exporter", "lease"):
+        result = commands.jmpctl("admin", "get", kind)
+        assert result.code == 1
+        assert result.err == "jmpctl: Server error: 404 page not found\n"
+        assert commands.stock("admin", "get", kind).err.strip() == "Error: Server error: 404 page not found"
+    answer = probe.request("GET", OURS + "clients")
+    assert (answer["code"], answer["reason"], answer["message"]) == (404, "NotFound", "404 page not found")
 
 
 # What a Lease may say.
@@ -230,6 +251,132 @@ def test_our_watch_keeps_up(kube, commands, probe):
         watcher.close()
 
 
+class Wire:
+    """A way to the server that can be cut, and mended."""
+
+    def __init__(self, port):
+        self._to, self._lock, self._pairs = port, threading.Lock(), []
+        self._listen()
+        self.port = self._socket.getsockname()[1]
+
+    def _listen(self, port=0):
+        self._socket = socket.create_server(("127.0.0.1", port))
+        threading.Thread(target=self._serve, args=(self._socket,), daemon=True).start()
+
+    def _serve(self, listening):
+        while True:
+            try:
+                near, _ = listening.accept()
+            except OSError:
+                return
+            far = socket.create_connection(("127.0.0.1", self._to))
+            with self._lock:
+                self._pairs.append((near, far))
+            for a, b in ((near, far), (far, near)):
+                threading.Thread(target=self._carry, args=(a, b), daemon=True).start()
+
+    @staticmethod
+    def _carry(source, sink):
+        try:
+            while data := source.recv(65536):
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+    def cut(self):
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        with self._lock:
+            for pair in self._pairs:
+                for end in pair:
+                    try:
+                        end.shutdown(socket.SHUT_RDWR)
+                    except OSError:
+                        pass
+                    end.close()
+            self._pairs.clear()
+
+    def mend(self):
+        self._listen(self.port)
+
+
+def test_bookmarks_move_the_place_to_go_on_from(kube, probe):
+    """Where nothing of what is watched changes, they tell how far the server is: each minute, and before it ends the watch."""
+    path = OURS + "clients"
+    other = {"apiVersion": "jumpstarter.dev/v1alpha1", "kind": "Client", "metadata": {"name": "orphan-other"}, "spec": {}}
+    made = probe.request("POST", path, other)
+    assert made["code"] == 201, made
+    version = made["answer"]["metadata"]["resourceVersion"]
+    watch = f"{path}?watch=1&labelSelector=watched&resourceVersion={version}&timeoutSeconds=5&allowWatchBookmarks=true"
+    ended = threading.Event()
+
+    def change_others():
+        count = 0
+        while not ended.wait(0.2):
+            count += 1
+            kube.call("PATCH", path + "/orphan-other", {"metadata": {"annotations": {"count": str(count)}}},
+                      content_type="application/merge-patch+json")
+    thread = threading.Thread(target=change_others)
+    thread.start()
+    try:
+        for _ in range(6):      # a server that is short of time ends a watch without one
+            lines, end = probe.stream(watch)
+            assert end["code"] == 200
+            if lines:
+                break
+    finally:
+        ended.set()
+        thread.join()
+    assert {line["type"] for line in lines} == {"BOOKMARK"}
+    assert int(lines[0]["object"]["metadata"]["resourceVersion"]) > int(version)
+    assert not lines[0]["object"]["metadata"].get("name")
+
+
+def test_our_watch_begins_anew_when_its_place_is_forgotten(kube, commands, probe, tmp_path):
+    wire = Wire(kube.port)
+    kubeconfig = kube.kubeconfig(tmp_path / "by-wire")
+    kubeconfig.write_text(kubeconfig.read_text().replace(kube.url, f"https://127.0.0.1:{wire.port}"))
+    for name in ("stays", "goes"):
+        made(probe, name, labels={"wired": "yes"})
+    watcher = Probe(commands.build, kubeconfig, commands.env())
+    try:
+        watcher.send({"do": "watch", "path": LEASES, "selector": "wired=yes"})
+        assert [watcher.event() for _ in range(3)] == [("changed", "goes"), ("changed", "stays"), ("synced", None)]
+        wire.cut()
+        assert probe.request("DELETE", LEASES + "/goes")["code"] == 200
+        made(probe, "comes", labels={"wired": "yes"})
+        kube.compact()
+        wire.mend()
+        events = []
+        while not events or events[-1][0] != "synced":
+            events.append(watcher.event())
+        # The server says 410, the list is read again, and only what differs is told.
+        assert [event for event in events if event[0] != "failing"] == [("gone", "goes"), ("changed", "comes"), ("synced", None)]
+    finally:
+        watcher.close()
+        wire.cut()
+
+
+@pytest.mark.parametrize("row", peer.ROWS, ids=lambda row: row.name)
+def test_lightkube_does_the_same(row, kube, commands, probe, tmp_path):
+    for name in (peer.OURS, peer.THEIRS):
+        kube.namespace(name)
+    ours, theirs = peer.both(row, commands, probe, tmp_path, lambda *words: kube.call(*words)[1])
+    assert ours == theirs
+    if row.result is not None:
+        assert ours == row.result
+
+
+def test_lightkube_cannot_write_a_whole_second_and_ours_can(kube, commands, probe, tmp_path):
+    answers = []
+    for kind in (peer.Ours, peer.Theirs):
+        kube.namespace(kind.namespace)
+        answers.append(kind(commands, probe, tmp_path).create(peer.lease("whole", renewTime=FIRST)))
+    assert answers[0] == peer.lease("whole", renewTime=FIRST)
+    assert (answers[1].code, answers[1].reason) == (400, "BadRequest")
+
+
 # Administration.
 
 class Controller:
@@ -317,11 +464,6 @@ def test_a_namespace_that_is_missing(commands):
     result = commands.jmpctl("admin", "create", "client", "c", "-n", "nope", "--nointeractive")
     assert result.code == 1
     assert 'Error from server (NotFound): namespaces "nope" not found' in result.err
-
-
-def test_resources_that_the_cluster_does_not_know(probe):
-    answer = probe.request("GET", "/apis/other.dev/v1/namespaces/lab/clients")
-    assert (answer["code"], answer["reason"], answer["message"]) == (404, "NotFound", "404 page not found")
 
 
 def test_only_active_leases_are_listed_and_every_member_is_kept(kube, commands, probe):

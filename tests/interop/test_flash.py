@@ -8,6 +8,7 @@ import lzma
 import os
 import shlex
 import subprocess
+from pathlib import Path
 
 import pytest
 from backports import zstd
@@ -17,7 +18,7 @@ from harness.board import payload
 from harness.certificates import Authority
 from harness.media import MIB, Web, android_sparse, block_map, checksum, loop_device, medium, sparse_image
 from harness.place import BIN
-from harness.program import Program, wait_until
+from harness.program import Program, descendants, wait_until
 from harness.stock import Duplex, Raw, failure, resource_request, upload
 
 pytestmark = pytest.mark.native(reason="it has no such drivers")
@@ -222,6 +223,33 @@ def test_no_switching_while_an_image_is_written(serve, place, disk):
         calling.result()
         stream.__exit__(None, None, None)
     assert checksum(disk, len(IMAGE)) == checksum(place.file("plain", IMAGE), len(IMAGE))
+
+
+def test_writes_are_large_and_past_the_page_cache(serve, disk):
+    """So that nothing of an image is dirty in memory, and the device is asked seldom."""
+    if not str(disk).startswith("/dev/"):
+        pytest.skip("no right to a loop device")
+    exporter = serve(export(disk))
+
+    def done():
+        """Bytes and requests written so far."""
+        fields = Path(f"/sys/block/{disk.name}/stat").read_text().split()
+        return int(fields[6]) * 512, int(fields[4])
+
+    before = done()
+    with Raw(exporter.endpoint) as raw:
+        stream, calling = begin(raw, exporter)
+        flags = [line.split()[1] for pid in descendants(exporter.program.pid) for fd in Path(f"/proc/{pid}/fd").iterdir()
+                 if os.path.realpath(fd) == str(disk)
+                 for line in Path(f"/proc/{pid}/fdinfo/{fd.name}").read_text().splitlines() if line.startswith("flags:")]
+        for at in range(BEGUN, len(IMAGE), 60_000):
+            stream.send(IMAGE[at:at + 60_000])
+        stream.goaway()
+        calling.result()
+        stream.__exit__(None, None, None)
+    assert flags and all(int(each, 8) & os.O_DIRECT for each in flags), flags
+    written, requests = (after - at_first for after, at_first in zip(done(), before))
+    assert written >= len(IMAGE) - 4 * MIB and written / requests >= 256 * 1024, (written, requests)
 
 
 class TestUrls:

@@ -220,6 +220,23 @@ def test_a_service_that_keeps_failing_is_started_anew_after_longer_and_longer(fa
     assert times[4] - times[3] > 4, times
 
 
+def test_a_loop_that_stands_still_is_noticed(installed):
+    hurry = Path(f"/run/systemd/system/{UNIT}.d/hurry.conf")
+    hurry.parent.mkdir(parents=True)
+    hurry.write_text("[Service]\nWatchdogSec=10\n")
+    systemctl("daemon-reload")
+    try:
+        installed({"power": driver(POWER)})
+        pid = property_of(UNIT, "MainPID")
+        os.kill(int(pid), signal.SIGSTOP)       # it feeds nothing
+        wait_until(lambda: "Watchdog timeout" in journal(), 60, journal)
+        wait_until(lambda: property_of(UNIT, "StatusText") and property_of(UNIT, "MainPID") not in ("0", pid), 60, journal)
+    finally:
+        systemctl("stop", UNIT)
+        hurry.unlink()
+        systemctl("daemon-reload")
+
+
 class Watched:
     """A line, looked at all the time from another thread: `levels` are those it has had."""
 

@@ -12,7 +12,7 @@
 #include "config/yaml.h"
 
 #define MAKE_ONE \
-    "ask for one with: jmp-labd create client NAME --out FILE, or jmpctl login; then name it by --client NAME or " \
+    "ask for one with: jmp-labd create client NAME --out FILE, or jmp login; then name it by --client NAME or " \
     "--client-config FILE"
 
 /* The top level; what needs a closer look stays a node. */
@@ -346,6 +346,29 @@ int jmp_config_current(struct jmp_tree *tree, const char **ret, struct jmp_error
     return r;
 }
 
+/* What helps whoever has some, but not this one; otherwise how to get one. */
+static void hint_aliases(struct jmp_error *error, struct jmp_tree *tree, const char *wanted)
+{
+    const char *names[64] = { NULL }, *near = NULL;
+    const struct jmp_node *aliases = NULL;
+    size_t n = 0;
+
+    if (jmp_paths_aliases(false, tree, &aliases, NULL) == 0) {
+        JMP_NODE_EACH(alias, aliases) {
+            if (n + 1 < ELEMENTSOF(names))
+                names[n++] = alias->string;
+        }
+    }
+    if (wanted)
+        near = jmp_nearest(wanted, names);
+    if (n == 0)
+        jmp_error_hint(error, MAKE_ONE);
+    else if (near)
+        jmp_error_hint(error, "did you mean \"%s\"? \"jmpctl config client list\" lists yours", near);
+    else
+        jmp_error_hint(error, "\"jmpctl config client list\" lists yours%s", wanted ? "" : ", \"jmpctl config client use NAME\" chooses one");
+}
+
 /* The file of that client. @ret: its path, free(). */
 static int find_current(char **ret, struct jmp_problems *problems)
 {
@@ -362,7 +385,7 @@ static int find_current(char **ret, struct jmp_problems *problems)
         return r;
     if (!current) {
         jmp_error_set(&error, -ENOENT, "no client is chosen");
-        jmp_error_hint(&error, MAKE_ONE);
+        hint_aliases(&error, tree, NULL);
         return add_problem(problems, &error);
     }
     if (jmp_paths_client(current, ret, &error) < 0) {
@@ -375,6 +398,7 @@ static int find_current(char **ret, struct jmp_problems *problems)
 int jmp_client_config_find(const char *alias, const char *path, struct jmp_client_config **ret,
                            struct jmp_problems *problems)
 {
+    _cleanup_(jmp_tree_freep) struct jmp_tree *tree = NULL;
     _cleanup_free_ char *found = NULL;
     struct jmp_error error = JMP_ERROR_INIT;
     int r;
@@ -398,8 +422,11 @@ int jmp_client_config_find(const char *alias, const char *path, struct jmp_clien
     }
 
     if (!found || access(found, F_OK) < 0) {
+        r = jmp_tree_new(JMP_CONFIG_TREE_MAX, &tree);
+        if (r < 0)
+            return r;
         jmp_error_set(&error, -ENOENT, "there is no such client configuration");
-        jmp_error_hint(&error, MAKE_ONE);
+        hint_aliases(&error, tree, alias);
         jmp_error_at(&error, found, 0, 0, NULL);
         return add_problem(problems, &error);
     }

@@ -18,7 +18,10 @@ enum jmp_word {
     JMP_WORD_COMMAND,
     JMP_WORD_SHELL,
     JMP_WORD_CLIENT_CONFIG,
-    JMP_WORD_EXPORTER_CONFIG
+    JMP_WORD_EXPORTER_CONFIG,
+    JMP_WORD_ADMIN_CLIENT,               /* in Kubernetes */
+    JMP_WORD_ADMIN_EXPORTER,
+    JMP_WORD_ADMIN_LEASE
 };
 
 struct jmp_command {
@@ -57,7 +60,7 @@ const char *jmp_command_canonical(const char *word, bool noun);
 
 void jmp_command_help(FILE *stream, const struct jmp_command *command);
 void jmp_command_overview(FILE *stream);
-/** jmp_command_group() - the commands that begin with @word, where they are a group of their own; false: they are none */
+/** jmp_command_group() - the commands that begin with @word; false: there are none */
 bool jmp_command_group(FILE *stream, const char *word);
 /** jmp_completion_script() - what a shell needs to ask "jmpctl complete"; NULL: not a shell that is known */
 const char *jmp_completion_script(const char *shell);

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "config/paths.h"
 #include "ctl/ctl.h"
+#include "ctl/kube.h"
 #include "ctl/verbs.h"
 
 #define ANSWER_TIMEOUT 2u   /* seconds */
@@ -96,6 +97,36 @@ static void offer_aliases(const struct completion *completion, bool exporters)
         return;
     JMP_NODE_EACH(alias, aliases)
         offer(completion, alias->string);
+}
+
+/* Objects as an administrator has them, of the cluster and namespace that the words before say. */
+static void offer_objects(const struct completion *completion, enum jmp_kube_kind kind)
+{
+    const struct jmp_kube_kind_name *name = jmp_kube_kind_name(kind);
+    struct jmp_kube_options options = { .namespace_ = "default" };
+    struct jmp_ctl_kube kube = { 0 };
+    json_t *list = NULL, *item;
+    size_t i;
+
+    for (char **word = completion->words; *word && word[1]; word++) {
+        if (strcmp(*word, "--kubeconfig") == 0)
+            options.kubeconfig = word[1];
+        else if (strcmp(*word, "--context") == 0)
+            options.context = word[1];
+        else if (strcmp(*word, "--namespace") == 0 || strcmp(*word, "-n") == 0)
+            options.namespace_ = word[1];
+    }
+    if (jmp_ctl_kube_open(&kube, &options, NULL) == 0 &&
+        jmp_ctl_ask_object(&kube, "GET", name->group, name->version, options.namespace_, name->plural, NULL, NULL, &list, NULL) == 0) {
+        json_array_foreach(json_object_get(list, "items"), i, item) {
+            const char *own = json_string_value(json_object_get(json_object_get(item, "metadata"), "name"));
+
+            if (own)
+                offer(completion, own);
+        }
+    }
+    json_decref(list);
+    jmp_ctl_kube_close(&kube);
 }
 
 /* The word behind an option. */
@@ -191,9 +222,31 @@ static void offer_argument(const struct completion *completion, const struct jmp
     case JMP_WORD_EXPORTER_CONFIG:
         offer_aliases(completion, command->word == JMP_WORD_EXPORTER_CONFIG);
         break;
+    case JMP_WORD_ADMIN_CLIENT:
+        offer_objects(completion, JMP_KUBE_CLIENT);
+        break;
+    case JMP_WORD_ADMIN_EXPORTER:
+        offer_objects(completion, JMP_KUBE_EXPORTER);
+        break;
+    case JMP_WORD_ADMIN_LEASE:
+        offer_objects(completion, JMP_KUBE_LEASE);
+        break;
     case JMP_WORD_COMMAND:
     case JMP_WORD_NONE:
         break;
+    }
+}
+
+/* Which client and lease the names are of, wherever it was said. */
+static void take_options(struct jmp_ctl *ctl, char **words)
+{
+    for (; words[0] && words[1]; words++) {
+        if (strcmp(words[0], "--lease") == 0)
+            ctl->options.lease = words[1];
+        else if (strcmp(words[0], "--client") == 0)
+            ctl->options.client = words[1];
+        else if (strcmp(words[0], "--client-config") == 0)
+            ctl->options.client_config = words[1];
     }
 }
 
@@ -219,6 +272,8 @@ int jmp_cmd_complete(struct jmp_ctl *ctl, void *object, char **words, struct jmp
         n--;
     }
 
+    take_options(ctl, words);
+
     /* Options before the command. */
     while (words[at] && words[at][0] == '-') {
         option = find_option(jmp_global_options, words[at]);
@@ -227,12 +282,6 @@ int jmp_cmd_complete(struct jmp_ctl *ctl, void *object, char **words, struct jmp
                 offer_value(&completion, option);
                 return 0;
             }
-            if (strcmp(option->key, "lease") == 0)
-                ctl->options.lease = words[at + 1];
-            else if (strcmp(option->key, "client") == 0)
-                ctl->options.client = words[at + 1];
-            else if (strcmp(option->key, "client_config") == 0)
-                ctl->options.client_config = words[at + 1];
             at++;
         }
         at++;

@@ -63,6 +63,7 @@ class ReferenceController(jumpstarter_pb2_grpc.ControllerServiceServicer, client
     def __init__(self, place):
         self.place = place
         self.tokens = {}            # token: (kind, name)
+        self.expired = set()        # tokens whose time is over
         self.exporters, self.leases, self.streams = {}, {}, {}
         self.calls = []             # (method, who), in order of arrival
         self._numbers = itertools.count(1)
@@ -112,7 +113,11 @@ class ReferenceController(jumpstarter_pb2_grpc.ControllerServiceServicer, client
 
     async def _who(self, context, kind):
         metadata = dict(context.invocation_metadata())
-        who = self.tokens.get(metadata.get("authorization", "").removeprefix("Bearer "))
+        token = metadata.get("authorization", "").removeprefix("Bearer ")
+        if token in self.expired:
+            await context.abort(grpc.StatusCode.UNKNOWN,
+                                "oidc: verify token: oidc: token is expired (Token Expiry: 2020-01-01 00:00:00 +0000 UTC)")
+        who = self.tokens.get(token)
         if not who or who[0] != kind or metadata.get("jumpstarter-kind") != kind \
                 or metadata.get("jumpstarter-name") != who[1] or metadata.get("jumpstarter-namespace") != NAMESPACE:
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, f"not a {kind}: {metadata}")

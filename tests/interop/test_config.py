@@ -4,7 +4,6 @@
 The rows are one story, told to both: what a row says is the exit status where they differ, and why.
 """
 
-import base64
 import json
 import re
 import stat
@@ -13,7 +12,10 @@ import termios
 import pytest
 import yaml
 from click.testing import CliRunner
+from harness.certificates import Authority
+from harness.controller import ReferenceController
 from harness.lab import Labd
+from harness.oidc import Provider, jwt
 from harness.program import run, wait_until
 from harness.terminal import Terminal
 from jumpstarter.config.client import ClientConfigV1Alpha1
@@ -194,11 +196,6 @@ class TestConfig:
         assert (made["token"], made["endpoint"], made["metadata"]) == ("s3cret", "lab:1", {"namespace": "ns", "name": "me"})
 
 
-def token(**claims):
-    body = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
-    return f"eyJhbGciOiJIUzI1NiJ9.{body}.c2ln"
-
-
 NAME = {"client": "client.jumpstarter.dev/", "exporter": "exporter.jumpstarter.dev/", "lease": "lease.jumpstarter.dev/"}
 # What is typed behind "jmpctl admin lab", the exit status, and what is said of it on either stream.
 LAB_STORY = [
@@ -306,14 +303,14 @@ class TestAuth:
             (home / "clients").mkdir(exist_ok=True)
             (home / "clients" / "auth.yaml").write_text(yaml.safe_dump({
                 "apiVersion": "jumpstarter.dev/v1alpha1", "kind": "ClientConfig", "metadata": {"namespace": "n", "name": "n"},
-                "endpoint": "lab:1", "token": token(**claims), "drivers": {"allow": [], "unsafe": False}}))
+                "endpoint": "lab:1", "token": jwt(**claims), "drivers": {"allow": [], "unsafe": False}}))
             (home / "clients" / "auth.yaml").chmod(0o600)
         theirs = homes.stock(["auth", "status", *form, "--client-config", str(homes.theirs / "clients" / "auth.yaml")])
         ours = homes.run_ours(["auth", "status", *form, "--client", "auth"])
         assert theirs[0] == ours[0] == 0, (theirs, ours)
-        # The advice is another, and there are no refresh tokens without a login.
+        # The advice is another. The stock command says nothing at all of a token without an expiry.
         lines = [[re.sub(r"\d+h \d+m", "SPAN", line) for line in out.splitlines()
-                  if not line.startswith(("Run 'jmp login'", "Ask for a new one", "Refresh token"))] for out in (theirs[1], ours[1])]
+                  if not line.startswith(("Run 'jmp login'", "Ask for a new one"))] for out in (theirs[1], ours[1])]
         assert lines[0] == lines[1], (theirs, ours)
 
     @pytest.mark.parametrize("text", ["", "opaque", "a.b", "a.b.c", "a.e30.c.d", "a.W10.c"])
@@ -348,3 +345,159 @@ class TestAuth:
             assert status == 0 and json.loads(out)["status"] == "valid", (out, err)
         finally:
             labd.stop()
+
+
+@pytest.fixture(scope="module")
+def authority(place):
+    directory = place.root / "provider-ca"
+    directory.mkdir()
+    return Authority(directory)
+
+
+@pytest.fixture
+def provider(authority):
+    provider = Provider(authority)
+    yield provider
+    provider.close()
+
+
+TOKEN, DISCOVERY = "/token", "/realm/.well-known/openid-configuration"
+# What the provider answers, and what is said of it.
+REFUSALS = [
+    (DISCOVERY, (404, b"nothing"), "answers with status 404"),
+    (DISCOVERY, (200, b"<html>"), "does not answer with a JSON object"),
+    (DISCOVERY, (200, []), "does not answer with a JSON object"),
+    (DISCOVERY, (200, {}), "is of another issuer"),
+    (DISCOVERY, (200, {"issuer": "https://evil.example", "token_endpoint": "https://evil.example"}), "is of another issuer"),
+    (DISCOVERY, (200, {"issuer": "ISSUER"}), "names no token endpoint"),
+    (DISCOVERY, (200, {"issuer": "ISSUER", "token_endpoint": "http://127.0.0.1:1/"}), "names no token endpoint that can be trusted"),
+    (DISCOVERY, (200, {"issuer": "ISSUER/", "token_endpoint": "https://127.0.0.1:1/"}), "https://127.0.0.1:1/: "),
+    (DISCOVERY, (302, b"", {"Location": "https://evil.example"}), "answers with status 302"),
+    (TOKEN, (400, {"error": "invalid_grant", "error_description": "Token is not active"}), "refuses: invalid_grant: Token is not active"),
+    (TOKEN, (401, {"error": "unauthorized_client"}), "refuses: unauthorized_client"),
+    (TOKEN, (500, b"<html>"), "answers with status 500"),
+    (TOKEN, (200, b"{"), "does not answer with a JSON object"),
+    (TOKEN, (200, {}), "gives no token"),
+    (TOKEN, (200, {"access_token": ""}), "gives no token"),
+    (TOKEN, (200, {"access_token": ["x"]}), "gives no token"),
+    (TOKEN, (200, {"access_token": "two\nlines"}), "gives no token"),
+    (TOKEN, (200, {"access_token": "x" * 20000}), "gives no token"),
+    (TOKEN, (200, {"access_token": "x", "refresh_token": "a b"}), "gives no token"),
+    (TOKEN, (200, {"access_token": "x", "more": "y" * 300000}), "does not answer with a JSON object"),
+]
+
+
+class TestRefresh:
+    """Tokens of an identity provider: refreshed when it is asked for, and by themselves once they have expired."""
+
+    def write(self, homes, provider, name="oidc", **more):
+        for home in (homes.theirs, homes.ours):
+            path = home / "clients" / f"{name}.yaml"
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(yaml.safe_dump({
+                "apiVersion": "jumpstarter.dev/v1alpha1", "kind": "ClientConfig", "metadata": {"namespace": "n", "name": "n"},
+                "endpoint": "lab:1", "token": provider.token(exp=1), "refresh_token": provider.refresh,
+                "drivers": {"allow": ["mine"], "unsafe": False}, **more}))
+            path.chmod(0o600)
+        return path
+
+    def trusting(self, homes, authority):
+        return {"SSL_CERT_FILE": str(authority.path)}
+
+    @pytest.mark.parametrize("rotates", [True, False])
+    def test_refresh_beside_the_stock_command(self, homes, provider, authority, rotates):
+        provider.rotates = rotates
+        provider.refresh = "a refresh&token=with+everything~".replace(" ", "_")
+        path = self.write(homes, provider)
+        before = yaml.safe_load(path.read_text())
+        status, out, err = homes.run_ours(["auth", "refresh", "--client", "oidc"], **self.trusting(homes, authority))
+        assert status == 0 and re.match(r"Access token refreshed\. New expiry: .* UTC \((59m \d+s|1h 0m) remaining\)\n$", out), (out, err)
+        after = yaml.safe_load(path.read_text())
+        assert after == {**before, "token": provider.token_given, "refresh_token": provider.refresh}
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        theirs = homes.theirs / "clients" / "oidc.yaml"
+        theirs.write_text(path.read_text())     # both rotate the same one
+        homes.place.env.update(self.trusting(homes, authority))
+        try:
+            status, out, err = homes.stock(["auth", "refresh", "--client-config", str(theirs)])
+        finally:
+            del homes.place.env["SSL_CERT_FILE"]
+        assert status == 0 and out == "Access token refreshed.\n", (out, err)
+        saved = yaml.safe_load(theirs.read_text())
+        assert (saved["token"], saved["refresh_token"]) == (provider.token_given, provider.refresh)
+        # The stock command names scopes as well; without them they are those of the first time.
+        forms = [{key: value for key, value in form.items() if key != "scope"} for form in provider.forms]
+        assert [set(form) for form in forms] == [{"grant_type", "refresh_token", "client_id"}] * 2
+        assert forms[0]["grant_type"] == forms[1]["grant_type"] == "refresh_token"
+        assert forms[0]["client_id"] == forms[1]["client_id"] == "jumpstarter-cli"
+
+    @pytest.mark.parametrize("path, answer, said", REFUSALS, ids=lambda value: value if isinstance(value, str) else "")
+    def test_what_a_provider_may_answer(self, homes, provider, authority, path, answer, said):
+        config = self.write(homes, provider)
+        before = config.read_text()
+        if isinstance(answer[1], dict):
+            answer = (answer[0], json.loads(json.dumps(answer[1]).replace("ISSUER", provider.issuer)))
+        provider.prescribed[path] = answer
+        status, out, err = homes.run_ours(["auth", "refresh", "--client", "oidc"], **self.trusting(homes, authority))
+        assert status == 1 and not out and said in err, (out, err)
+        assert config.read_text() == before
+        for secret in (provider.refresh, yaml.safe_load(before)["token"]):
+            assert secret not in err
+
+    def test_its_certificate_is_checked(self, homes, provider):
+        self.write(homes, provider)
+        status, out, err = homes.run_ours(["auth", "refresh", "--client", "oidc"])
+        assert status == 1 and "certificate" in err and "SSL_CERT_FILE=FILE" in err and not provider.forms, (out, err)
+        status, out, err = homes.run_ours(["auth", "refresh", "--client", "oidc", "-k", "-o", "json"])
+        assert status == 0 and json.loads(out)["status"] == "valid", (out, err)
+
+    @pytest.mark.parametrize("change, said", [
+        ({"refresh_token": None}, "holds no refresh token"), ({"token": None}, "holds no token"),
+        ({"token": "opaque"}, "cannot be refreshed"), ({"token": jwt(sub="x")}, "does not say who gave it"),
+        ({"token": jwt(iss="ftp://x")}, "no URL of an identity provider|ftp"), ({"token": jwt(iss="https://127.0.0.1:1")}, "127.0.0.1:1")])
+    def test_what_cannot_be_refreshed(self, homes, provider, change, said):
+        self.write(homes, provider, **change)
+        status, out, err = homes.run_ours(["auth", "refresh", "--client", "oidc"])
+        assert status == 1 and not out and re.search(said, err), (out, err)
+
+    def test_an_expired_token_is_renewed_once_and_the_call_made_again(self, homes, place, provider, authority):
+        controller = ReferenceController(place)
+        try:
+            old = provider.token(exp=1)
+            controller.expired.add(old)
+
+            def access(number):
+                new = provider.token(jti=f"for the lab {number}")
+                controller.tokens[new] = ("Client", "alice")
+                return new
+
+            provider.access = access
+            made = yaml.safe_load(controller.create_client("alice").read_text())
+            more = {key: made[key] for key in ("metadata", "endpoint", "tls")}
+            path = self.write(homes, provider, token=old, **more)
+            trusting = self.trusting(homes, authority)
+            status, out, err = homes.run_ours(["get", "exporters", "--with", "leases", "-o", "json", "--client", "oidc"], **trusting)
+            assert status == 0 and json.loads(out) == {"exporters": []} and not err, (out, err)
+            assert len(provider.forms) == 1
+            after = yaml.safe_load(path.read_text())
+            assert (after["token"], after["refresh_token"]) == (provider.token_given, provider.refresh)
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+            theirs = homes.theirs / "clients" / "oidc.yaml"
+            theirs.write_text(yaml.safe_dump({**after, "token": old}))
+            homes.place.env.update(trusting)
+            try:
+                status, out, err = homes.stock(["get", "leases", "--client-config", str(theirs)])
+            finally:
+                del homes.place.env["SSL_CERT_FILE"]
+            # It says that the session was renewed and wants the command once more; ours has done it already.
+            assert len(provider.forms) == 2 and yaml.safe_load(theirs.read_text())["token"] == provider.token_given, (status, out, err)
+
+            provider.refresh = "another"
+            path.write_text(yaml.safe_dump({**after, "token": old}))
+            status, out, err = homes.run_ours(["get", "leases", "--client", "oidc"], **trusting)
+            assert status == 1 and not out, (status, out)
+            assert "warning: the identity provider refuses: invalid_grant" in err and "token is expired" in err and "jmp login" in err, err
+            assert after["refresh_token"] not in err and old not in err
+        finally:
+            controller.stop()

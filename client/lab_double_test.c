@@ -423,7 +423,7 @@ static void on_upload(struct jmp_rpc *rpc, struct jmp_buffer *taken, void *user)
 {
     _cleanup_(jmp_buffer_freep) struct jmp_buffer *buffer = taken;
     struct lab *lab = user;
-    char data[70000];
+    static char data[512 * 1024];
     const void *payload;
     size_t length;
     unsigned type;

@@ -160,7 +160,34 @@ JMP_TEST(the_client_is_found_as_stock_finds_it)
         if (config)
             assert_string_equal(config->name, cases[i].name);
         if (r == -ENOENT && !cases[i].path)
-            assert_non_null(strstr(problems.first->error.hint, "jmp-labd create client"));
+            assert_non_null(strstr(problems.first->error.hint, "jmpctl config client list"));
+        jmp_problems_clear(&problems);
+    }
+}
+
+/* Who has none learns how to get one, who has some and names another which he may have meant. */
+JMP_TEST(a_client_that_is_missing_is_answered_by_what_there_is)
+{
+    static const struct {
+        const char *file, *alias, *hint;
+    } cases[] = {
+        { NULL, NULL, "jmp-labd create client" },
+        { NULL, "work", "jmp-labd create client" },
+        { "clients/work.yaml", NULL, "jmpctl config client use NAME" },
+        { "clients/work.yaml", "wrok", "did you mean \"work\"?" },
+        { "clients/work.yaml", "something-else", "jmpctl config client list" },
+    };
+
+    for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+        _cleanup_(jmp_client_config_freep) struct jmp_client_config *config = NULL;
+        _cleanup_(home_close) struct home home;
+        struct jmp_problems problems = { 0 };
+
+        home_open(&home);
+        if (cases[i].file)
+            home_write(&home, cases[i].file, me);
+        assert_int_equal(jmp_client_config_find(cases[i].alias, NULL, &config, &problems), -ENOENT);
+        assert_non_null(strstr(problems.first->error.hint, cases[i].hint));
         jmp_problems_clear(&problems);
     }
 }

@@ -408,7 +408,11 @@ const struct jmp_command jmp_commands[] = {
       .size = sizeof(struct jmp_usb_list_command),
       .run = jmp_cmd_usb_status,
       .shared = true },
-    { .name = "version", .help = "show the version", PLAIN, .run = jmp_cmd_version },
+    { .name = "version",
+      .help = "show the version",
+      .options = jmp_version_options,
+      .size = sizeof(struct jmp_version),
+      .run = jmp_cmd_version },
     { .name = "help", .help = "show help", .words = "[COMMAND]", .most = 2, PLAIN, .run = jmp_cmd_help },
     { .name = "complete",
       .help = "complete the last of WORDS",
@@ -433,6 +437,7 @@ static const struct {
     { "s", "shell", false },        { "ver", "version", false },    { "v", "version", false },
     { "e", "exporters", true },     { "exporter", "exporters", true }, { "l", "leases", true },
     { "lease", "leases", true },    { "driver", "drivers", true },
+    { "a", "admin", false },        { "conf", "config", false },
     { "i", "import", false },       { "c", "client", true },        { "clients", "client", true },
 };
 

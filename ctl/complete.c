@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "base/text.h"
 #include "config/paths.h"
 #include "ctl/ctl.h"
@@ -376,10 +377,32 @@ int jmp_cmd_manual(struct jmp_ctl *ctl, void *object, char **words, struct jmp_e
     return 0;
 }
 
+static const char *const version_words[] = { "table", "json", "yaml", NULL };
+
+const struct jmp_option jmp_version_options[] = {
+    { JMP_FIELD(struct jmp_version, output), .letter = 'o', .value_name = "FORMAT", .words = version_words, .preset = "table",
+      .help = "how to print" },
+    JMP_CTL_HELP_OPTION,
+    {}
+};
+
+/* @object: NULL: --version */
 int jmp_cmd_version(struct jmp_ctl *ctl, void *object, char **words, struct jmp_error *reterr)
 {
-    puts("jmpctl " JMP_VERSION);
-    return 0;
+    const struct jmp_version *options = object;
+    enum jmp_output output = options ? jmp_output_parse(options->output) : JMP_OUTPUT_TABLE;
+    _cleanup_(jmp_tree_freep) struct jmp_tree *tree = NULL;
+    const struct jmp_node *node;
+    int r;
+
+    if (output == JMP_OUTPUT_TABLE) {
+        puts("jmpctl " JMP_VERSION);
+        return 0;
+    }
+    r = jmp_tree_new(0, &tree);
+    if (r == 0)
+        r = jmp_json_parse("{\"gitVersion\":\"" JMP_VERSION "\"}", strlen("{\"gitVersion\":\"" JMP_VERSION "\"}"), tree, &node, NULL);
+    return r < 0 ? jmp_error_set(reterr, r, "%m") : jmp_output_document(stdout, output, node, reterr);
 }
 
 int jmp_cmd_help(struct jmp_ctl *ctl, void *object, char **words, struct jmp_error *reterr)

@@ -133,7 +133,7 @@ extern const struct jmp_option jmp_usb_list_options[], jmp_usb_attach_options[],
 extern const struct jmp_option jmp_get_exporters_options[], jmp_get_leases_options[], jmp_get_drivers_options[],
     jmp_create_lease_options[], jmp_update_lease_options[], jmp_delete_leases_options[], jmp_shell_options[],
     jmp_driver_options[], jmp_logs_options[], jmp_agent_status_options[],
-    jmp_plain_options[];
+    jmp_version_options[], jmp_plain_options[];
 
 struct jmp_get_exporters {
     struct jmp_ctl_options common;
@@ -190,6 +190,11 @@ struct jmp_shell {
     const struct jmp_node *selector;
     const char *name, *duration, *acquisition_timeout, *retry_timeout, *dial_timeout;
     bool exporter_logs;
+};
+
+struct jmp_version {
+    struct jmp_ctl_options common;
+    const char *output;
 };
 
 struct jmp_agent_status {

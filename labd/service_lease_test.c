@@ -345,6 +345,59 @@ JMP_TEST(a_lease_can_be_made_longer_and_handed_over)
     bench_free(bench);
 }
 
+/* What a request may say of the times of a lease that has not begun: its own make sense, and so does what comes of them. */
+JMP_TEST(the_times_of_a_scheduled_lease_are_changed_together)
+{
+    enum { BEGIN = INT64_C(4000000000) };
+    static const struct {
+        int64_t begin, end, seconds;           /* given; 0: not */
+        const char *refused;                   /* NULL: it is done, and reads back as */
+        int64_t now_begin, now_end, now_seconds;
+    } rows[] = {
+        { 0, 0, 120, NULL, BEGIN, 0, 120 },
+        { BEGIN + 50, 0, 60, NULL, BEGIN + 50, 0, 60 },
+        { BEGIN + 50, 0, 0, "duration is required *", 0, 0, 0 },
+        { 0, BEGIN + 90, 0, "duration is required *", 0, 0, 0 },
+        { BEGIN + 10, BEGIN + 40, 0, NULL, BEGIN + 10, BEGIN + 40, 30 },
+        { BEGIN + 10, BEGIN + 40, 30, NULL, BEGIN + 10, BEGIN + 40, 30 },
+        { BEGIN + 10, BEGIN + 40, 31, "duration conflicts with begin_time and end_time", 0, 0, 0 },
+        { BEGIN + 40, BEGIN + 10, 0, "duration must be positive, got *", 0, 0, 0 },
+        { 0, 0, -5, "duration must be positive, got *", 0, 0, 0 },
+        /* With the stored begin: an end and a duration of their own must agree with it. */
+        { 0, BEGIN + 60, 60, NULL, BEGIN, BEGIN + 60, 60 },
+        { 0, BEGIN + 90, 30, "duration conflicts with begin_time and end_time", 0, 0, 0 },
+    };
+    struct bench *bench = bench_new();
+    struct caller alice;
+
+    bench_client(bench, "alice", &alice);
+    for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+        Jumpstarter__Client__V1__UpdateLeaseRequest update = JUMPSTARTER__CLIENT__V1__UPDATE_LEASE_REQUEST__INIT;
+        struct request request;
+        const Lease *changed;
+        char id[16], name[64];
+
+        snprintf(id, sizeof(id), "l%zu", i);
+        snprintf(name, sizeof(name), "namespaces/default/leases/%s", id);
+        assert_string_equal(bench_state(create(bench, &alice, &(struct wish){ .id = id, .selector = "x=1", .begin = BEGIN, .seconds = 60 })), "");
+        make(&request, &(struct wish){ .begin = rows[i].begin, .end = rows[i].end, .seconds = rows[i].seconds });
+        request.lease.name = name;
+        update.lease = &request.lease;
+        if (rows[i].refused) {
+            bench_refused(bench, &alice, &jmp_client_update_lease, &update.base, JMP_UNKNOWN, rows[i].refused);
+            changed = bench_get_lease(bench, &alice, id);
+            assert_true(changed->begin_time->seconds == BEGIN && !changed->end_time && changed->duration->seconds == 60);
+            continue;
+        }
+        changed = (const Lease *)bench_ask(bench, &alice, &jmp_client_update_lease, &update.base);
+        assert_true(changed->begin_time->seconds == rows[i].now_begin);
+        assert_true((changed->end_time ? changed->end_time->seconds : 0) == rows[i].now_end);
+        assert_true(changed->duration->seconds == rows[i].now_seconds);
+        assert_string_equal(bench_state(changed), "");
+    }
+    bench_free(bench);
+}
+
 JMP_TEST(a_shortened_lease_ends_at_once)
 {
     struct bench *bench = bench_new();

@@ -3,13 +3,14 @@
 
 The stock commands run inside this process, for starting its interpreter costs a second each time. A row of a table is one
 invocation of both. What is said of a
-difference is the reason why it is wanted: "EXIT 1 2: why", "MORE: why", "STATUS: why".
+difference is the reason why it is wanted: "EXIT 1 2: why", "MORE: why", "STATUS: why", "WORDS": a sentence, compared elsewhere.
 """
 
 import itertools
 import json
 import os
 import re
+import shutil
 from contextlib import contextmanager
 
 import pytest
@@ -18,6 +19,7 @@ from click.testing import CliRunner
 from harness import exporter as exporters
 from harness.lab import Labd
 from harness.program import Program, run, wait_until
+from harness.terminal import Terminal
 from jumpstarter_cli.jmp import jmp
 
 EXPORTERS = {
@@ -113,6 +115,8 @@ def compare(both, words, reason="", client="alice", as_stock=None, as_ours=None)
             assert all(one in b["leases"] for one in a["leases"]), told
         else:
             assert a == b, f"{told}\n{a}\n{b}"
+    elif reason.startswith("WORDS"):
+        assert theirs[1] and ours[1], told
     elif reason.startswith("STATUS"):
         assert fields(swap(theirs[1])) == fields(re.sub("AVAILABLE|LEASE_READY", "UNKNOWN", swap(ours[1]))), told
     elif reason.startswith("MORE"):
@@ -240,6 +244,147 @@ class TestChanges:
         for who, run_it in (("stock", both.stock), ("ours", both.ours)):
             assert run_it(["delete", "leases", f"{who}-{number}", "-o", "name"])[:2] == (0, f"{who}-{number}\n")
             assert run_it(["delete", "leases", f"{who}-{number}"])[0] != 0
+
+
+# What is typed, the last word being half done, and what may come there: names as the lab has them now.
+COMPLETIONS = [
+    ("get leases ", "later wait-1 wait-2 wait-3 wait-4"), ("get leases wait", "wait-1 wait-2 wait-3 wait-4"), ("ls l lat", "later"),
+    ("delete leases wait-1 wait-2 wait-3", "wait-3"), ("update lease lat", "later"), ("shell --lease later", "later"),
+    ("get leases of-bob", ""), ("get exporters pi", "pi-1 pi-2 pi-3"), ("get exporters pi-1 x", "x86"), ("get exporters nosuch", ""),
+    ("create lease -n x", "x86"), ("create lease --duration 5m --name pi-", "pi-1 pi-2 pi-3"), ("shell -n pi-3", "pi-3"),
+    ("get leases -o j", "json"), ("get exporters --with l", "leases"), ("get leases --pa", "--page-size"), ("get ex", "exporters"),
+    ("update le", "leases lease"), ("config client us", "use"), ("auth r", "refresh rotate"), ("completion f", "fish"),
+    ("get leases --client al", "alice"), ("config client use b", "bob"), ("config client delete ", "alice bob"),
+]
+
+
+class TestCompletion:
+    @pytest.fixture(scope="class")
+    def shells(self, both):
+        """An environment in which jmpctl and the configurations are found by their names."""
+        home = both.place.root / "completing"
+        (home / "clients").mkdir(parents=True)
+        for name, path in both.clients.items():
+            (home / "clients" / f"{name}.yaml").write_bytes(path.read_bytes())
+        run([both.jmpctl, "config", "client", "use", "alice"], env={**both.place.env, "JMP_CLIENT_CONFIG_HOME": str(home)}).ok()
+        return {**both.place.env, "JMP_CLIENT_CONFIG_HOME": str(home), "HOME": str(home),
+                "PATH": f"{both.jmpctl.parent}:{both.place.env['PATH']}"}
+
+    @pytest.mark.parametrize("typed, offered", COMPLETIONS)
+    def test_words(self, shells, typed, offered):
+        done = run(["jmpctl", "complete", *typed.split(" ")], env=shells, timeout=30).ok()
+        assert set(done.out.split()) <= set(offered.split()) and bool(done.out) == bool(offered), str(done)
+        assert offered in ("leases lease", "") or set(done.out.split()) == set(offered.split()), str(done)
+
+    def test_who_is_meant_may_be_said_anywhere(self, both, shells):
+        for words in (["--client", "bob", "get", "leases", ""], ["get", "leases", "--client", "bob", ""],
+                      ["delete", "leases", "--client-config", str(both.clients["bob"]), ""]):
+            assert run(["jmpctl", "complete", *words], env=shells, timeout=30).ok().out == "of-bob\n", words
+
+    def test_a_lab_that_is_away_is_not_waited_for(self, shells, both):
+        path = both.place.file("away.yaml", both.clients["alice"].read_text().replace(both.labd.endpoint, "127.0.0.1:1"))
+        done = run(["jmpctl", "complete", "--client-config", str(path), "get", "leases", ""], env=shells, timeout=20).ok()
+        assert done.out == done.err == "", str(done)
+
+    def test_bash(self, shells):
+        script = 'source <(jmpctl completion bash); COMP_WORDS=(jmpctl delete lease wait-); COMP_CWORD=3; _jmpctl; echo "${COMPREPLY[@]}"'
+        assert run(["bash", "-c", script], env=shells, timeout=30).ok().out == "wait-1 wait-2 wait-3 wait-4\n"
+
+    def test_fish(self, shells):
+        if not shutil.which("fish"):
+            pytest.skip("apt-get install fish")
+        script = 'jmpctl completion fish | source; complete -C "jmpctl get exporters pi-"'
+        assert run(["fish", "--no-config", "-c", script], env=shells, timeout=30).ok().out.split() == ["pi-1", "pi-2", "pi-3"]
+
+    def test_zsh(self, shells):
+        if not shutil.which("zsh"):
+            pytest.skip("apt-get install zsh")
+        with Terminal(["zsh", "-f", "-i"], env={**shells, "TERM": "dumb", "PS1": "> "}) as terminal:
+            terminal.sendline("autoload -U compinit && compinit -D -u && source <(jmpctl completion zsh) && echo rea''dy")
+            terminal.expect_exact("ready")
+            terminal.send("echo got jmpctl update lease lat\t")
+            terminal.send("\x15jmpctl update lease lat\t")
+            terminal.expect_exact("later")
+
+
+# Other words for the same commands, and what a person gets wrong first.
+class TestWords:
+    @pytest.mark.parametrize("words", ["g exporters", "get exporter", "get exporters -o name", "g exporter -o json", "get lease", "g lease -o yaml",
+                                       "get leases -A -o name", "conf client list", "auth status", "a get nosuch"])
+    def test_aliases(self, both, words):
+        if words.startswith(("conf", "a ")):      # no controller is asked
+            with environment(both.place.env):
+                theirs = CliRunner().invoke(jmp, words.split())
+            assert theirs.exit_code == run([both.jmpctl, *words.split()], env=both.place.env, timeout=30).status, theirs.output
+        else:
+            compare(both, words.split(), "WORDS" if words.startswith("auth") else "")
+
+    @pytest.mark.parametrize("words, same", [("ls exporters", "get exporters"), ("get e -o name", "get exporters -o name"),
+                                             ("ls l -o yaml", "get leases -o yaml"), ("list leases", "get leases")])
+    def test_words_that_only_we_know(self, both, words, same):
+        compare(both, words.split(), "EXIT 2 0: one more way to say it")
+        ours, theirs = both.ours(words.split()), both.ours(same.split())
+        assert normal(ours[1]) == normal(theirs[1])
+
+    @pytest.mark.parametrize("size", ["1", "2", "3", "1000"])
+    @pytest.mark.parametrize("words", ["get exporters -o json", "get leases -a -A -o json", "get exporters --with leases -o name"])
+    def test_pages_of_any_size_are_all_shown(self, both, words, size):
+        """Stock 0.9.0 has no --page-size; what is shown does not depend on it."""
+        compare(both, words.split(), as_ours=[*words.split(), "--page-size", size])
+
+    @pytest.mark.parametrize("size", ["0", "-1", "1001", "x", "1.5"])
+    def test_sizes_that_are_none(self, both, size):
+        status, out, err = both.ours(["get", "leases", "--page-size", size])
+        assert status == 2 and not out and "--page-size" in err
+
+    @pytest.mark.parametrize("words", ["", "nosuch", "--nosuch", "get --nosuch", "get exporters extra words --nosuch", "config", "config client",
+                                       "config nosuch", "auth", "auth nosuch", "create lease --nosuch", "delete", "update", "shell --nosuch",
+                                       "version extra"])
+    def test_mistakes(self, both, words):
+        with environment(both.place.env):
+            theirs = CliRunner().invoke(jmp, words.split())
+        done = run([both.jmpctl, *words.split()], env=both.place.env, timeout=30)
+        reason = DIFFERENT.get(words)
+        assert (theirs.exit_code, done.status) == (reason or (2, 2)), (theirs.output, str(done))
+        assert not done.out and len(done.err.splitlines()) >= 1, str(done)
+
+    @pytest.mark.parametrize("words", ["--help", "get --help", "get exporters --help", "get leases --help", "create --help", "create lease --help",
+                                       "update lease --help", "delete leases --help", "config --help", "config client --help",
+                                       "config client create --help", "config exporter list --help", "auth --help", "auth status --help",
+                                       "auth refresh --help", "auth rotate --help", "shell --help", "completion --help", "version --help",
+                                       "admin --help", "admin create client --help", "admin get lease --help", "admin rotate client --help"])
+    def test_help(self, both, words):
+        """Each option of the stock command is one of ours."""
+        with environment(both.place.env):
+            theirs = CliRunner().invoke(jmp, words.split())
+        done = run([both.jmpctl, *words.split()], env=both.place.env, timeout=30)
+        assert theirs.exit_code == done.status == 0 and done.out.startswith("Usage: ") and not done.err, str(done)
+        wanted = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*[a-z]\b(?!-)", theirs.output)) - NOT_OURS
+        assert wanted <= set(re.findall(r"--[a-z][a-z-]+", done.out)), (sorted(wanted - set(re.findall(r"--[a-z][a-z-]+", done.out))))
+
+    def test_version(self, both):
+        with environment(both.place.env):
+            theirs = CliRunner().invoke(jmp, ["version"])
+        done = run([both.jmpctl, "version"], env=both.place.env, timeout=30).ok()
+        assert theirs.exit_code == 0 and re.fullmatch(r"jmpctl \d+\.\d+\.\d+\S*\n", done.out)
+        for form, load in (("json", json.loads), ("yaml", yaml.safe_load)):
+            with environment(both.place.env):
+                theirs = load(CliRunner().invoke(jmp, ["version", "-o", form]).stdout)
+            document = load(run([both.jmpctl, "version", "-o", form], env=both.place.env, timeout=30).ok().out)
+            # Of the stock one's two members Python's is none of ours.
+            assert set(theirs) - {"pythonVersion"} == set(document) and f"jmpctl {document['gitVersion']}\n" == done.out
+
+
+# (stock, ours)
+DIFFERENT = {
+    "nosuch": (2, 1),       # it may be a driver of a board, of which none is at hand
+}
+# Options that stand for something else here, and why.
+NOT_OURS = {
+    "--log-level",          # only exporters have a log here
+    "--exporter",           # "jmp-agent run" serves one of this machine, "jmpctl --tls-grpc" talks to it
+    "--exporter-config",
+}
 
 
 class Busy(Both):

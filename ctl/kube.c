@@ -2,6 +2,7 @@
 #include "ctl/kube.h"
 
 #include <signal.h>
+#include <sys/prctl.h>
 
 #include "config/yaml.h"
 
@@ -19,6 +20,8 @@ int jmp_ctl_kube_open(struct jmp_ctl_kube *kube, const struct jmp_kube_options *
     struct jmp_kube_access *access = NULL;
     int r;
 
+    /* What the kubeconfig and its plug-ins say in confidence is not for a core file; programs that we run are not concerned. */
+    prctl(PR_SET_DUMPABLE, 0);
     r = jmp_kube_access_load(options->kubeconfig, options->context, NULL, jmp_yaml_parse, &access, reterr);
     if (r < 0)
         return r;

@@ -7,13 +7,13 @@
 #include "base/backoff.h"
 #include "base/log.h"
 #include "kube/credential.h"
+#include "kube/event.h"
 #include "kube/http.h"
 
 #define TIMEOUT (30 * JMP_USEC_PER_SEC)
 #define RESENDS_MAX 10u             /* asked for by the server */
 #define LOST_MAX 3u                 /* connections lost under a GET */
 #define HEADERS_MAX 48u
-#define LINE_MAX_BYTES JMP_HTTP_BODY_MAX
 #define PAGE "500"
 
 struct jmp_kube {
@@ -41,8 +41,7 @@ struct jmp_kube_request {
     unsigned resends, lost;
     bool waiting, asked;            /* for a credential; that was waited for once */
     bool refused;                   /* a fresh credential was already tried */
-    char *partial;                  /* the line that is coming */
-    size_t length, size;
+    struct jmp_kube_lines lines;    /* of a stream */
 
     /* A list. */
     bool is_list, whole;
@@ -67,7 +66,7 @@ static void request_free(struct jmp_kube_request *request)
         explicit_bzero(request->body, strlen(request->body));
     free(request->body);
     free(request->content_type);
-    free(request->partial);
+    jmp_kube_lines_clear(&request->lines);
     free(request);
 }
 
@@ -202,53 +201,11 @@ static void on_answer(const struct jmp_http_answer *answer, void *user)
     json_decref(object);
 }
 
-/*
- * Lines of a stream.
- */
-
-static int keep_partial(struct jmp_kube_request *request, const char *bytes, size_t length)
-{
-    if (length > LINE_MAX_BYTES - request->length)
-        return -E2BIG;
-    if (request->length + length + 1 > request->size) {
-        size_t size = (request->length + length + 1) * 2;
-        char *more = realloc(request->partial, size);
-
-        if (!more)
-            return -ENOMEM;
-        request->partial = more;
-        request->size = size;
-    }
-    memcpy(request->partial + request->length, bytes, length);
-    request->length += length;
-    request->partial[request->length] = '\0';
-    return 0;
-}
-
 static int on_chunk(const char *bytes, size_t length, void *user)
 {
     struct jmp_kube_request *request = user;
 
-    while (length > 0) {
-        const char *end = memchr(bytes, '\n', length);
-        size_t part = end ? (size_t)(end - bytes) : length;
-        int r;
-
-        r = keep_partial(request, bytes, part);
-        if (r < 0)
-            return r;
-        if (!end)
-            break;
-        if (request->length > 0) {
-            r = request->line(request->partial, request->length, request->user);
-            if (r < 0)
-                return r;
-        }
-        request->length = 0;
-        bytes += part + 1;
-        length -= part + 1;
-    }
-    return 0;
+    return jmp_kube_lines_feed(&request->lines, bytes, length, request->line, request->user);
 }
 
 /*
@@ -371,7 +328,7 @@ static int start_transfer(struct jmp_kube_request *request, const struct jmp_kub
         return -ENOMEM;
     }
     http.url = url;
-    request->length = 0;
+    jmp_kube_lines_clear(&request->lines);
     return jmp_http_start(request->kube->http, &http, on_answer, request, &request->transfer);
 }
 

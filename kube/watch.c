@@ -5,6 +5,7 @@
 #include <sys/random.h>
 
 #include "base/backoff.h"
+#include "kube/event.h"
 
 #define FIRST_WAIT (800 * JMP_USEC_PER_MSEC)
 #define LONGEST_WAIT (30 * JMP_USEC_PER_SEC)
@@ -150,27 +151,23 @@ static void on_list(const struct jmp_kube_status *status, json_t *answer, void *
 static int on_line(const char *text, size_t length, void *user)
 {
     struct jmp_kube_watch *watch = user;
-    json_t *event = json_loadb(text, length, 0, NULL), *object = json_object_get(event, "object");
-    const char *type = json_string_value(json_object_get(event, "type"));
-    int r = 0;
+    json_t *object;
+    int r = jmp_kube_event_read(text, length, &object);
 
-    if (!type || !json_is_object(object)) {
-        r = -EPROTO;
-    } else if (strcmp(type, "ERROR") == 0) {
+    if (r == JMP_KUBE_EVENT_ERROR) {
         _cleanup_free_ char *body = json_dumps(object, JSON_COMPACT);
 
         jmp_kube_status_read(0, false, body ?: "", body ? strlen(body) : 0, &watch->problem);
         r = -ESTALE;
-    } else {
-        if (strcmp(type, "ADDED") == 0 || strcmp(type, "MODIFIED") == 0)
-            r = tell(watch, object);
-        else if (strcmp(type, "DELETED") == 0)
+    } else if (r >= 0) {
+        if (r == JMP_KUBE_EVENT_GONE)
             tell_gone(watch, meta(object, "name"));
-        /* Each event moves the place to go on from, BOOKMARK does nothing else. */
+        r = r == JMP_KUBE_EVENT_CHANGED ? tell(watch, object) : 0;
+        /* Each event moves the place to go on from, bookmarks do nothing else. */
         if (r == 0)
             r = set_version(watch, meta(object, "resourceVersion"));
     }
-    json_decref(event);
+    json_decref(object);
     return r;
 }
 

@@ -27,30 +27,31 @@
         { JMP_FIELD(struct jmp_admin_create, oidc_username), .value_name = "NAME",                                     \
           .help = "who logs in as this one, at the identity provider" }
 
-/* As with the stock command: one form more than words for people, and "table" for those. */
+/* As with the stock command: not every form for every command, and "table" for words for people. */
 static const char *const name_words[] = { "table", "name", NULL }, *const path_words[] = { "table", "path", NULL };
+static const char *const object_words[] = { "table", "json", "yaml", "name", NULL };
 
 #define ONE_OUTPUT(s, f)                                                                                               \
     { JMP_FIELD(s, output), .letter = 'o', .value_name = "FORMAT", .words = f, .preset = "table", .help = "how to print" }
 
-const struct jmp_option jmp_admin_get_client_options[] = { JMP_OUTPUT_OPTION(struct jmp_admin_get), JMP_KUBE_ACCESS_OPTIONS, {} };
+const struct jmp_option jmp_admin_get_client_options[] = { ONE_OUTPUT(struct jmp_admin_get, object_words), JMP_KUBE_ACCESS_OPTIONS, {} };
 
 const struct jmp_option jmp_admin_get_exporter_options[] = {
     { JMP_FIELD(struct jmp_admin_get, devices), .letter = 'd', .help = "a line for each device" },
-    JMP_OUTPUT_OPTION(struct jmp_admin_get), JMP_KUBE_ACCESS_OPTIONS, {}
+    ONE_OUTPUT(struct jmp_admin_get, object_words), JMP_KUBE_ACCESS_OPTIONS, {}
 };
 
 const struct jmp_option jmp_admin_get_lease_options[] = {
     { JMP_FIELD(struct jmp_admin_get, active), .help = "only those that have not ended" },
-    JMP_OUTPUT_OPTION(struct jmp_admin_get), JMP_KUBE_ACCESS_OPTIONS, {}
+    ONE_OUTPUT(struct jmp_admin_get, object_words), JMP_KUBE_ACCESS_OPTIONS, {}
 };
 
 const struct jmp_option jmp_admin_create_client_options[] = {
-    CREATE_OPTIONS, CLIENT_OPTIONS, SAVE_OPTIONS, JMP_OUTPUT_OPTION(struct jmp_admin_create), JMP_KUBE_ACCESS_OPTIONS, {}
+    CREATE_OPTIONS, CLIENT_OPTIONS, SAVE_OPTIONS, ONE_OUTPUT(struct jmp_admin_create, object_words), JMP_KUBE_ACCESS_OPTIONS, {}
 };
 
 const struct jmp_option jmp_admin_create_exporter_options[] = {
-    CREATE_OPTIONS, SAVE_OPTIONS, JMP_OUTPUT_OPTION(struct jmp_admin_create), JMP_KUBE_ACCESS_OPTIONS, {}
+    CREATE_OPTIONS, SAVE_OPTIONS, ONE_OUTPUT(struct jmp_admin_create, object_words), JMP_KUBE_ACCESS_OPTIONS, {}
 };
 
 const struct jmp_option jmp_admin_import_client_options[] = {

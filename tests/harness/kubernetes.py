@@ -29,6 +29,7 @@ class Request:
         self.method, self.path, self.headers, self.raw = method, parts.path, headers, body
         self.query = dict(urllib.parse.parse_qsl(parts.query, keep_blank_values=True))
         self.at = time.monotonic()
+        self.certificate = None     # the client's common name
         try:
             self.body = json.loads(body) if body else None
         except ValueError:
@@ -47,6 +48,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _handle(self):
         length = int(self.headers.get("Content-Length") or 0)
         request = Request(self.command, self.path, dict(self.headers), self.rfile.read(length))
+        shown = self.connection.getpeercert() if isinstance(self.connection, ssl.SSLSocket) else None
+        if shown:
+            request.certificate = dict(pair for name in shown["subject"] for pair in name)["commonName"]
         answer = self.server.owner._answer(request)
         if callable(answer):
             self.send_response(200)
@@ -101,6 +105,8 @@ class ApiServer:
             certificate, key = authority.issue(name)
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(certificate, key)
+            context.verify_mode = ssl.CERT_OPTIONAL
+            context.load_verify_locations(authority.path)
             self._http.socket = context.wrap_socket(self._http.socket, server_side=True, do_handshake_on_connect=False)
             self.ca = authority.path
             scheme = "https"

@@ -3,6 +3,7 @@
 
 import json
 import os
+import stat
 import subprocess
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from harness.program import Program
 _default_build = Path(__file__).resolve().parents[2] / "build" / "dev"
 JUMPSTARTER = "/apis/jumpstarter.dev/v1alpha1/namespaces/"
 COORDINATION = "/apis/coordination.k8s.io/v1/namespaces/"
+SECRETS = ("secret-token-of-the-test", "the-token")     # of the kubeconfig, and in the Secrets that tests make
 
 
 def pytest_addoption(parser):
@@ -64,8 +66,10 @@ class Commands:
         return self.build / "ctl" / "jmpctl"
 
     def jmpctl(self, *args, timeout=60, **env):
-        return Result(subprocess.run([self.jmpctl_path, *args], env=self.env(**env), stdin=subprocess.DEVNULL,
-                                     capture_output=True, text=True, timeout=timeout))
+        result = Result(subprocess.run([self.jmpctl_path, *args], env=self.env(**env), stdin=subprocess.DEVNULL,
+                                       capture_output=True, text=True, timeout=timeout))
+        assert not [secret for secret in SECRETS if secret in result.out + result.err], args
+        return result
 
     def stock(self, *args, said=None):
         """The stock jmp, in this process: its imports cost more than all that it does. @said: to its questions."""
@@ -99,6 +103,28 @@ class Commands:
     def close(self):
         for program in self.programs:
             program.kill()
+        # Whatever a test was about: nothing secret was said, and what was written is for its owner alone.
+        for program in self.programs:
+            assert not [secret for secret in SECRETS if secret in program.output()], program.argv
+        for path in (self.home / "config").rglob("*"):
+            if path.is_file() and any(secret.encode() in path.read_bytes() for secret in SECRETS):
+                assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
+
+
+def takeover(server, path, lost, winner, lease_duration, retry_period):
+    """Asserts, of a Lease whose holder fell silent, that @winner took it in time and not before: at least the lease duration after it
+    had seen the last renewal, at most that and two looks after the renewal came; a third is for an answer that takes as long as the time
+    between two looks does on this machine. Returns the seconds from the last renewal to the new holder's first."""
+    def holder(request):
+        return request.body["spec"].get("holderIdentity")
+    asked = [r for r in server.asked() if r.headers.get("Authorization") == f"Bearer token-of-{winner}"]
+    taken = next(r.at for r in asked if r.method == "PUT" and r.path == path and holder(r) == winner)
+    last = [r.at for r in server.asked() if r.method in ("POST", "PUT") and r.at < taken and holder(r) == lost][-1]
+    looks = [r.at for r in asked if r.method == "GET" and r.path == path and r.at < taken]
+    pause = max([2.2 * retry_period, *(b - a for a, b in zip(looks, looks[1:]))])
+    assert taken - min(at for at in looks if at > last) >= lease_duration
+    assert taken - last <= lease_duration + 3 * pause
+    return taken - last
 
 
 @pytest.fixture

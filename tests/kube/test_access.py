@@ -6,9 +6,10 @@ import json
 import textwrap
 
 import pytest
-from conftest import JUMPSTARTER
+from conftest import JUMPSTARTER, Probe
 from harness.certificates import Authority
 from harness.kubernetes import ApiServer, status
+from harness.program import wait_until
 
 CLIENTS = JUMPSTARTER + "default/clients"
 
@@ -105,6 +106,9 @@ def test_a_pod_uses_its_account(server, commands):
     (CREDENTIAL % ', "expirationTimestamp": "2001-01-01T00:00:00Z"', "expired already"),
     (CREDENTIAL % ', "expirationTimestamp": "soon"', "no time"),
     (CREDENTIAL % ', "clientCertificateData": "x"', "half of a certificate"),
+    (CREDENTIAL.replace('info["apiVersion"]', '"client.authentication.k8s.io/v1beta1"') % "", "it answered in apiVersion"),
+    (CREDENTIAL.replace('"token": f"t{count}"', "") % '"clientCertificateData": "x"', "half of a certificate"),
+    (CREDENTIAL.replace('"token": f"t{count}"', "") % "", "neither a token nor a certificate"),
     ('print("{}")', "apiVersion"), ("print('no json')", "not JSON"), ("raise SystemExit(3)", "exit code 3"),
     ("print('x' * 2000000)", "longer than"),
 ])
@@ -137,6 +141,45 @@ def test_a_plugin_is_asked_once_more_when_the_server_refuses(server, commands, t
     result = get(commands)
     assert result.code == 1
     assert "Unauthorized" in result.err
+
+
+def test_a_plugin_is_asked_again_when_its_answer_has_expired(server, commands, tmp_path):
+    soon = ', "expirationTimestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 4))'
+    plugin = script(tmp_path, CREDENTIAL.replace("import json", "import time, json") % soon)
+    server.kubeconfig(commands.kubeconfig, user=exec_user(plugin, env=[{"name": "LOG", "value": str(tmp_path / "log")}]))
+    probe = Probe(commands.build, commands.kubeconfig, commands.env())
+    try:
+        def token():
+            assert probe.request("GET", CLIENTS)["code"] == 200
+            return server.asked()[-1].headers["Authorization"]
+        assert token() == "Bearer t1"
+        wait_until(lambda: token() == "Bearer t2", 60, "another token")
+    finally:
+        probe.close()
+    assert {r.headers["Authorization"] for r in server.asked()} == {"Bearer t1", "Bearer t2"}
+
+
+def test_a_certificate_says_who_we_are(server, commands, authority):
+    certificate, key = authority.issue("me")
+    server.kubeconfig(commands.kubeconfig, user={"client-certificate-data": encoded(certificate), "client-key": str(key)})
+    assert get(commands).code == 0
+    assert server.asked()[-1].certificate == "me"
+    server.kubeconfig(commands.kubeconfig, user={"client-certificate-data": encoded(certificate)})
+    assert get(commands).code == 1
+
+
+def test_a_plugin_may_give_a_certificate(server, commands, authority, tmp_path):
+    """And another one when the server refuses it, which is for new connections only."""
+    for name in ("c1", "c2"):
+        authority.issue(name)
+    files = f', "clientCertificateData": open(f"{authority.directory}/c{{count}}.pem").read(), ' \
+            f'"clientKeyData": open(f"{authority.directory}/c{{count}}.key").read()'
+    plugin = script(tmp_path, CREDENTIAL.replace('"token": f"t{count}"%s', "%s") % files.removeprefix(", "))
+    server.kubeconfig(commands.kubeconfig, user=exec_user(plugin, env=[{"name": "LOG", "value": str(tmp_path / "log")}]))
+    server.rules.append(lambda r: status(401, "no") if r.certificate == "c1" else None)
+    result = get(commands)
+    assert result.code == 0, result.err
+    assert [r.certificate for r in server.asked()] == ["c1", "c2"]
 
 
 def test_a_plugin_that_is_missing_is_explained(server, commands):

@@ -74,9 +74,10 @@ def test_a_file_is_applied(server, commands, tmp_path):
 
 def test_a_free_lease_is_taken_renewed_and_given_back(server, commands, tmp_path):
     server.put(LEASES, lease(duration=30, transitions=4))
-    program = elect(commands, "a", "--release", command=("sh", "-c", f"echo run > {tmp_path}/ran; exec sleep 1000"))
+    program = elect(commands, "a", "--release", command=("sh", "-c", f"echo run > {tmp_path}/ran; exec sleep 1000"),
+                    timing=("--lease-duration", "4", "--renew-deadline", "2.5", "--retry-period", "0.2"))
     program.wait_line("a is now the leader")
-    server.wait(lambda: len(puts(server)) >= 5, 30, "renewals")
+    server.wait(lambda: len(puts(server)) >= 11, 60, "ten renewals")
     first, *renewals = [r.body["spec"] for r in puts(server)]
     assert (first["holderIdentity"], first["leaseDurationSeconds"], first["leaseTransitions"]) == ("a", 4, 5)
     for renewal in renewals:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import COORDINATION
+from conftest import COORDINATION, takeover
 from harness.exporter import POWER, agent_path, driver
 from harness.lab import Labd
 from harness.place import Place
@@ -125,6 +125,8 @@ def test_the_other_serves_when_one_is_lost_and_never_do_both(pair, harm):
     assert not [p for p in agents if state(p)[1]], f"both have an agent\n{first.elector.tail()}\n{second.elector.tail()}"
     assert pair.holder() == second.name
     pair.board_is_had()
+    if harm is not agent_killed:    # which gives the Lease back
+        print(f"taken over after {takeover(pair.server, LEASES + '/board', first.name, second.name, 6, 0.5):.1f} s")
     if harm is elector_stopped:
         os.kill(first.elector.pid, signal.SIGCONT)
     elif harm is partition:

@@ -36,27 +36,38 @@ static int bulk(struct jmp_picoboot *boot, uint8_t endpoint, void *data, size_t 
     return (size_t)moved == size ? 0 : -EPROTO;
 }
 
-/* A command with its data, and its empty answer. A stall says no; why is not asked, for nobody could do anything about
- * it. */
-static int command(struct jmp_picoboot *boot, uint8_t id, const void *args, uint8_t args_size, void *data,
-                   uint32_t size)
+/* A command with its data. */
+static int send(struct jmp_picoboot *boot, uint8_t id, const void *args, uint8_t args_size, void *data, uint32_t size)
 {
     struct command message = { .magic = htole32(MAGIC),
                                .token = htole32(++boot->token),
                                .id = id,
                                .args_size = args_size,
                                .transfer = htole32(size) };
-    bool in = id & 0x80;
-    uint8_t nothing[1];
     int r;
 
     memcpy(message.args, args, args_size);
     r = bulk(boot, boot->out, &message, sizeof(message));
     if (r == 0 && size > 0)
-        r = bulk(boot, in ? boot->in : boot->out, data, size);
-    if (r == 0)
-        r = in ? bulk(boot, boot->out, nothing, 0) : bulk(boot, boot->in, nothing, 0);
+        r = bulk(boot, id & 0x80 ? boot->in : boot->out, data, size);
     return r;
+}
+
+/* The empty answer, or its like. A stall says no; why is not asked, for nobody could do anything about it. */
+static int confirm(struct jmp_picoboot *boot, uint8_t id)
+{
+    uint8_t nothing[1];
+
+    return bulk(boot, id & 0x80 ? boot->out : boot->in, nothing, 0);
+}
+
+static int command(struct jmp_picoboot *boot, uint8_t id, const void *args, uint8_t args_size, void *data,
+                   uint32_t size)
+{
+    int r;
+
+    r = send(boot, id, args, args_size, data, size);
+    return r < 0 ? r : confirm(boot, id);
 }
 
 static int range(struct jmp_picoboot *boot, uint8_t id, uint32_t address, void *data, uint32_t size)
@@ -88,8 +99,15 @@ int jmp_picoboot_reboot(struct jmp_picoboot *boot)
     const uint32_t first[3] = { 0, 0, htole32(REBOOT_DELAY) };     /* into the flash */
     const uint32_t second[4] = { 0, htole32(REBOOT_DELAY), 0, 0 }; /* an ordinary start */
 
-    return boot->second ? command(boot, REBOOT2, second, sizeof(second), NULL, 0)
-                        : command(boot, REBOOT, first, sizeof(first), NULL, 0);
+    uint8_t id = boot->second ? REBOOT2 : REBOOT;
+    int r;
+
+    r = boot->second ? send(boot, id, second, sizeof(second), NULL, 0) : send(boot, id, first, sizeof(first), NULL, 0);
+    if (r < 0)
+        return r;
+    r = confirm(boot, id);
+    /* It has the command, and is off the bus before anybody has looked at its answer: that is what was wanted. */
+    return r == -ENODEV || r == -EIO ? 0 : r;
 }
 
 /* The interface of the vendor's class, with a bulk pipe each way. */

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from harness.program import wait_until
 
-from conftest import AGENT_USER
+from agent_user import AGENT_USER
 from hardware import Acm, Hid, settle
 
 

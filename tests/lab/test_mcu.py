@@ -8,13 +8,14 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from harness.background import Background
 from harness.board import payload
 from harness.exporter import driver
 from harness.place import BIN
 from harness.program import run, wait_until
 from harness.stock import client
 
-from conftest import AGENT_USER
+from agent_user import AGENT_USER
 from hardware import PLUG_TIMEOUT
 
 PICO = "jumpstarter_driver_pi_pico.driver.PiPicoFlasher"
@@ -86,6 +87,50 @@ def test_a_pico_in_its_boot_loader_says_who_it_is_and_refuses_what_does_not_fit(
     assert flash.read_bytes()[:4096] == payload(4096, "small")
 
 
+def test_a_boot_loader_that_wedges_is_an_error_and_no_more(serve, place, j, hardware):
+    board = hardware.program("lab-pico", hardware.directory / "flash", "boot", "wedged")
+    firmware = place.file("blink.uf2", "")
+    firmware.write_bytes(uf2(payload(4096, "new")))
+    exporter = serve({"pico": driver(PICO), "other": driver("power-mock")})
+    flashing = Background(j, exporter, "pico", "flash", firmware)
+    board.program.wait_line("^boot loader$", timeout=60)
+    with client(exporter.endpoint) as root:
+        while flashing.is_alive():
+            root.other.on()
+            flashing.join(0.2)
+    done = flashing.result()
+    assert done.status != 0 and "the flash cannot be written at 0x10000000" in done.err + done.out, str(done)
+    assert exporter.program.alive()
+
+
+def obey_buttons(board, chip, bootsel, run):
+    """What they do to a Pico, from its side of two lines. Return: whether BOOTSEL was held when it started."""
+    wait_until(lambda: chip.value(run), 120, "RUN is not pressed")
+    board.unplug()      # a chip that is held in reset is not on the bus
+    wait_until(lambda: not chip.value(run), 120, "RUN stays pressed")
+    held = chip.value(bootsel)
+    board.arguments = (*board.arguments, "boot") if held else board.arguments
+    board.plug()
+    return held
+
+
+def test_a_pico_gets_into_its_boot_loader_by_its_buttons(serve, place, pico, hardware):
+    board, flash = pico
+    chip = hardware.gpio(lines=8)
+    firmware = place.file("blink.uf2", "")
+    firmware.write_bytes(uf2(payload(4096, "by buttons")))
+    exporter = serve({"pico": {
+        "type": PICO, "config": {"bootloader_wait_seconds": 60, "gpio_reset_hold_seconds": 2},
+        "children": {name: driver("gpio-output", device=str(chip.path), line=line)
+                     for name, line in (("bootsel", 2), ("run", 3))}}})
+    with client(exporter.endpoint) as root:
+        flashing = Background(root.pico.flash, str(firmware))
+        assert obey_buttons(board, chip, bootsel=2, run=3), "RUN was let go without BOOTSEL"
+        flashing.result(150)
+    assert [chip.value(line) for line in (2, 3)] == [0, 0]
+    assert flash.read_bytes()[:4096] == payload(4096, "by buttons")
+
+
 @contextlib.contextmanager
 def mounted(disk, where):
     """As a desktop does it for whoever is logged in: here that is the agent's user."""
@@ -97,6 +142,34 @@ def mounted(disk, where):
         yield where
     finally:
         subprocess.run(["umount", where], check=True)
+
+
+def looked_into(stick, name):
+    """What the device itself has got: its disk as it is, through another mount."""
+    image = Path("/run/media/image")
+    image.mkdir(parents=True, exist_ok=True)
+    stick.gadget.unplug()
+    subprocess.run(["mount", "-t", "vfat", "-o", "loop,ro", stick.image, image], check=True)
+    try:
+        return (image / name).read_bytes()
+    finally:
+        subprocess.run(["umount", image], check=True)
+
+
+def test_a_pico_whose_disk_alone_is_there_is_flashed_by_that(hardware, serve, place, j):
+    """As it is for an exporter that may not use its USB device, or with a boot loader that has no more than a disk."""
+    stick = hardware.storage(size=4 << 20, vid=0x239a, pid=0x0051, product="RP2350 Boot")
+    disk = stick.disk
+    subprocess.run(["mkfs.vfat", "-n", "RP2350", disk], check=True, stdout=subprocess.DEVNULL)
+    firmware = place.file("blink.uf2", "")
+    firmware.write_bytes(uf2(payload(20_000, "by its disk")))
+    exporter = serve({"pico": driver(PICO)})
+    with mounted(disk, Path("/run/media/RP2350")) as volume:
+        (volume / "INFO_UF2.TXT").write_text("UF2 Bootloader v1.0\r\nModel: Raspberry Pi RP2350\r\nBoard-ID: RP2350\r\n")
+        with client(exporter.endpoint) as root:
+            assert root.pico.bootloader_info()["Board-ID"] == "RP2350"
+        j(exporter, "pico", "flash", firmware).ok()
+    assert looked_into(stick, "Firmware.uf2") == firmware.read_bytes()
 
 
 def test_an_st_link_gets_its_firmware_by_its_disk(hardware, serve, place, j):
@@ -115,12 +188,4 @@ def test_an_st_link_gets_its_firmware_by_its_disk(hardware, serve, place, j):
         j(exporter, "stlink", "flash", firmware).ok()
         done = j(exporter, "stlink", "flash", place.file("blinky.elf", "no"))
         assert done.status != 0 and "not the name of a .bin or .hex file" in done.err
-    # What the probe itself has got: its disk as it is, looked into through another mount.
-    image = Path("/run/media/image")
-    image.mkdir()
-    stick.gadget.unplug()
-    subprocess.run(["mount", "-t", "vfat", "-o", "loop,ro", stick.image, image], check=True)
-    try:
-        assert (image / "blinky.bin").read_bytes() == payload(100_000, "firmware")
-    finally:
-        subprocess.run(["umount", image], check=True)
+    assert looked_into(stick, "blinky.bin") == payload(100_000, "firmware")

@@ -228,3 +228,37 @@ def test_boards_that_cannot_be_told_apart_or_are_not_there_are_said_so(hardware,
     exporter.program.wait_line("several boards 16c0:05df, in ports 1-1 and 2-1")
     exporter.program.wait_line("no board 16c0:05df with serial number CCCCC")
     exporter.program.wait_line("the board has 2 relays, and no relay 3")
+
+
+@pytest.mark.direct(reason="exporters of their own")
+def test_boards_that_wedge_hold_up_nobody(hardware, serve):
+    """HID boards that take nothing or answer nothing, an adapter whose board does not listen; all at once."""
+    hardware.program("lab-usbrelay", "AAAAA", "2", "wedged")
+    deaf = hardware.usb(plug=False, vid=0x140b, pid=0x07d7)
+    deaf.add(Hid, report=hid_descriptor(8), length=8)
+    deaf.plug()
+    mute = hardware.usb(plug=False, vid=0x04d8, pid=0xf2f7, serial="YK1")
+    mute.add(Hid, report=hid_descriptor(64), length=64)
+    mute.plug()
+    lcus = hardware.serial(serial="LCUS")
+    exporter = serve({
+        "usbrelay": driver("relay-usbrelay", serial="AAAAA"),
+        "noyito": driver("jumpstarter_driver_noyito_relay.driver.NoyitoPowerHID", num_channels=8, all_channels=True),
+        "ykush": driver("jumpstarter_driver_yepkit.driver.Ykush", default="keep"),
+        "lcus": driver("relay-lcus", port=str(lcus.tty), num_channels=4, all_channels=True),
+        "other": driver("power-mock")})
+    says = {"usbrelay": "does not (answer|take)", "noyito": "does not (answer|take)", "ykush": "does not confirm the command",
+            "lcus": "does not take the command"}
+    with client(exporter.endpoint) as root:
+        waiting = {name: Background(root.children[name].on) for name in says}
+        meanwhile = 0
+        for call in waiting.values():
+            while call.is_alive():
+                root.other.on()
+                meanwhile += call.is_alive()
+                call.join(0.2)
+        for name, words in says.items():
+            with pytest.raises(Exception, match=words):
+                waiting[name].result()
+    assert meanwhile, "another device was held up"
+    assert exporter.program.alive()

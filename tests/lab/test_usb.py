@@ -16,6 +16,8 @@ import tty
 from pathlib import Path
 
 import pytest
+import yaml
+from click.testing import CliRunner
 from harness.background import Background
 from harness.board import Wires, payload
 from harness.lab import CtlLease
@@ -23,21 +25,16 @@ from harness.place import BIN
 from harness.program import Program, run, wait_until
 from harness.stock import client
 
+from attached import VHCI, Attached, device
 from hardware import PLUG_TIMEOUT, settle
 from usbfs import BULK_TYPE, UsbFs
 from usbip_client import SHORT_NOT_OK, SUBMITTED, UNLINKED, Import
 
-VHCI = Path("/sys/devices/platform/vhci_hcd.0")
 MIB = 1 << 20
 
 
 def digest(data):
     return hashlib.sha256(data).hexdigest()
-
-
-def device(sysfs):
-    """The exporter's entry for what is plugged in there."""
-    return {"type": "usb-device", "config": {"path": sysfs.name}}
 
 
 @pytest.fixture
@@ -49,44 +46,6 @@ def words(build, place, through, request):
         lab = request.getfixturevalue("lab")
         return [build / "ctl/jmpctl", "--client-config", lab.clients["alice"], "--lease", exporter.lease.name]
     return of
-
-
-class Attached:
-    """A device of the exporter, plugged into this kernel's virtual controller."""
-
-    def __init__(self, place, words, name, *options):
-        self.program = Program([*words, "usb", "attach", *options, name], env=place.env,
-                               name=f"jmpctl usb attach {name}")
-        self.mark = 0
-        self.wait()
-
-    def wait(self):
-        """Until it is attached (again), configured, and its drivers are there."""
-        line = self.program.wait_line(r"^virtual port (\d+): (\S+) (\S+) of", timeout=60, since=self.mark)
-        self.mark = self.program.mark()
-        self.number, self.busid, self.id = line.groups()
-        wait_until(lambda: self.sysfs() and any(self.sysfs().glob("*:*")), PLUG_TIMEOUT, "the copy is not configured")
-        settle()
-        return self
-
-    def sysfs(self):
-        for line in (VHCI / "status").read_text().splitlines()[1:]:
-            _, port, state, *_, here = line.split()
-            if int(port) == int(self.number) and int(state) == 6:
-                found = list(VHCI.glob(f"usb*/{here}"))
-                return found[0] if found else None
-        return None
-
-    def node(self, pattern):
-        found = wait_until(lambda: self.sysfs() and sorted(self.sysfs().glob(pattern)), PLUG_TIMEOUT,
-                           f"the copy has no {pattern}")
-        settle()
-        return Path("/dev") / found[0].name
-
-    def detach(self):
-        self.program.stop()
-        self.program.forget()
-        wait_until(lambda: not self.sysfs(), PLUG_TIMEOUT, "it is still attached")
 
 
 @pytest.fixture
@@ -257,6 +216,31 @@ def test_only_one_has_it_and_the_others_are_told_who(hardware, serve, attach, wo
     copy.program.wait_line("usb is detached")
     wait_until(lambda: list(hid.gadget.sysfs().glob("*:*/*:*/hidraw/hidraw*")), PLUG_TIMEOUT,
                "the kernel has it not back")
+
+
+def test_the_stock_client_lists_shows_and_resets_it(hardware, serve, place):
+    played = hardware.program("lab-pipes", "PIPES")
+    exporter = serve({"usb": device(played.sysfs())})
+    path = played.sysfs().name
+    with client(exporter.endpoint) as root:
+        cli = root.cli()
+
+        def j(command):
+            """What `j usb ctl COMMAND` runs, in this process. Its exit status is lost in the stock client."""
+            return CliRunner().invoke(cli, ["usb", "ctl", command]).output
+
+        assert j("list").startswith(f"{path}  1209:0003  ")
+        shown = dict(re.split("  +", line, maxsplit=1) for line in j("show").splitlines())
+        assert shown["port"] == path and shown["serial"] == "PIPES" and shown["in use by"] == "nobody"
+        mark = played.program.mark()
+        j("usb-reset")
+        played.program.wait_line("^configured$", since=mark)
+        forward = Forward(place, exporter, "usb ip")
+        usb = Import(forward.port, path)
+        assert "(in use by USB/IP)" in j("list")
+        assert "the device is in use already, by USB/IP" in j("usb-reset")
+        usb.close()
+        forward.close()
 
 
 def test_hubs_disks_in_use_and_strangers_are_refused(hardware, serve, words, place):
@@ -508,3 +492,63 @@ def test_a_hub_that_does_not_switch_is_an_error_and_no_more(hardware, serve, man
             root.power.off()
         root.other.on()     # nothing else is held up
     assert exporter.program.alive()
+
+
+def without_comments(text, line):
+    """The suggestion with the relay that it proposes in its comments, on that line of the chip."""
+    head, _, relay = text.partition('under "export":\n')
+    assert relay, text
+    return head + 'under "export":\n' + re.sub("line: 17", f"line: {line}", re.sub("(?m)^#", "", relay))
+
+
+@pytest.mark.direct(reason="a lease of its own")
+def test_what_is_plugged_in_is_seen_and_suggested_and_served(hardware, lab, kind, build, place):
+    chip, port = hardware.gpio(lines=8), hardware.serial(serial="CONSOLE", product="Console of the Board")
+    hub, hid, pipes = hardware.program("lab-port-hub"), hardware.hid(serial="HID"), hardware.program("lab-pipes", "PIPES")
+    agent, jmpctl = build / "agent/jmp-agent", build / "ctl/jmpctl"
+    tty = port.tty.name
+
+    def tree():
+        """By root, who sees what every process has open."""
+        told = json.loads(run(["/run/built/agent/jmp-agent", "usb", "tree", "-o", "json"], env=place.env).ok().out)
+        return {row["path"]: row for row in told}
+
+    rows = tree()
+    at = {name: part.sysfs().name for name, part in (("port", port.gadget), ("hub", hub), ("hid", hid.gadget), ("pipes", pipes))}
+    expected = {
+        "port": {"id": "1d6b:0104", "serial": "CONSOLE", "driver": "cdc_acm", "owner": tty, "speed": "480"},
+        "hub": {"driver": "hub", "ports": 4, "switched_ports": True, "speed": "480"},
+        "hid": {"driver": "usbhid", "owner": hid.raw.name, "speed": "480"},
+        "pipes": {"id": "1209:0003", "driver": None, "owner": None}}
+    for name, values in expected.items():
+        row = rows[at[name]]
+        assert {key: row[key] for key in values} == values, (name, row)
+        assert rows[row["hub"]]["driver"] == "hub" and row["port_power"] == rows[row["hub"]]["switched_ports"]
+    text = run([agent, "usb", "tree"], env=place.env).ok().out
+    assert all(re.search(rf"(?m)^ *{re.escape(path)} ", text) for path in at.values()), text
+
+    suggested = run([agent, "suggest", "bench"], env=place.env).ok().out
+    assert str(chip.path) in suggested and not any(f": {at['hub']}" in line for line in suggested.splitlines())
+    path = place.file("suggested.yaml", without_comments(suggested, line=3))
+    checked = run([agent, "check", path], env=place.env).ok().out
+    export = yaml.safe_load(path.read_text())["export"]
+    console = next(name for name, entry in export.items() if entry["type"] == "serial")
+    raw_usb = {entry["config"]["path"]: name for name, entry in export.items() if entry["type"] == "usb-device"}
+    assert console == "console-of-the-board" and export[console]["config"]["url"].startswith("/dev/serial/by-path/")
+    assert set(raw_usb) == {at["hid"], at["pipes"]}, raw_usb      # what is no better thing, and no hub
+    assert all(name in checked for name in export), checked
+
+    exporter = lab.add_exporter(kind, export)
+    wires = port.wires()
+    with CtlLease(lab, jmpctl, "-n", exporter.name) as lease:
+        ctl = [jmpctl, "--client-config", lab.clients["alice"], "--lease", lease.name]
+        run([*ctl, "power", "on"], env=place.env).ok()
+        assert chip.value(3) == 1
+        speaking = Program([*ctl, console, "pipe"], env=place.env)
+        wait_until(lambda: wires.write(b"login:\n") or "login:" in speaking.output(), 60, speaking.tail)
+        speaking.stop()
+        speaking.forget()
+        copy = Attached(lab.place, ctl, raw_usb[at["hid"]])
+        row = tree()[at["hid"]]
+        assert (row["driver"], row["owner"]) == ("usbfs", "jmp-agent"), row
+        copy.detach()

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * lab-usbrelay SOCKET NAME COUNT: a relay board of the USBRelayN family, whose NAME, five characters, is not among its
- * descriptors but in its feature report. Each relay that moves is a line on standard output: "relay 2 on".
+ * lab-usbrelay SOCKET NAME COUNT [wedged]: a relay board of the USBRelayN family, whose NAME, five characters, is not among
+ * its descriptors but in its feature report. Each relay that moves is a line on standard output: "relay 2 on". As "wedged" it
+ * answers nothing any more after the first.
  */
 #include "tests/lab/raw.h"
 
@@ -10,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { GET_REPORT = 0x01, SET_REPORT = 0x09, FEATURE = 0x0300, REPORT_SIZE = 8 };
 enum { ALL_OFF = 0xfc, OFF = 0xfd, ALL_ON = 0xfe, ON = 0xff };
@@ -42,6 +44,7 @@ static struct {
 
 static const char *name;
 static unsigned count, states;
+static bool wedged;
 
 static void move(unsigned relay, bool on)
 {
@@ -50,6 +53,8 @@ static void move(unsigned relay, bool on)
     if (!(states & bit) != !on) {
         states ^= bit;
         printf("relay %u %s\n", relay, on ? "on" : "off");
+        if (wedged)
+            pause();
     }
 }
 
@@ -104,8 +109,9 @@ int main(int argc, char **argv)
         .speed = USB_SPEED_LOW, .control = on_request, .configured = on_configured,
     };
 
-    if (argc != 4 || strlen(argv[2]) != 5)
-        errx(2, "usage: lab-usbrelay SOCKET NAME COUNT");
+    if (argc < 4 || strlen(argv[2]) != 5)
+        errx(2, "usage: lab-usbrelay SOCKET NAME COUNT [wedged]");
+    wedged = argc > 4;
     name = argv[2];
     count = (unsigned)strtoul(argv[3], NULL, 10);
     snprintf(product, sizeof(product), "USBRelay%u", count);

@@ -27,6 +27,7 @@ JMP_TEST(a_lease_says_in_a_word_how_it_is)
         { JMP_TIME_NONE, { { "Ready", "Unknown", "" } }, "Unknown" },
     };
 
+    print_message("%zu rows\n", ELEMENTSOF(cases));
     for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
         struct jmp_condition conditions[3] = { 0 };
         struct jmp_lease lease = { .effective_end = cases[i].effective_end, .conditions = conditions };
@@ -53,6 +54,7 @@ JMP_TEST(a_lease_ends_when_it_did_or_when_its_time_is_over)
         { JMP_TIME_NONE, NOON, JMP_TIME_NONE, INT64_MAX, JMP_TIME_NONE },
     };
 
+    print_message("%zu rows\n", ELEMENTSOF(cases));
     for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
         const struct jmp_lease lease = { .effective_end = cases[i].effective_end,
                                          .effective_begin = cases[i].effective_begin,

@@ -160,6 +160,7 @@ JMP_TEST(durations_are_read_as_people_write_them)
         { "36601d", -1 },
     };
 
+    print_message("%zu rows\n", ELEMENTSOF(cases));
     for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
         struct jmp_error error = { 0 };
         int64_t usec = -1;
@@ -194,6 +195,7 @@ JMP_TEST(dates_are_read_with_and_without_a_zone)
     };
 
     setenv("TZ", "UTC", 1);
+    print_message("%zu rows\n", ELEMENTSOF(cases));
     for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
         int64_t usec = -1;
         int r = jmp_date_parse(cases[i].text, &usec, NULL);
@@ -278,6 +280,7 @@ JMP_TEST(a_selector_contains_what_it_asks_for_and_what_follows)
         { "a in (x)", "a=x", false },
     };
 
+    print_message("%zu rows\n", ELEMENTSOF(cases));
     for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
         if (jmp_selector_contains(cases[i].selector, cases[i].filter) != cases[i].contains)
             fail_msg("\"%s\" and \"%s\"", cases[i].selector, cases[i].filter);

@@ -27,6 +27,7 @@ JMP_TEST(times_are_read_with_any_offset_and_fraction)
     };
     int64_t usec;
 
+    print_message("%zu rows\n", ELEMENTSOF(rows) + ELEMENTSOF(wrong));
     for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
         if (jmp_kube_time_parse(rows[i].text, &usec) != 0)
             fail_msg("\"%s\" was refused", rows[i].text);
@@ -84,6 +85,7 @@ JMP_TEST(durations_are_those_of_go)
     char printed[JMP_KUBE_DURATION_SIZE];
     int64_t nsec;
 
+    print_message("%zu rows\n", ELEMENTSOF(rows) + ELEMENTSOF(wrong));
     for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
         if (jmp_kube_duration_parse(rows[i].text, &nsec) != 0)
             fail_msg("\"%s\" was refused", rows[i].text);
@@ -129,6 +131,7 @@ JMP_TEST(ages_are_short)
     };
     char text[JMP_KUBE_AGE_SIZE];
 
+    print_message("%zu rows\n", ELEMENTSOF(rows));
     for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
         jmp_kube_age_print(rows[i].seconds, text);
         assert_string_equal(text, rows[i].ours);

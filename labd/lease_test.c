@@ -33,6 +33,7 @@ JMP_TEST(times_are_made_consistent)
         { "for ever", 0, 0, INT64_MAX, 0, 0, 0, "100 years" },
     };
 
+    print_message("%zu rows\n", ELEMENTSOF(cases));
     for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
         int64_t begin = cases[i].begin, end = cases[i].end, duration = cases[i].duration;
         struct jmp_error error = JMP_ERROR_INIT;
@@ -61,6 +62,7 @@ JMP_TEST(a_lease_expires_at_its_end_else_after_its_duration)
         { 0, 0, 0, AT(10), AT(10) },
     };
 
+    print_message("%zu rows\n", ELEMENTSOF(cases));
     for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
         struct jmp_lease lease = { .begin = cases[i].begin, .end = cases[i].end, .duration = cases[i].duration, .began = cases[i].began };
 
@@ -89,36 +91,40 @@ JMP_TEST(conditions_keep_their_place_and_remember_when_they_flipped)
     assert_true(lease.ended && lease.finished == AT(4));
 }
 
-static void check(int (*function)(const struct jmp_labels *, struct jmp_error *), const char *json, const char *words)
-{
-    _cleanup_(jmp_labels_clear) struct jmp_labels labels = { 0 };
-    struct jmp_error error = JMP_ERROR_INIT;
-
-    assert_int_equal(jmp_labels_parse(&labels, json), 0);
-    assert_int_equal(function(&labels, &error), words ? -EINVAL : 0);
-    if (words && !strstr(error.text, words))
-        fail_msg("%s: \"%s\" does not say \"%s\"", json, error.text, words);
-}
-
 JMP_TEST(tags_and_contexts_are_checked)
 {
-    check(jmp_lease_check_tags, "{}", NULL);
-    check(jmp_lease_check_tags, "{\"job\":\"42\",\"empty\":\"\"}", NULL);
-    check(jmp_lease_check_tags, "{\"jumpstarter.dev/x\":\"1\"}", "reserved");
-    check(jmp_lease_check_tags, "{\"metadata.jumpstarter.dev/x\":\"1\"}", "reserved");
-    check(jmp_lease_check_tags, "{\"example.com/x\":\"1\"}", "slash");
-    check(jmp_lease_check_tags, "{\"-x\":\"1\"}", "not a label name");
-    check(jmp_lease_check_tags, "{\"x\":\"a b\"}", "not a label value");
-    check(jmp_lease_check_tags, "{\"a\":\"\",\"b\":\"\",\"c\":\"\",\"d\":\"\",\"e\":\"\",\"f\":\"\",\"g\":\"\",\"h\":\"\",\"i\":\"\","
-          "\"j\":\"\"}", NULL);
-    check(jmp_lease_check_tags, "{\"a\":\"\",\"b\":\"\",\"c\":\"\",\"d\":\"\",\"e\":\"\",\"f\":\"\",\"g\":\"\",\"h\":\"\",\"i\":\"\","
-          "\"j\":\"\",\"k\":\"\"}", "too many tags: 11 exceeds maximum of 10");
-    check(jmp_lease_check_context, "{\"any thing\":\"with / and = \"}", NULL);
-    check(jmp_lease_check_context, "{\"01234567890123456789012345678901\":\"x\"}", NULL);
-    check(jmp_lease_check_context, "{\"012345678901234567890123456789012\":\"x\"}", "32 characters");
-    check(jmp_lease_check_context, "{\"x\":\"01234567890123456789012345678901234567890123456789012345678901234\"}", "64 characters");
-    check(jmp_lease_check_context, "{\"a\":\"\",\"b\":\"\",\"c\":\"\",\"d\":\"\",\"e\":\"\",\"f\":\"\",\"g\":\"\",\"h\":\"\",\"i\":\"\"}",
-          "at most 8");
+    static const struct {
+        int (*check)(const struct jmp_labels *labels, struct jmp_error *reterr);
+        const char *json, *words;      /* NULL: they are good */
+    } cases[] = {
+        { jmp_lease_check_tags, "{}" },
+        { jmp_lease_check_tags, "{\"job\":\"42\",\"empty\":\"\"}" },
+        { jmp_lease_check_tags, "{\"jumpstarter.dev/x\":\"1\"}", "reserved" },
+        { jmp_lease_check_tags, "{\"metadata.jumpstarter.dev/x\":\"1\"}", "reserved" },
+        { jmp_lease_check_tags, "{\"example.com/x\":\"1\"}", "slash" },
+        { jmp_lease_check_tags, "{\"-x\":\"1\"}", "not a label name" },
+        { jmp_lease_check_tags, "{\"x\":\"a b\"}", "not a label value" },
+        { jmp_lease_check_tags, "{\"a\":\"\",\"b\":\"\",\"c\":\"\",\"d\":\"\",\"e\":\"\",\"f\":\"\",\"g\":\"\",\"h\":\"\",\"i\":\"\",\"j\":\"\"}" },
+        { jmp_lease_check_tags, "{\"a\":\"\",\"b\":\"\",\"c\":\"\",\"d\":\"\",\"e\":\"\",\"f\":\"\",\"g\":\"\",\"h\":\"\",\"i\":\"\",\"j\":\"\","
+          "\"k\":\"\"}", "too many tags: 11 exceeds maximum of 10" },
+        { jmp_lease_check_context, "{\"any thing\":\"with / and = \"}" },
+        { jmp_lease_check_context, "{\"01234567890123456789012345678901\":\"x\"}" },
+        { jmp_lease_check_context, "{\"012345678901234567890123456789012\":\"x\"}", "32 characters" },
+        { jmp_lease_check_context, "{\"x\":\"01234567890123456789012345678901234567890123456789012345678901234\"}", "64 characters" },
+        { jmp_lease_check_context, "{\"a\":\"\",\"b\":\"\",\"c\":\"\",\"d\":\"\",\"e\":\"\",\"f\":\"\",\"g\":\"\",\"h\":\"\",\"i\":\"\"}",
+          "at most 8" },
+    };
+
+    print_message("%zu rows\n", ELEMENTSOF(cases));
+    for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+        _cleanup_(jmp_labels_clear) struct jmp_labels labels = { 0 };
+        struct jmp_error error = JMP_ERROR_INIT;
+
+        assert_int_equal(jmp_labels_parse(&labels, cases[i].json), 0);
+        assert_int_equal(cases[i].check(&labels, &error), cases[i].words ? -EINVAL : 0);
+        if (cases[i].words && !strstr(error.text, cases[i].words))
+            fail_msg("%s: \"%s\" does not say \"%s\"", cases[i].json, error.text, cases[i].words);
+    }
 }
 
 JMP_TEST(leases_are_found_by_equalities_and_tags)

@@ -74,6 +74,7 @@ static const struct {
 
 JMP_TEST(selectors_read_back_in_their_normal_form)
 {
+    print_message("%zu rows\n", ELEMENTSOF(forms));
     for (size_t i = 0; i < ELEMENTSOF(forms); i++) {
         _cleanup_(jmp_selector_clear) struct jmp_selector selector = { 0 };
         _cleanup_free_ char *plain = NULL, *normal = NULL;
@@ -125,6 +126,7 @@ JMP_TEST(selectors_match_as_users_expect)
     assert_int_equal(jmp_labels_set(&labels, "board", "rpi4"), 0);
     assert_int_equal(jmp_labels_set(&labels, "ram", "4"), 0);
     assert_int_equal(jmp_labels_set(&labels, "empty", ""), 0);
+    print_message("%zu rows\n", ELEMENTSOF(cases));
     for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
         _cleanup_(jmp_selector_clear) struct jmp_selector selector = { 0 };
 
@@ -226,6 +228,7 @@ JMP_TEST(label_syntax_is_that_of_the_protocol)
         { "x.y/a", true, false, false }, { "x_y/a", false, false, false }, { "1", true, true, true }, { "a.", false, false, false },
     };
 
+    print_message("%zu rows\n", ELEMENTSOF(cases));
     for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
         print_message("\"%s\"\n", cases[i].text);
         assert_int_equal(jmp_label_key_valid(cases[i].text), cases[i].key);

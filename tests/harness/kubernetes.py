@@ -30,6 +30,7 @@ class Request:
         self.query = dict(urllib.parse.parse_qsl(parts.query, keep_blank_values=True))
         self.at = time.monotonic()
         self.certificate = None     # the client's common name
+        self.code = None            # what was answered, once it was
         try:
             self.body = json.loads(body) if body else None
         except ValueError:
@@ -61,6 +62,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._chunk(b"")
             return
         code, body, *more = answer
+        request.code = code
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.send_response(code)
         for name, value in (more[0] if more else {}).items():

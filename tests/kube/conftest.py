@@ -119,8 +119,9 @@ def takeover(server, path, lost, winner, lease_duration, retry_period):
         return request.body["spec"].get("holderIdentity")
     asked = [r for r in server.asked() if r.headers.get("Authorization") == f"Bearer token-of-{winner}"]
     taken = next(r.at for r in asked if r.method == "PUT" and r.path == path and holder(r) == winner)
-    last = [r.at for r in server.asked() if r.method in ("POST", "PUT") and r.at < taken and holder(r) == lost][-1]
-    looks = [r.at for r in asked if r.method == "GET" and r.path == path and r.at < taken]
+    last = [r.at for r in server.asked() if r.code in (200, 201) and r.method in ("POST", "PUT") and r.at < taken and
+            holder(r) == lost][-1]
+    looks = [r.at for r in asked if r.code == 200 and r.method == "GET" and r.path == path and r.at < taken]
     pause = max([2.2 * retry_period, *(b - a for a, b in zip(looks, looks[1:]))])
     assert taken - min(at for at in looks if at > last) >= lease_duration
     assert taken - last <= lease_duration + 3 * pause

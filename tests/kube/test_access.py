@@ -3,7 +3,10 @@
 
 import base64
 import json
+import socket
+import subprocess
 import textwrap
+import threading
 
 import pytest
 from conftest import JUMPSTARTER, Probe
@@ -235,6 +238,95 @@ def test_a_proxy_is_used(server, commands, tmp_path):
         assert proxy.asked()[-1].headers["Host"] == "api.example"
     finally:
         proxy.close()
+
+
+class Tunnel:
+    """A proxy that leads to one port whatever it is asked for: by CONNECT, or as SOCKS 5."""
+
+    def __init__(self, port):
+        self.asked, self._to = [], port
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self._socket.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def close(self):
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+
+    def _serve(self):
+        while True:
+            try:
+                near, _ = self._socket.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._one, args=(near,), daemon=True).start()
+
+    def _one(self, near):
+        with near, near.makefile("rb", 0) as stream:
+            first = stream.read(1)
+            if first == b"\5":
+                stream.read(stream.read(1)[0])              # the ways to log in; none is wanted
+                near.sendall(b"\5\0")
+                _, _, _, kind = stream.read(4)
+                host = stream.read(stream.read(1)[0]).decode() if kind == 3 else socket.inet_ntoa(stream.read(4))
+                self.asked.append(("socks", host, int.from_bytes(stream.read(2), "big")))
+                near.sendall(b"\5\0\0\1\0\0\0\0\0\0")
+            else:
+                line = (first + stream.readline()).decode().split()
+                while stream.readline().strip():
+                    pass
+                host, port = line[1].rsplit(":", 1)
+                self.asked.append((line[0], host, int(port)))
+                near.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            with socket.create_connection(("127.0.0.1", self._to)) as far:
+                back = threading.Thread(target=self._carry, args=(far, near), daemon=True)
+                back.start()
+                self._carry(near, far)
+                back.join()
+
+    @staticmethod
+    def _carry(source, sink):
+        try:
+            while data := source.recv(65536):
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+
+@pytest.mark.parametrize("scheme, how", [("http", "CONNECT"), ("socks5", "socks"), ("environment", "CONNECT")])
+def test_a_proxy_is_a_tunnel_to_a_server_with_tls(server, commands, scheme, how):
+    """The server is known by its certificate all the same."""
+    proxy = Tunnel(server.port)
+    try:
+        env = {"https_proxy": f"http://127.0.0.1:{proxy.port}"} if scheme == "environment" else {}
+        more = {} if env else {"proxy-url": f"{scheme}://127.0.0.1:{proxy.port}"}
+        server.kubeconfig(commands.kubeconfig, cluster={"certificate-authority-data": encoded(server.ca), **more})
+        # A name that only the proxy could find, and that the certificate has.
+        commands.kubeconfig.write_text(commands.kubeconfig.read_text().replace("127.0.0.1:%d" % server.port, "localhost:6443"))
+        result = commands.jmpctl("admin", "get", "client", "-o", "json", **env)
+        assert result.code == 0, result.err
+        assert [(kind, port) for kind, _, port in proxy.asked] == [(how, 6443)]
+    finally:
+        proxy.close()
+
+
+def test_a_pod_finds_the_server_by_its_account(server, commands, tmp_path):
+    """In a file system of its own, where the account lies where pods have it."""
+    commands.kubeconfig.unlink()
+    for name, text in (("token", "  token-of-the-pod\n"), ("ca.crt", server.ca.read_text()), ("namespace", "pods")):
+        (tmp_path / name).write_text(text)
+    place = "/run/secrets/kubernetes.io/serviceaccount"
+    if subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode != 0:
+        pytest.skip("no file system of one's own here: run as root")
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-ec", f"mount -t tmpfs none /run; mkdir -p {place}; cp token ca.crt namespace {place}; exec \"$@\"", "-",
+         commands.jmpctl_path, "admin", "get", "client", "-o", "json"], cwd=tmp_path, capture_output=True, text=True, timeout=60,
+        env=commands.env(KUBECONFIG="", KUBERNETES_SERVICE_HOST="127.0.0.1", KUBERNETES_SERVICE_PORT=str(server.port)))
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["items"] == []
+    assert server.asked()[-1].headers["Authorization"] == "Bearer token-of-the-pod"
+    assert server.asked()[-1].path == CLIENTS       # as always: not the namespace of the pod
 
 
 def test_an_answer_without_end_is_given_up(server, commands):

@@ -2,6 +2,7 @@
 """Every case of cases.tsv and every feature of features.tsv is there, and kept by tests that exist and run."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -67,3 +68,21 @@ def test_a_test_that_is_not_there_is_noticed():
                  "tests/interop/test_parity.py:TestBusy.test_nothing", "tests/project/CMakeLists.txt:nothing",
                  "base/test.c:ages_are_short"):
         assert not is_there(test), test
+
+
+# Programs with tables of selectors, labels, tags, times, durations, ages and conditions; each prints how many rows it has walked.
+TABLES = ("labd/labd-selector-test", "labd/labd-lease-test", "ctl/ctl-table-test", "kube/kube-when-test", "client/client-objects-test")
+
+
+def test_the_tables_have_two_hundred_rows(request):
+    build, count = Path(request.config.getoption("--build")).resolve(), 0
+    for program in TABLES:
+        if program.startswith("labd/") and not (build / program).exists():
+            pytest.skip("built without labd")
+        done = subprocess.run([build / program], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stdout + done.stderr
+        rows_of = [int(number) for number in re.findall(r"^(\d+) rows$", done.stdout, re.MULTILINE)]
+        assert rows_of, program
+        count += sum(rows_of)
+    print(f"{count} rows")
+    assert count >= 200

@@ -12,7 +12,7 @@
 #include "config/yaml.h"
 
 #define MAKE_ONE \
-    "ask for one with: jmp-labd create client NAME --out FILE, or jmp login; then name it by --client NAME or " \
+    "ask for one with: jmp-labd create client NAME --out FILE, or jmpctl login; then name it by --client NAME or " \
     "--client-config FILE"
 
 /* The top level; what needs a closer look stays a node. */

@@ -77,6 +77,8 @@ int jmp_config_print(const struct jmp_new_config *config, char **ret)
     jmp_writer_bool(writer, config->insecure);
     jmp_writer_end_map(writer);
     put(writer, "token", config->token);
+    if (config->refresh_token)
+        put(writer, "refresh_token", config->refresh_token);
     jmp_writer_key(writer, "grpcOptions");
     jmp_writer_begin_map(writer);
     jmp_writer_end_map(writer);

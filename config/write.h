@@ -10,7 +10,7 @@ struct jmp_new_config {
     const char *namespace_, *name, *endpoint;   /* "HOST:PORT" */
     const char *ca;                             /* PEM, or "" for none */
     bool insecure;
-    const char *token;
+    const char *token, *refresh_token;          /* @refresh_token: of a client, or NULL */
     const struct jmp_node *allow;               /* of a client: class patterns, a list of strings; NULL: the usual ones, unless */
     bool unsafe;                                /* every class may be loaded */
 };

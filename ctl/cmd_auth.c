@@ -179,7 +179,7 @@ int jmp_auth_renew(const struct jmp_client_config *config, const char *client_id
     oidc.issuer = issuer;
     r = jmp_oidc_grant(&oidc, fields, &tokens, reterr);
     if (r == -EACCES)
-        jmp_error_hint(reterr, "the refresh token is no good any more: log in again, \"jmp login\"");
+        jmp_error_hint(reterr, "the refresh token is no good any more: log in again, \"jmpctl login\"");
     /* Some providers take the old refresh token back with the new one, so a file that could not be written would be the end. */
     if (r == 0)
         r = jmp_config_save_token(config->file, config->file, tokens.access, tokens.refresh, reterr);
@@ -228,8 +228,8 @@ int jmp_cmd_auth_refresh(struct jmp_ctl *ctl, void *object, char **words, struct
         return r;
     if (!ctl->config->token || !ctl->config->refresh_token) {
         jmp_error_set(reterr, -ENOENT, "the client configuration holds no %stoken", ctl->config->token ? "refresh " : "");
-        jmp_error_hint(reterr, ctl->config->token ? "tokens of the lab itself have none: \"jmpctl auth rotate\"; others come of \"jmp login\""
-                                                  : "\"jmp login\" gets one from an identity provider");
+        jmp_error_hint(reterr, ctl->config->token ? "tokens of the lab itself have none: \"jmpctl auth rotate\"; others come of \"jmpctl login\""
+                                                  : "\"jmpctl login\" gets one from an identity provider");
         return -ENOENT;
     }
     r = jmp_auth_renew(ctl->config, options->client_id, options->insecure, &token, reterr);

@@ -177,6 +177,16 @@ const struct jmp_command jmp_commands[] = {
       .size = sizeof(struct jmp_config_command),
       .run = jmp_cmd_config_exporter_delete,
       .word = JMP_WORD_EXPORTER_CONFIG },
+    { .name = "login",
+      .help = "get a client's tokens from an identity provider",
+      .words = "[[CLIENT@]HOST]",
+      .most = 1,
+      .options = jmp_login_options,
+      .size = sizeof(struct jmp_login),
+      .run = jmp_cmd_login,
+      .details = "HOST is where the lab tells what a client has to know; without it, what is missing is asked for. A browser is\n"
+                 "needed unless a password or a token is given; the link is printed. The tokens go into the client's\n"
+                 "configuration, and it becomes the current one. Labs of jmp-labd need no login." },
     { .name = "auth status",
       .help = "tell how long the token of a client is valid, and whose it is",
       .options = jmp_auth_status_options,

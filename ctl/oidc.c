@@ -2,18 +2,32 @@
 #include "ctl/oidc.h"
 
 #include <ctype.h>
+#include <openssl/evp.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/base64.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/text.h"
+#include "base/uuid.h"
+#include "ctl/callback.h"
 #include "ctl/claims.h"
 #include "kube/http.h"
 
 #define TIMEOUT (30 * JMP_USEC_PER_SEC)
+#define LOGIN_TIMEOUT (600 * JMP_USEC_PER_SEC)
 #define ANSWER_MAX (256u * 1024)
 #define TOKEN_MAX (16u * 1024)     /* it goes into a header of each call */
+
+static void forget(char **secret)
+{
+    if (*secret)
+        explicit_bzero(*secret, strlen(*secret));
+    free(*secret);
+    *secret = NULL;
+}
 
 /* One request after the other, with everything that has to be there for it. */
 struct provider {
@@ -105,10 +119,16 @@ static int ask(struct provider *provider, const char *url, const char *body, str
 
 static bool starts_with(const char *text, const char *with) { return strncmp(text, with, strlen(with)) == 0; }
 
-/* Where tokens are given out. A provider behind TLS cannot send us to one without. */
-static int discover(struct provider *provider, const char **ret, struct jmp_error *reterr)
+/* A provider behind TLS cannot send us to one without. */
+static bool is_trusted(const char *endpoint, const char *issuer)
 {
-    const char *issuer = provider->oidc->issuer, *said, *endpoint;
+    return endpoint && (starts_with(endpoint, "https://") || (starts_with(endpoint, "http://") && starts_with(issuer, "http://")));
+}
+
+/* Where tokens are given out, and people log in; @retlogin may be NULL. */
+static int discover(struct provider *provider, const char **rettoken, const char **retlogin, struct jmp_error *reterr)
+{
+    const char *issuer = provider->oidc->issuer, *said;
     size_t length = strlen(issuer);
     _cleanup_free_ char *url = NULL;
     int r;
@@ -125,10 +145,14 @@ static int discover(struct provider *provider, const char **ret, struct jmp_erro
     said = jmp_node_string(jmp_node_get(provider->answer, "issuer"));
     if (!said || strncmp(said, issuer, length) != 0 || strspn(said + length, "/") != strlen(said + length))
         return jmp_error_set(reterr, -EPROTO, "%s is of another issuer, \"%.200s\"", url, said ?: "");
-    endpoint = jmp_node_string(jmp_node_get(provider->answer, "token_endpoint"));
-    if (!endpoint || !(starts_with(endpoint, "https://") || (starts_with(endpoint, "http://") && starts_with(issuer, "http://"))))
+    *rettoken = jmp_node_string(jmp_node_get(provider->answer, "token_endpoint"));
+    if (!is_trusted(*rettoken, issuer))
         return jmp_error_set(reterr, -EPROTO, "%s names no token endpoint that can be trusted", url);
-    *ret = endpoint;
+    if (!retlogin)
+        return 0;
+    *retlogin = jmp_node_string(jmp_node_get(provider->answer, "authorization_endpoint"));
+    if (!is_trusted(*retlogin, issuer))
+        return jmp_error_set(reterr, -EPROTO, "%s names no authorization endpoint that can be trusted", url);
     return 0;
 }
 
@@ -222,35 +246,128 @@ static void close_provider(struct provider *provider)
     free(provider->ca);
 }
 
+/* @endpoint: where tokens are given out */
+static int ask_for_tokens(struct provider *provider, const char *endpoint, const struct jmp_oidc_field *fields,
+                          struct jmp_oidc_tokens *ret, struct jmp_error *reterr)
+{
+    _cleanup_free_ char *form = NULL;
+    int r;
+
+    if (print_form(provider->oidc, fields, &form) < 0)
+        return jmp_error_set(reterr, -ENOMEM, "%m");
+    r = ask(provider, endpoint, form, reterr);
+    if (r == 0)
+        r = take_tokens(provider, ret, reterr);
+    explicit_bzero(form, strlen(form));
+    return r;
+}
+
 int jmp_oidc_grant(const struct jmp_oidc *oidc, const struct jmp_oidc_field *fields, struct jmp_oidc_tokens *ret,
                    struct jmp_error *reterr)
 {
     struct provider provider = { .oidc = oidc };
-    _cleanup_free_ char *form = NULL;
     const char *endpoint = NULL;
     int r;
 
     r = open_provider(&provider, reterr);
     if (r == 0)
-        r = discover(&provider, &endpoint, reterr);
-    if (r == 0 && print_form(oidc, fields, &form) < 0)
-        r = jmp_error_set(reterr, -ENOMEM, "%m");
+        r = discover(&provider, &endpoint, NULL, reterr);
     if (r == 0)
-        r = ask(&provider, endpoint, form, reterr);
-    if (r == 0)
-        r = take_tokens(&provider, ret, reterr);
-    if (form)
-        explicit_bzero(form, strlen(form));
+        r = ask_for_tokens(&provider, endpoint, fields, ret, reterr);
     close_provider(&provider);
     return r;
 }
 
-static void forget(char **secret)
+int jmp_oidc_fetch(const char *url, bool insecure, struct jmp_tree *tree, const struct jmp_node **ret, struct jmp_error *reterr)
 {
-    if (*secret)
-        explicit_bzero(*secret, strlen(*secret));
-    free(*secret);
-    *secret = NULL;
+    const struct jmp_oidc oidc = { .insecure = insecure };
+    struct provider provider = { .oidc = &oidc };
+    int r;
+
+    r = open_provider(&provider, reterr);
+    if (r == 0)
+        r = ask(&provider, url, NULL, reterr);
+    if (r == 0 && !(*ret = jmp_node_copy(tree, provider.answer)))
+        r = jmp_error_set(reterr, -ENOMEM, "%m");
+    close_provider(&provider);
+    return r;
+}
+
+/* Who hears the code on its way cannot use it: it is good only for whoever knows @verifier, of which the link has the hash. */
+#define VERIFIER_SIZE (2 * JMP_UUID_SIZE)
+
+static int make_challenge(char verifier[VERIFIER_SIZE], char **ret)
+{
+    unsigned char hash[EVP_MAX_MD_SIZE];
+    unsigned length = 0;
+
+    jmp_uuid_random(verifier);
+    verifier[JMP_UUID_SIZE - 1] = '.';
+    jmp_uuid_random(verifier + JMP_UUID_SIZE);
+    if (EVP_Digest(verifier, strlen(verifier), hash, &length, EVP_sha256(), NULL) != 1)
+        return -ENOMEM;
+    *ret = jmp_base64_encode((char *)hash, length);
+    if (!*ret)
+        return -ENOMEM;
+    for (char *c = *ret; *c; c++)
+        *c = *c == '+' ? '-' : *c == '/' ? '_' : *c == '=' ? '\0' : *c;
+    return 0;
+}
+
+static int print_link(const struct jmp_oidc *oidc, const char *endpoint, const struct jmp_oidc_field *fields, struct jmp_error *reterr)
+{
+    _cleanup_free_ char *query = NULL;
+
+    if (print_form(oidc, fields, &query) < 0)
+        return jmp_error_set(reterr, -ENOMEM, "%m");
+    fputs("Please open the URL in browser:  ", stderr);
+    jmp_text_put(stderr, endpoint);
+    fprintf(stderr, "%c%s\n", strchr(endpoint, '?') ? '&' : '?', query);
+    return 0;
+}
+
+/* The link, and the code that comes back. */
+static int ask_person(const struct jmp_oidc *oidc, const char *endpoint, struct jmp_callback *callback, const char *redirect,
+                      bool offline, char verifier[VERIFIER_SIZE], char **ret, struct jmp_error *reterr)
+{
+    _cleanup_free_ char *challenge = NULL;
+    char state[JMP_UUID_SIZE];
+    int r;
+
+    jmp_uuid_random(state);
+    if (make_challenge(verifier, &challenge) < 0)
+        return jmp_error_set(reterr, -ENOMEM, "%m");
+    r = print_link(oidc, endpoint, (const struct jmp_oidc_field[]){
+        { "response_type", "code" }, { "redirect_uri", redirect }, { "scope", offline ? JMP_OIDC_SCOPES " offline_access" : JMP_OIDC_SCOPES },
+        { "state", state }, { "code_challenge", challenge }, { "code_challenge_method", "S256" }, { 0 } }, reterr);
+    return r < 0 ? r : jmp_callback_wait(callback, state, LOGIN_TIMEOUT, ret, reterr);
+}
+
+int jmp_oidc_browser(const struct jmp_oidc *oidc, unsigned port, bool offline, struct jmp_oidc_tokens *ret, struct jmp_error *reterr)
+{
+    struct provider provider = { .oidc = oidc };
+    struct jmp_callback callback = JMP_CALLBACK_INIT;
+    const char *token_endpoint = NULL, *login_endpoint = NULL;
+    char verifier[VERIFIER_SIZE], redirect[64], *code = NULL;
+    int r;
+
+    r = open_provider(&provider, reterr);
+    if (r == 0)
+        r = discover(&provider, &token_endpoint, &login_endpoint, reterr);
+    if (r == 0)
+        r = jmp_callback_open(&callback, port, reterr);
+    snprintf(redirect, sizeof(redirect), "http://localhost:%u/callback", callback.port);
+    if (r == 0)
+        r = ask_person(oidc, login_endpoint, &callback, redirect, offline, verifier, &code, reterr);
+    if (r == 0)
+        r = ask_for_tokens(&provider, token_endpoint, (const struct jmp_oidc_field[]){
+            { "grant_type", "authorization_code" }, { "code", code }, { "redirect_uri", redirect }, { "code_verifier", verifier },
+            { 0 } }, ret, reterr);
+    forget(&code);
+    explicit_bzero(verifier, sizeof(verifier));
+    jmp_callback_close(&callback);
+    close_provider(&provider);
+    return r;
 }
 
 void jmp_oidc_clear(struct jmp_oidc_tokens *tokens)

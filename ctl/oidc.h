@@ -6,7 +6,9 @@
 #pragma once
 
 #include "base/error.h"
+#include "base/node.h"
 
+#define JMP_OIDC_SCOPES "openid profile"
 #define JMP_OIDC_CLIENT_ID "jumpstarter-cli"   /* as which stock and native clients are known to providers */
 
 struct jmp_oidc {
@@ -35,6 +37,16 @@ struct jmp_oidc_field {
  */
 int jmp_oidc_grant(const struct jmp_oidc *oidc, const struct jmp_oidc_field *fields, struct jmp_oidc_tokens *ret,
                    struct jmp_error *reterr);
+/**
+ * jmp_oidc_browser() - log in with a browser: prints a link on standard error and waits until it was followed, at most ten minutes
+ * @port:     of this machine, where the browser is sent afterwards; 0: any
+ * @offline:  ask for a refresh token
+ *
+ * Return: as jmp_oidc_grant(), and -ETIMEDOUT.
+ */
+int jmp_oidc_browser(const struct jmp_oidc *oidc, unsigned port, bool offline, struct jmp_oidc_tokens *ret, struct jmp_error *reterr);
+/** jmp_oidc_fetch() - a JSON object from @url, in @tree; as jmp_oidc_grant() asks */
+int jmp_oidc_fetch(const char *url, bool insecure, struct jmp_tree *tree, const struct jmp_node **ret, struct jmp_error *reterr);
 void jmp_oidc_clear(struct jmp_oidc_tokens *tokens);
 
 /** jmp_oidc_issuer() - who a token says it comes from; free() @ret. Return: 0, -EINVAL with words: it does not say. */

@@ -8,6 +8,8 @@ import json
 import re
 import stat
 import termios
+import urllib.error
+import urllib.request
 
 import pytest
 import yaml
@@ -16,7 +18,7 @@ from harness.certificates import Authority
 from harness.controller import ReferenceController
 from harness.lab import Labd
 from harness.oidc import Provider, jwt
-from harness.program import run, wait_until
+from harness.program import Program, run, wait_until
 from harness.terminal import Terminal
 from jumpstarter.config.client import ClientConfigV1Alpha1
 from jumpstarter.config.exporter import ExporterConfigV1Alpha1
@@ -497,7 +499,152 @@ class TestRefresh:
             path.write_text(yaml.safe_dump({**after, "token": old}))
             status, out, err = homes.run_ours(["get", "leases", "--client", "oidc"], **trusting)
             assert status == 1 and not out, (status, out)
-            assert "warning: the identity provider refuses: invalid_grant" in err and "token is expired" in err and "jmp login" in err, err
+            assert "warning: the identity provider refuses: invalid_grant" in err and "token is expired" in err and "jmpctl login" in err, err
             assert after["refresh_token"] not in err and old not in err
         finally:
             controller.stop()
+
+
+def fetch(url):
+    """(status, text), as a browser that comes back."""
+    try:
+        with urllib.request.urlopen(url, timeout=20) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+class TestLogin:
+    """jmpctl login beside jmp login: the same questions to the provider, the same files."""
+
+    LAB = ["--namespace", "ns", "--name", "me", "--endpoint", "lab:1", "--allow", "a.*,b"]
+    PASSWORD = ["--username", "person", "--password", "s3cret & more"]
+    TOKEN = ["--token", "token-of-another", "--connector-id", "ci"]
+
+    def both(self, homes, provider, authority, words, alias):
+        trusting = {"SSL_CERT_FILE": str(authority.path)}
+        homes.place.env.update(trusting)
+        try:
+            theirs = homes.stock(["login", *words, "--nointeractive"])
+        finally:
+            del homes.place.env["SSL_CERT_FILE"]
+        forms = provider.forms[:]
+        provider.forms.clear()
+        ours = homes.run_ours(["login", *words, "--nointeractive"], **trusting)
+        assert theirs[0] == ours[0] == 0, (theirs, ours)
+        assert forms == provider.forms and len(forms) == 1
+        configs = []
+        for home in (homes.theirs, homes.ours):
+            path = home / "clients" / f"{alias}.yaml"
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600
+            config = yaml.safe_load(path.read_text())
+            assert config.pop("token") and (config.pop("refresh_token") == "opaque-refresh") == provider.rotates
+            # The stock command makes one empty pattern of none.
+            config["drivers"]["allow"] = [pattern for pattern in config["drivers"]["allow"] if pattern]
+            configs.append({key: config[key] for key in ("apiVersion", "kind", "metadata", "endpoint", "tls", "drivers")})
+            assert yaml.safe_load((home / "config.yaml").read_text())["config"]["current-client"] == alias
+        assert configs[0] == configs[1]
+        return theirs[1], ours[1]
+
+    @pytest.mark.parametrize("grant", [PASSWORD, TOKEN], ids=["password", "token"])
+    @pytest.mark.parametrize("more", [[], ["--no-offline-access"], ["--client-id", "another"]], ids=" ".join)
+    def test_by_options(self, homes, provider, authority, grant, more):
+        provider.refresh_given = "opaque-refresh"
+        alias = f"by-{len(grant[1])}-{len(more)}"
+        theirs, ours = self.both(homes, provider, authority,
+                                 ["--issuer", provider.issuer, *self.LAB, *grant, *more, "--client", alias], alias)
+        assert theirs == ours == f"Set '{alias}' as the default client.\n"
+
+    @pytest.mark.parametrize("more", [{}, {"caBundle": "UEVNCg=="}], ids=["plain", "with an authority"])
+    def test_what_the_lab_tells(self, homes, provider, authority, more):
+        provider.refresh_given = "opaque-refresh"
+        provider.lab = {"grpcEndpoint": "grpc.lab:443", "namespace": "told", "oidc": [{"issuer": provider.issuer, "clientId": "told-id"}], **more}
+        host = provider.http.url.removeprefix("https://")
+        alias = f"told-{len(more)}"
+        theirs, ours = self.both(homes, provider, authority, [f"{alias}@{host}", "--unsafe", *self.PASSWORD], alias)
+        assert theirs == ours
+        assert provider.forms[0]["client_id"] == "told-id"
+
+    @pytest.mark.parametrize("answer, said", [
+        ((404, b""), "status 404"), ((200, b"{"), "JSON"), ((200, {}), "tells no grpcEndpoint"), ((200, {"grpcEndpoint": 5}), "tells no grpcEndpoint"),
+        ((200, {"grpcEndpoint": "x:1", "oidc": "nonsense"}), "--namespace is missing")])
+    def test_a_login_service_that_is_none(self, homes, provider, authority, answer, said):
+        provider.prescribed["/v1/auth/config"] = answer
+        status, out, err = homes.run_ours(["login", provider.http.url.removeprefix("https://"), "--nointeractive", "--client", "none"],
+                                          SSL_CERT_FILE=str(authority.path))
+        assert status in (1, 2) and said in err and not (homes.ours / "clients" / "none.yaml").exists(), (out, err)
+
+    @pytest.mark.parametrize("words, said", [
+        (["@host"], "is not [CLIENT@]HOST"), (["me@"], "is not [CLIENT@]HOST"), (["http://host"], "--insecure-tls (-k) allows it"),
+        (["--client", "new"], "--namespace is missing"), (["--client", "new", *LAB], "--issuer is missing"),
+        (["--client", "new", *LAB, "--issuer", "https://i"], "--token, or --username and --password, is missing"),
+        (["--client", "new", *LAB, "--issuer", "https://i", "--username", "u"], "--password is missing"),
+        (["--client", "a", "--client-config", "b"], "exclude each other"), (["--callback-port", "70000"], "callback-port"),
+        (["a", "b"], "one word too many")])
+    def test_what_is_missing(self, homes, words, said):
+        status, out, err = homes.run_ours(["login", *words, "--nointeractive"])
+        assert status == 2 and said in err and not (homes.ours / "clients" / "new.yaml").exists(), (out, err)
+
+    def test_a_wrong_password_is_refused_and_not_repeated(self, homes, provider, authority):
+        status, out, err = homes.run_ours(["login", "--client", "new", *self.LAB, "--issuer", provider.issuer, "--nointeractive",
+                                           "--username", "person", "--password", "wr0ng"], SSL_CERT_FILE=str(authority.path))
+        assert status == 1 and "refuses: invalid_grant" in err and "wr0ng" not in out + err, (out, err)
+        assert not (homes.ours / "clients" / "new.yaml").exists()
+
+    def test_a_client_that_is_there_keeps_all_but_its_tokens(self, homes, provider, authority):
+        path = TestRefresh().write(homes, provider, "again")
+        before = yaml.safe_load(path.read_text())
+        status, out, err = homes.run_ours(["login", "--client", "again", "--nointeractive"], SSL_CERT_FILE=str(authority.path))
+        assert status == 0 and out.startswith("Refreshed access token using stored refresh token."), (out, err)
+        assert yaml.safe_load(path.read_text()) == {**before, "token": provider.token_given, "refresh_token": provider.refresh}
+
+    def browse(self, homes, provider, authority, *more):
+        env = {**homes.place.env, "JMP_CLIENT_CONFIG_HOME": str(homes.ours), "SSL_CERT_FILE": str(authority.path)}
+        program = Program([homes.jmpctl, "login", "--client", "browsed", "--issuer", provider.issuer, *self.LAB, *more], env=env,
+                          name="jmpctl login")
+        return program, program.wait_line(r"Please open the URL in browser: +(\S+)$")[1]
+
+    def test_with_a_browser(self, homes, provider, authority):
+        program, link = self.browse(homes, provider, authority)
+        asked, back = provider.log_in(link)
+        assert asked["scope"] == "openid profile offline_access" and asked["client_id"] == "jumpstarter-cli"
+        where = asked["redirect_uri"]
+        assert fetch(where.replace("/callback", "/favicon.ico"))[0] == 404
+        assert fetch(where)[0] == 400                                                   # nothing of it
+        assert fetch(back.replace(asked["state"], asked["state"][::-1]))[0] == 400      # not the login that was begun
+        assert fetch(f"{where}?state={asked['state']}")[0] == 400                       # no code
+        status, text = fetch(back)
+        assert status == 200 and "Login successful" in text
+        assert program.wait(20) == 0, program.tail()
+        program.forget()
+        config = yaml.safe_load((homes.ours / "clients" / "browsed.yaml").read_text())
+        assert (config["token"], config["refresh_token"]) == (provider.token_given, provider.refresh)
+        assert provider.token_given not in program.tail()
+        (homes.ours / "clients" / "browsed.yaml").unlink()
+
+    def test_a_browser_that_is_refused(self, homes, provider, authority):
+        program, link = self.browse(homes, provider, authority, "--no-offline-access")
+        asked, _ = provider.log_in(link)
+        assert asked["scope"] == "openid profile"
+        assert fetch(f"{asked['redirect_uri']}?error=access_denied&error_description=not+you&state={asked['state']}")[0] == 200
+        assert program.wait(20) == 1 and "refuses: access_denied: not you" in program.tail()
+        program.forget()
+        assert not (homes.ours / "clients" / "browsed.yaml").exists()
+
+    def test_ctrl_c_ends_the_wait_for_a_browser(self, homes, provider, authority):
+        program, _ = self.browse(homes, provider, authority)
+        program.process.send_signal(2)
+        assert program.wait(20) == -2, program.tail()
+        program.forget()
+
+    def test_the_password_is_asked_for_and_not_shown(self, homes, provider, authority):
+        env = {**homes.place.env, "JMP_CLIENT_CONFIG_HOME": str(homes.ours), "SSL_CERT_FILE": str(authority.path)}
+        with Terminal([homes.jmpctl, "login", "--client", "typed", "--issuer", provider.issuer, "--username", "person"], env=env) as terminal:
+            for question, answer in (("exporter namespace: ", "ns"), ("exporter name: ", "me"), ("service endpoint: ", "lab:1"),
+                                     ("imports? [y/N]: ", "n"), ("(optional) []: ", "x.*"), ("Password (hidden): ", "s3cret & more")):
+                terminal.expect_exact(question)
+                terminal.sendline(answer)
+            terminal.expect_exact("Set 'typed' as the default client.")
+            assert terminal.wait() == 0
+        config = yaml.safe_load((homes.ours / "clients" / "typed.yaml").read_text())
+        assert (config["metadata"], config["drivers"]["allow"]) == ({"namespace": "ns", "name": "me"}, ["x.*"])

@@ -18,6 +18,7 @@ import yaml
 from click.testing import CliRunner
 from harness import exporter as exporters
 from harness.lab import Labd
+from harness.place import BIN
 from harness.program import Program, run, wait_until
 from harness.terminal import Terminal
 from jumpstarter_cli.jmp import jmp
@@ -299,7 +300,7 @@ class TestCompletion:
     def test_zsh(self, shells):
         if not shutil.which("zsh"):
             pytest.skip("apt-get install zsh")
-        with Terminal(["zsh", "-f", "-i"], env={**shells, "TERM": "dumb", "PS1": "> "}) as terminal:
+        with Terminal(["zsh", "-f", "-i"], env={**shells, "TERM": "dumb", "PS1": "> "}, timeout=60) as terminal:
             terminal.sendline("autoload -U compinit && compinit -D -u && source <(jmpctl completion zsh) && echo rea''dy")
             terminal.expect_exact("ready")
             terminal.send("echo got jmpctl update lease lat\t")
@@ -473,6 +474,22 @@ class TestBusy:
                 assert normal(load(theirs)) == normal(load(ours)), (theirs, ours)
             else:
                 assert fields(swap(theirs)) == fields(swap(ours))
+
+    @pytest.mark.parametrize("command, codes", [
+        (["sh", "-c", 'test "$JMP_EXPORTER" = free && test -S "$JUMPSTARTER_HOST" && echo "$JMP_EXPORTER_LABELS" | grep -q nr=2 && exit 7'], (7, 7)),
+        (["/nonexistent/program"], (1, 127))],      # 127 and 126 are what shells say, and later stock clients
+        ids=["a command", "none"])
+    def test_shell(self, busy, command, codes):
+        """A command in a lease of its own; the lease is gone afterwards."""
+        found = []
+        for who in ("stock", "ours"):
+            words = ["shell", "-l", "nr=2", "--duration", "10m"]
+            config = ["--client-config", str(busy.clients["carol"])]
+            done = run([BIN / "jmp" if who == "stock" else busy.jmpctl, *words, *config, "--", *command], env=busy.place.env, timeout=90)
+            found.append(done.status)
+            busy.wait(free=2)
+            assert json.loads(busy.ours(["get", "leases", "-l", "nr=2", "-o", "json"])[1]) == {"leases": []}, str(done)
+        assert found == list(codes)
 
     @pytest.mark.parametrize("words", ["update lease held --begin-time 2099-01-01T00:00:00 --duration 5m", "update lease held --to-client nobody",
                                        "update lease queued --to-client carol"])

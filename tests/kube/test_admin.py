@@ -416,3 +416,21 @@ def test_no_token_is_ever_said(server, commands):
         result = commands.jmpctl(*words)
         for secret_text in ("secret-token-of-the-test", "the-token"):
             assert secret_text not in result.out + result.err
+
+
+@pytest.mark.parametrize("typed, offered", [
+    (("admin", "get", "client", ""), ["c-1", "c-2"]), (("admin", "delete", "client", "c-2"), ["c-2"]), (("admin", "import", "client", "x"), []),
+    (("admin", "rotate", "c", "c"), ["c-1", "c-2"]), (("admin", "get", "exporters", "e"), ["e-1"]), (("admin", "delete", "e", ""), ["e-1"]),
+    (("admin", "import", "exporter", ""), ["e-1"]), (("admin", "get", "leases", ""), ["l-1", "l-2"])])
+def test_names_are_completed_from_the_cluster(server, commands, typed, offered):
+    fill(server)
+    done = commands.jmpctl("complete", *typed[:3], "-n", "lab", typed[3])
+    assert (done.code, done.out.split(), done.err) == (0, offered, "")
+    nowhere = commands.jmpctl("complete", *typed[:3], "-n", "empty", typed[3])
+    assert (nowhere.code, nowhere.out, nowhere.err) == (0, "", "")
+
+
+def test_completion_of_a_cluster_that_does_not_answer_is_silent(server, commands):
+    server.rules.append(lambda r: status(403, "no"))
+    done = commands.jmpctl("complete", "admin", "get", "client", "")
+    assert (done.code, done.out, done.err) == (0, "", "")

@@ -238,3 +238,10 @@ class TestFlasher:
               f"j storage flash --compression xz {packed}; j storage dump back.img; cmp {source} back.img;"
               + (f"j storage dump --compression gzip back.gz; zcat back.gz | cmp {source} -" if exporter.native else ""),
               endpoint=flasher.endpoint).ok()
+
+    def test_every_target_of_the_mock_takes_an_image(self, serve, shell, place):
+        flasher = serve({"disk": {"type": "jumpstarter_driver_opendal.driver.MockFlasher"}})
+        one, two = place.file("one.img", IMAGE), place.file("two.img", payload(70_000, "two"))
+        shell(f"set -e; cd {place.root}; j disk flash {one}; j disk dump back.img; cmp {one} back.img;"
+              f"j disk flash -t boot:{one} -t root:{two}; j disk dump --target root back.img; cmp {two} back.img", timeout=120,
+              endpoint=flasher.endpoint).ok()

@@ -185,3 +185,10 @@ class Probe:
             self.process.kill()
             self.process.wait(10)
         self.process.stdout.close()
+
+
+@pytest.fixture
+def probe(commands):
+    probe = Probe(commands.build, commands.kubeconfig, commands.env())
+    yield probe
+    probe.close()

@@ -3,16 +3,15 @@
 
 import base64
 import json
-import socket
 import subprocess
 import textwrap
-import threading
 
 import pytest
 from conftest import JUMPSTARTER, Probe
 from harness.certificates import Authority
 from harness.kubernetes import ApiServer, status
 from harness.program import wait_until
+from harness.wire import Proxy
 
 CLIENTS = JUMPSTARTER + "default/clients"
 
@@ -240,64 +239,10 @@ def test_a_proxy_is_used(server, commands, tmp_path):
         proxy.close()
 
 
-class Tunnel:
-    """A proxy that leads to one port whatever it is asked for: by CONNECT, or as SOCKS 5."""
-
-    def __init__(self, port):
-        self.asked, self._to = [], port
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.port = self._socket.getsockname()[1]
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def close(self):
-        self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
-
-    def _serve(self):
-        while True:
-            try:
-                near, _ = self._socket.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._one, args=(near,), daemon=True).start()
-
-    def _one(self, near):
-        with near, near.makefile("rb", 0) as stream:
-            first = stream.read(1)
-            if first == b"\5":
-                stream.read(stream.read(1)[0])              # the ways to log in; none is wanted
-                near.sendall(b"\5\0")
-                _, _, _, kind = stream.read(4)
-                host = stream.read(stream.read(1)[0]).decode() if kind == 3 else socket.inet_ntoa(stream.read(4))
-                self.asked.append(("socks", host, int.from_bytes(stream.read(2), "big")))
-                near.sendall(b"\5\0\0\1\0\0\0\0\0\0")
-            else:
-                line = (first + stream.readline()).decode().split()
-                while stream.readline().strip():
-                    pass
-                host, port = line[1].rsplit(":", 1)
-                self.asked.append((line[0], host, int(port)))
-                near.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
-            with socket.create_connection(("127.0.0.1", self._to)) as far:
-                back = threading.Thread(target=self._carry, args=(far, near), daemon=True)
-                back.start()
-                self._carry(near, far)
-                back.join()
-
-    @staticmethod
-    def _carry(source, sink):
-        try:
-            while data := source.recv(65536):
-                sink.sendall(data)
-            sink.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
-
-
 @pytest.mark.parametrize("scheme, how", [("http", "CONNECT"), ("socks5", "socks"), ("environment", "CONNECT")])
 def test_a_proxy_is_a_tunnel_to_a_server_with_tls(server, commands, scheme, how):
     """The server is known by its certificate all the same."""
-    proxy = Tunnel(server.port)
+    proxy = Proxy(server.port)
     try:
         env = {"https_proxy": f"http://127.0.0.1:{proxy.port}"} if scheme == "environment" else {}
         more = {} if env else {"proxy-url": f"{scheme}://127.0.0.1:{proxy.port}"}
@@ -308,7 +253,7 @@ def test_a_proxy_is_a_tunnel_to_a_server_with_tls(server, commands, scheme, how)
         assert result.code == 0, result.err
         assert [(kind, port) for kind, _, port in proxy.asked] == [(how, 6443)]
     finally:
-        proxy.close()
+        proxy.cut()
 
 
 def test_a_pod_finds_the_server_by_its_account(server, commands, tmp_path):

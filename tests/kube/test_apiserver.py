@@ -2,7 +2,6 @@
 """The API server of Kubernetes itself: what it accepts, refuses and keeps, by our requests and our commands."""
 
 import base64
-import socket
 import threading
 import time
 
@@ -13,6 +12,7 @@ from conftest import COORDINATION, JUMPSTARTER, Probe
 from harness.apiserver import NOBODY, KubeApi, cached_program
 from harness.certificates import Authority
 from harness.program import wait_until
+from harness.wire import Wire
 
 LEASES = COORDINATION + "default/leases"
 OURS = JUMPSTARTER + "lab/"
@@ -43,13 +43,6 @@ def kube(bare):
 def server(request):
     """What the commands talk to, here."""
     return request.getfixturevalue(getattr(request, "param", "kube"))
-
-
-@pytest.fixture
-def probe(commands):
-    probe = Probe(commands.build, commands.kubeconfig, commands.env())
-    yield probe
-    probe.close()
 
 
 def lease(name, labels=None, **spec):
@@ -249,56 +242,6 @@ def test_our_watch_keeps_up(kube, commands, probe):
         assert watcher.event() == ("gone", "watched")
     finally:
         watcher.close()
-
-
-class Wire:
-    """A way to the server that can be cut, and mended."""
-
-    def __init__(self, port):
-        self._to, self._lock, self._pairs = port, threading.Lock(), []
-        self._listen()
-        self.port = self._socket.getsockname()[1]
-
-    def _listen(self, port=0):
-        self._socket = socket.create_server(("127.0.0.1", port))
-        threading.Thread(target=self._serve, args=(self._socket,), daemon=True).start()
-
-    def _serve(self, listening):
-        while True:
-            try:
-                near, _ = listening.accept()
-            except OSError:
-                return
-            far = socket.create_connection(("127.0.0.1", self._to))
-            with self._lock:
-                self._pairs.append((near, far))
-            for a, b in ((near, far), (far, near)):
-                threading.Thread(target=self._carry, args=(a, b), daemon=True).start()
-
-    @staticmethod
-    def _carry(source, sink):
-        try:
-            while data := source.recv(65536):
-                sink.sendall(data)
-            sink.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
-
-    def cut(self):
-        self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
-        with self._lock:
-            for pair in self._pairs:
-                for end in pair:
-                    try:
-                        end.shutdown(socket.SHUT_RDWR)
-                    except OSError:
-                        pass
-                    end.close()
-            self._pairs.clear()
-
-    def mend(self):
-        self._listen(self.port)
 
 
 def test_bookmarks_move_the_place_to_go_on_from(kube, probe):

@@ -3,16 +3,9 @@
 
 import lightkube_peer as peer
 import pytest
-from conftest import COORDINATION, Probe
+from conftest import COORDINATION
 
 LEASES = {name: COORDINATION + name + "/leases" for name in (peer.OURS, peer.THEIRS)}
-
-
-@pytest.fixture
-def probe(commands):
-    probe = Probe(commands.build, commands.kubeconfig, commands.env())
-    yield probe
-    probe.close()
 
 
 def asked(server, who, differences):

@@ -4,16 +4,9 @@
 import json
 
 import pytest
-from conftest import COORDINATION, Probe
+from conftest import COORDINATION
 
 LEASES = COORDINATION + "default/leases"
-
-
-@pytest.fixture
-def probe(commands):
-    probe = Probe(commands.build, commands.kubeconfig, commands.env())
-    yield probe
-    probe.close()
 
 
 def event(kind, name, version, **more):

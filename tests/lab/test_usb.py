@@ -10,6 +10,7 @@ import random
 import re
 import select
 import shutil
+import socket
 import subprocess
 import termios
 import tty
@@ -448,11 +449,11 @@ def test_a_virtual_machine_boots_from_a_stick_by_usbredir(hardware, serve, place
     exporter = serve({"usb": device(stick.gadget.sysfs())})
     path = place.run / "redir"
     forward = Forward(place, exporter, "usb redir", unix=path if by == "unix" else None)
-    socket = f"path={path}" if by == "unix" else f"host=127.0.0.1,port={forward.port}"
+    where = f"path={path}" if by == "unix" else f"host=127.0.0.1,port={forward.port}"
     said = place.root / f"debug-port-{by}"
     machine = Program([qemu, "-accel", "tcg,tb-size=16", "-machine", "pc", "-m", "32", "-nodefaults", "-display", "none",
                        "-boot", "reboot-timeout=1000",      # its firmware may be faster than the device's way to it
-                       "-device", "qemu-xhci", "-chardev", f"socket,id=usb,{socket}",
+                       "-device", "qemu-xhci", "-chardev", f"socket,id=usb,{where}",
                        "-device", "usb-redir,chardev=usb,bootindex=0,debug=4", "-debugcon", f"file:{said}"],
                       env=place.env, name="qemu")
     wait_until(lambda: said.exists() and "booted by usbredir" in said.read_text(errors="replace"), 120,
@@ -461,6 +462,23 @@ def test_a_virtual_machine_boots_from_a_stick_by_usbredir(hardware, serve, place
     machine.forget()
     forward.close()
     wait_until(lambda: list(stick.gadget.sysfs().glob("*:*/host*")), PLUG_TIMEOUT, "the kernel has it not back")
+
+
+def test_what_the_filter_of_usbredir_does_not_allow_stays_here(hardware, serve, place):
+    stick, hid = hardware.storage(size=MIB), hardware.hid(serial="HID")
+    no_disks = "0x08,-1,-1,-1,0|-1,-1,-1,-1,1"
+    exporter = serve({name: {"type": "usb-device", "config": {"path": part.gadget.sysfs().name, "filter": no_disks}}
+                      for name, part in (("stick", stick), ("hid", hid))})
+    said = {}
+    for name in ("stick", "hid"):
+        forward = Forward(place, exporter, f"{name} redir")
+        with socket.create_connection(("127.0.0.1", int(forward.port)), timeout=60) as guest:
+            said[name] = guest.recv(12)
+        forward.close()
+    assert said["stick"] == b""
+    exporter.program.wait_line("not given away: the filter does not allow 1d6b:0104")
+    assert len(said["hid"]) == 12 and said["hid"][:4] == bytes(4)       # usb_redir_hello
+    wait_until(lambda: stick.disk.exists() and hid.raw.exists(), PLUG_TIMEOUT, "the kernel has them not back")
 
 
 @pytest.mark.direct(reason="an exporter of its own")

@@ -11,7 +11,10 @@
 static uint64_t now;
 
 uint64_t __wrap_jmp_now(void);
-uint64_t __wrap_jmp_now(void) { return now; }
+uint64_t __wrap_jmp_now(void)
+{
+    return now;
+}
 
 static char directory[64];
 
@@ -71,7 +74,7 @@ JMP_TEST(a_pods_token_that_is_replaced_is_read_again)
     assert_string_equal(token_of(credential), "one");
     put("token", "two\n");
     now += 29 * JMP_USEC_PER_SEC;
-    assert_string_equal(token_of(credential), "one");      /* not with every request */
+    assert_string_equal(token_of(credential), "one"); /* not with every request */
     now += 2 * JMP_USEC_PER_SEC;
     assert_string_equal(token_of(credential), "two");
     /* One that is just being renewed is not there for a moment. */

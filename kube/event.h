@@ -23,10 +23,10 @@ int jmp_kube_lines_feed(struct jmp_kube_lines *lines, const char *bytes, size_t 
 void jmp_kube_lines_clear(struct jmp_kube_lines *lines);
 
 enum jmp_kube_event_type {
-    JMP_KUBE_EVENT_CHANGED,     /* ADDED, MODIFIED */
-    JMP_KUBE_EVENT_GONE,        /* DELETED */
-    JMP_KUBE_EVENT_MARK,        /* BOOKMARK, and what is not known: only its version counts */
-    JMP_KUBE_EVENT_ERROR,       /* the object is a Status */
+    JMP_KUBE_EVENT_CHANGED, /* ADDED, MODIFIED */
+    JMP_KUBE_EVENT_GONE,    /* DELETED */
+    JMP_KUBE_EVENT_MARK,    /* BOOKMARK, and what is not known: only its version counts */
+    JMP_KUBE_EVENT_ERROR,   /* the object is a Status */
 };
 
 /**

@@ -14,22 +14,24 @@ static struct {
     struct jmp_timer *timer;
     void (*run)(struct jmp_timer *timer);
 
-    json_t *lease;                   /* what the server has */
-    jmp_kube_done_fn done;           /* of the request that is under way */
+    json_t *lease;         /* what the server has */
+    jmp_kube_done_fn done; /* of the request that is under way */
     struct jmp_kube_status status;
     json_t *answer;
 
-    char methods[64];                /* a letter each, in their order: P is PUT, C is POST */
-    uint64_t at[64];                 /* when they came */
+    char methods[64]; /* a letter each, in their order: P is PUT, C is POST */
+    uint64_t at[64];  /* when they came */
     unsigned requests, refusals, failing;
-    enum jmp_kube_reason refusal;    /* of the next writes, as many as @refusals */
+    enum jmp_kube_reason refusal; /* of the next writes, as many as @refusals */
 } world;
 
-int __wrap_jmp_timer_start(struct jmp_loop *loop, struct jmp_timer *timer, uint64_t usec, void (*run)(struct jmp_timer *timer));
+int __wrap_jmp_timer_start(struct jmp_loop *loop, struct jmp_timer *timer, uint64_t usec,
+                           void (*run)(struct jmp_timer *timer));
 
-int __wrap_jmp_timer_start(struct jmp_loop *loop, struct jmp_timer *timer, uint64_t usec, void (*run)(struct jmp_timer *timer))
+int __wrap_jmp_timer_start(struct jmp_loop *loop, struct jmp_timer *timer, uint64_t usec,
+                           void (*run)(struct jmp_timer *timer))
 {
-    assert_null(world.run);          /* a heartbeat does one thing after the other */
+    assert_null(world.run); /* a heartbeat does one thing after the other */
     world.timer = timer;
     world.run = run;
     world.due = world.now + usec;
@@ -38,11 +40,17 @@ int __wrap_jmp_timer_start(struct jmp_loop *loop, struct jmp_timer *timer, uint6
 
 /* The server. Its functions stand in for those of kube.c. */
 
-struct jmp_loop *jmp_kube_loop(const struct jmp_kube *kube) { return NULL; }
+struct jmp_loop *jmp_kube_loop(const struct jmp_kube *kube)
+{
+    return NULL;
+}
 
-void jmp_kube_cancel(struct jmp_kube_request *request) { }
+void jmp_kube_cancel(struct jmp_kube_request *request)
+{
+}
 
-char *jmp_kube_path(const char *group, const char *version, const char *namespace_, const char *plural, const char *name)
+char *jmp_kube_path(const char *group, const char *version, const char *namespace_, const char *plural,
+                    const char *name)
 {
     return strdup(name ?: "");
 }
@@ -78,8 +86,11 @@ static void on_failing(const struct jmp_kube_status *status, unsigned failures, 
 
 static struct jmp_heartbeat *start(void)
 {
-    static const struct jmp_heartbeat_options options = { .namespace_ = "farm", .name = "bench-3", .holder = "bench-3",
-                                                          .duration = JMP_HEARTBEAT_DURATION, .interval = JMP_HEARTBEAT_INTERVAL,
+    static const struct jmp_heartbeat_options options = { .namespace_ = "farm",
+                                                          .name = "bench-3",
+                                                          .holder = "bench-3",
+                                                          .duration = JMP_HEARTBEAT_DURATION,
+                                                          .interval = JMP_HEARTBEAT_INTERVAL,
                                                           .failing = on_failing };
     struct jmp_heartbeat *heartbeat;
 
@@ -102,7 +113,7 @@ static void run_until(struct jmp_heartbeat *heartbeat, uint64_t end)
             done(&world.status, answer, heartbeat);
             json_decref(answer);
         } else {
-            void (*run)(struct jmp_timer *timer) = world.run;
+            void (*run)(struct jmp_timer * timer) = world.run;
 
             world.run = NULL;
             world.now = world.due;
@@ -133,7 +144,7 @@ JMP_TEST(a_minute_has_a_creation_and_five_or_six_renewals)
     assert_int_equal(record.duration, 40);
     assert_true(record.renewed > 0);
     for (unsigned i = 2; i < world.requests; i++) {
-        uint64_t pause = world.at[i] - world.at[i - 1] - SECOND / 10;     /* from an answer to the next */
+        uint64_t pause = world.at[i] - world.at[i - 1] - SECOND / 10; /* from an answer to the next */
 
         assert_in_range(pause, 10 * SECOND, 10 * SECOND + 4 * SECOND / 10);
     }
@@ -160,7 +171,7 @@ JMP_TEST(a_conflict_is_looked_at_and_a_refusal_repeated_five_times_and_then_slow
     static const struct {
         enum jmp_kube_reason refusal;
         unsigned refusals, failing;
-        const char *methods;          /* of the beat that goes wrong */
+        const char *methods; /* of the beat that goes wrong */
     } cases[] = {
         { JMP_KUBE_CONFLICT, 1, 0, "PGP" },
         { JMP_KUBE_CONFLICT, 2, 1, "PGPGP" },

@@ -184,6 +184,14 @@ def test_a_plugin_may_give_a_certificate(server, commands, authority, tmp_path):
     assert [r.certificate for r in server.asked()] == ["c1", "c2"]
 
 
+def test_a_plugin_that_must_ask_somebody_needs_a_terminal(server, commands, tmp_path):
+    server.kubeconfig(commands.kubeconfig, user=exec_user(script(tmp_path, CREDENTIAL % ""), interactiveMode="Always"))
+    result = get(commands)
+    assert result.code == 1
+    assert "wants to ask somebody, and there is no terminal" in result.err
+    assert not server.requests
+
+
 def test_a_plugin_that_is_missing_is_explained(server, commands):
     server.kubeconfig(commands.kubeconfig, user=exec_user("/nonexistent/plugin", installHint="install the plugin"))
     result = get(commands)

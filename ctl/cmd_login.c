@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* jmpctl login: a client who is known to an identity provider gets tokens of it, as with "jmp login". */
 #include <string.h>
-#include <strings.h>
 
 #include "base/base64.h"
 #include "base/file.h"
@@ -50,7 +49,8 @@ struct login {
     bool named;                          /* by a file of one's own: not the current client */
 };
 
-static int note_text(const struct jmp_node *map, const char *key, const char **ret)
+/* Takes a string of @map unless there is one already. Return: there is one. */
+static bool take_text(const struct jmp_node *map, const char *key, const char **ret)
 {
     const char *text = jmp_node_string(jmp_node_get(map, key));
 
@@ -97,15 +97,15 @@ static int ask_lab(struct login *login, const char *host, struct jmp_error *rete
     r = jmp_oidc_fetch(url, login->options->insecure_tls, login->tree, &answer, reterr);
     if (r < 0)
         return r;
-    if (!note_text(answer, "grpcEndpoint", &login->endpoint))
+    if (!take_text(answer, "grpcEndpoint", &login->endpoint))
         return jmp_error_set(reterr, -EPROTO, "%s tells no grpcEndpoint", url);
-    note_text(answer, "namespace", &login->namespace_);
+    take_text(answer, "namespace", &login->namespace_);
     providers = jmp_node_get(answer, "oidc");
     if (!login->issuer && providers && providers->kind == JMP_NODE_LIST && providers->first) {
-        note_text(providers->first, "issuer", &login->issuer);
-        note_text(providers->first, "clientId", &login->client_id);
+        take_text(providers->first, "issuer", &login->issuer);
+        take_text(providers->first, "clientId", &login->client_id);
     }
-    return note_text(answer, "caBundle", &ca) ? decode_ca(login, ca, reterr) : 0;
+    return take_text(answer, "caBundle", &ca) ? decode_ca(login, ca, reterr) : 0;
 }
 
 /* "NAME@HOST" or "HOST" */

@@ -389,6 +389,7 @@ const struct jmp_option jmp_version_options[] = {
 /* @object: NULL: --version */
 int jmp_cmd_version(struct jmp_ctl *ctl, void *object, char **words, struct jmp_error *reterr)
 {
+    static const char document[] = "{\"gitVersion\":\"" JMP_VERSION "\"}";   /* the member that the stock client has */
     const struct jmp_version *options = object;
     enum jmp_output output = options ? jmp_output_parse(options->output) : JMP_OUTPUT_TABLE;
     _cleanup_(jmp_tree_freep) struct jmp_tree *tree = NULL;
@@ -401,7 +402,7 @@ int jmp_cmd_version(struct jmp_ctl *ctl, void *object, char **words, struct jmp_
     }
     r = jmp_tree_new(0, &tree);
     if (r == 0)
-        r = jmp_json_parse("{\"gitVersion\":\"" JMP_VERSION "\"}", strlen("{\"gitVersion\":\"" JMP_VERSION "\"}"), tree, &node, NULL);
+        r = jmp_json_parse(document, strlen(document), tree, &node, NULL);
     return r < 0 ? jmp_error_set(reterr, r, "%m") : jmp_output_document(stdout, output, node, reterr);
 }
 

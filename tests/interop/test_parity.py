@@ -327,7 +327,7 @@ class TestWords:
         ours, theirs = both.ours(words.split()), both.ours(same.split())
         assert normal(ours[1]) == normal(theirs[1])
 
-    @pytest.mark.parametrize("size", ["1", "2", "3", "1000"])
+    @pytest.mark.parametrize("size", ["3", "1000"])
     @pytest.mark.parametrize("words", ["get exporters -o json", "get leases -a -A -o json", "get exporters --with leases -o name"])
     def test_pages_of_any_size_are_all_shown(self, both, words, size):
         """Stock 0.9.0 has no --page-size; what is shown does not depend on it."""

@@ -106,9 +106,9 @@ def test_a_boot_loader_that_wedges_is_an_error_and_no_more(serve, place, j, hard
 def obey_buttons(board, chip, bootsel, run):
     """What they do to a Pico, from its side of two lines. Return: whether BOOTSEL was held when it started."""
     wait_until(lambda: chip.value(run), 120, "RUN is not pressed")
-    board.unplug()      # a chip that is held in reset is not on the bus
     wait_until(lambda: not chip.value(run), 120, "RUN stays pressed")
-    held = chip.value(bootsel)
+    held = chip.value(bootsel)      # at once: it is let go a second later
+    board.unplug()
     board.arguments = (*board.arguments, "boot") if held else board.arguments
     board.plug()
     return held

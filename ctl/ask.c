@@ -11,9 +11,15 @@
 
 static volatile sig_atomic_t interrupted;
 
-static void on_interrupt(int signal) { interrupted = signal; }
+static void on_interrupt(int signal)
+{
+    interrupted = signal;
+}
 
-bool jmp_ask_possible(void) { return isatty(STDIN_FILENO); }
+bool jmp_ask_possible(void)
+{
+    return isatty(STDIN_FILENO);
+}
 
 static char *read_hidden(char *answer, size_t size)
 {
@@ -62,7 +68,7 @@ static bool ask(const char *question, bool hidden, char **ret)
     *ret = NULL;
     if (!jmp_ask_possible())
         return false;
-    fflush(stdout);   /* what was printed before belongs before it on the terminal */
+    fflush(stdout); /* what was printed before belongs before it on the terminal */
     fprintf(stderr, "%s: ", question);
     said = read_line(answer, sizeof(answer), hidden) != NULL;
     if (!said && !hidden)

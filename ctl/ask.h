@@ -9,7 +9,7 @@
 /* Before a file is written with which nobody checks whom he talks to. */
 #define JMP_CONFIRM_INSECURE \
     "Insecure TLS mode is enabled. Certificate verification will be disabled for HTTPS connections. Continue?"
-#define JMP_ASK_MAX 16384u   /* bytes of an answer; tokens are long */
+#define JMP_ASK_MAX 16384u /* bytes of an answer; tokens are long */
 
 /** jmp_ask_possible() - somebody is there to answer */
 bool jmp_ask_possible(void);

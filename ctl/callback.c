@@ -17,7 +17,9 @@
 
 int jmp_callback_open(struct jmp_callback *callback, unsigned port, struct jmp_error *reterr)
 {
-    struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons((uint16_t)port) };
+    struct sockaddr_in address = { .sin_family = AF_INET,
+                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+                                   .sin_port = htons((uint16_t)port) };
     _cleanup_close_ int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     socklen_t length = sizeof(address);
 
@@ -53,7 +55,8 @@ static int wait_readable(int fd, uint64_t deadline)
     sigemptyset(&none);
     for (;;) {
         uint64_t left = now() < deadline ? deadline - now() : 0;
-        struct timespec timeout = { .tv_sec = (time_t)(left / JMP_USEC_PER_SEC), .tv_nsec = (long)(left % JMP_USEC_PER_SEC) * 1000 };
+        struct timespec timeout = { .tv_sec = (time_t)(left / JMP_USEC_PER_SEC),
+                                    .tv_nsec = (long)(left % JMP_USEC_PER_SEC) * 1000 };
         int n = ppoll(&pollfd, 1, &timeout, &none);
 
         if (n > 0)
@@ -99,11 +102,16 @@ static int read_target(int fd, char *buffer, char **ret)
 
 static void answer(int fd, const char *status, const char *words)
 {
-    dprintf(fd, "HTTP/1.1 %s\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %zu\r\nConnection: close\r\n"
-                "Cache-Control: no-store\r\n\r\n%s\n", status, strlen(words) + 1, words);
+    dprintf(fd,
+            "HTTP/1.1 %s\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %zu\r\nConnection: close\r\n"
+            "Cache-Control: no-store\r\n\r\n%s\n",
+            status, strlen(words) + 1, words);
 }
 
-static int digit(char c) { return isdigit((unsigned char)c) ? c - '0' : tolower((unsigned char)c) - 'a' + 10; }
+static int digit(char c)
+{
+    return isdigit((unsigned char)c) ? c - '0' : tolower((unsigned char)c) - 'a' + 10;
+}
 
 int jmp_callback_value(const char *query, const char *key, char **ret)
 {
@@ -163,7 +171,8 @@ static int serve(int fd, const char *state, char **ret, struct jmp_error *reterr
     if (jmp_callback_value(query, "error", &error) == 0) {
         jmp_callback_value(query, "error_description", &words);
         answer(fd, "200 OK", "The login was refused; you can close this page.");
-        return jmp_error_set(reterr, -EACCES, "the identity provider refuses: %.100s%s%.200s", error, words ? ": " : "", words ?: "");
+        return jmp_error_set(reterr, -EACCES, "the identity provider refuses: %.100s%s%.200s", error, words ? ": " : "",
+                             words ?: "");
     }
     if (jmp_callback_value(query, "code", &code) < 0) {
         answer(fd, "400 Bad Request", "There is no code in this answer.");
@@ -175,7 +184,8 @@ static int serve(int fd, const char *state, char **ret, struct jmp_error *reterr
     return 1;
 }
 
-int jmp_callback_wait(struct jmp_callback *callback, const char *state, uint64_t timeout, char **ret, struct jmp_error *reterr)
+int jmp_callback_wait(struct jmp_callback *callback, const char *state, uint64_t timeout, char **ret,
+                      struct jmp_error *reterr)
 {
     uint64_t deadline = now() + timeout;
 
@@ -184,7 +194,8 @@ int jmp_callback_wait(struct jmp_callback *callback, const char *state, uint64_t
         int r = wait_readable(callback->fd, deadline);
 
         if (r < 0)
-            return jmp_error_set(reterr, r, r == -ETIMEDOUT ? "nobody has logged in" : "the browser cannot be waited for: %m");
+            return jmp_error_set(reterr, r,
+                                 r == -ETIMEDOUT ? "nobody has logged in" : "the browser cannot be waited for: %m");
         fd = accept4(callback->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd < 0)
             continue;

@@ -12,7 +12,10 @@ struct jmp_callback {
     unsigned port;
 };
 
-#define JMP_CALLBACK_INIT { .fd = -EBADF }
+#define JMP_CALLBACK_INIT \
+    { \
+        .fd = -EBADF \
+    }
 
 /** jmp_callback_open() - listen on loopback; @port 0: any. Return: 0, -EADDRINUSE and the like with words. */
 int jmp_callback_open(struct jmp_callback *callback, unsigned port, struct jmp_error *reterr);
@@ -26,7 +29,8 @@ void jmp_callback_close(struct jmp_callback *callback);
  *
  * Return: 0, -EACCES: the provider refuses, with its words; -ETIMEDOUT.
  */
-int jmp_callback_wait(struct jmp_callback *callback, const char *state, uint64_t timeout, char **ret, struct jmp_error *reterr);
+int jmp_callback_wait(struct jmp_callback *callback, const char *state, uint64_t timeout, char **ret,
+                      struct jmp_error *reterr);
 
 /** jmp_callback_value() - one value of a query, its escapes resolved; free() @ret. Return: 0, -ENOENT, -EINVAL (an escape), -ENOMEM. */
 int jmp_callback_value(const char *query, const char *key, char **ret);

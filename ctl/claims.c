@@ -35,7 +35,7 @@ bool jmp_claims_time(const struct jmp_node *claims, const char *key, int64_t *re
 {
     const struct jmp_node *node = jmp_node_get(claims, key);
 
-    if (!node || node->kind != JMP_NODE_NUMBER || node->number < 0 || node->number > 253402300799.0)   /* the year 9999 */
+    if (!node || node->kind != JMP_NODE_NUMBER || node->number < 0 || node->number > 253402300799.0) /* the year 9999 */
         return false;
     *ret = (int64_t)node->number;
     return true;

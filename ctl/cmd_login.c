@@ -11,17 +11,24 @@
 #include "ctl/oidc.h"
 
 const struct jmp_option jmp_login_options[] = {
-    { JMP_FIELD(struct jmp_login, endpoint), .letter = 'e', .value_name = "HOST:PORT", .help = "where the controller is" },
-    { .key = "namespace", JMP_FIELD_AS(struct jmp_login, namespace_), .value_name = "NAME", .help = "namespace of the lab" },
+    { JMP_FIELD(struct jmp_login, endpoint), .letter = 'e', .value_name = "HOST:PORT",
+      .help = "where the controller is" },
+    { .key = "namespace",
+      JMP_FIELD_AS(struct jmp_login, namespace_),
+      .value_name = "NAME",
+      .help = "namespace of the lab" },
     { JMP_FIELD(struct jmp_login, name), .value_name = "NAME", .help = "name of the client in the lab" },
     { JMP_FIELD(struct jmp_login, issuer), .value_name = "URL", .help = "the identity provider" },
-    { JMP_FIELD(struct jmp_login, client_id), .value_name = "NAME", .help = "as whom it knows this program; " JMP_OIDC_CLIENT_ID },
-    { JMP_FIELD(struct jmp_login, username), .value_name = "NAME", .help = "log in with a password instead of a browser; it is asked for" },
+    { JMP_FIELD(struct jmp_login, client_id), .value_name = "NAME",
+      .help = "as whom it knows this program; " JMP_OIDC_CLIENT_ID },
+    { JMP_FIELD(struct jmp_login, username), .value_name = "NAME",
+      .help = "log in with a password instead of a browser; it is asked for" },
     { JMP_FIELD(struct jmp_login, password), .value_name = "TEXT", .secret = true,
       .help = "the password (others see it in the process list)" },
     { JMP_FIELD(struct jmp_login, token), .value_name = "TEXT", .secret = true,
       .help = "exchange this token of another provider (others see it in the process list)" },
-    { JMP_FIELD(struct jmp_login, connector_id), .value_name = "NAME", .help = "with --token: which provider it is of, where Dex is asked" },
+    { JMP_FIELD(struct jmp_login, connector_id), .value_name = "NAME",
+      .help = "with --token: which provider it is of, where Dex is asked" },
     { JMP_FIELD(struct jmp_login, callback_port), .value_name = "PORT", .max = 65535,
       .help = "where the browser comes back to; $JMP_OIDC_CALLBACK_PORT, otherwise any" },
     { JMP_FIELD(struct jmp_login, offline_access), .help = "ask for a refresh token; that is done anyway" },
@@ -42,11 +49,11 @@ struct login {
     struct jmp_ctl *ctl;
     const struct jmp_login *options;
     struct jmp_tree *tree;
-    char *name;                          /* of "NAME@HOST" */
+    char *name; /* of "NAME@HOST" */
     const char *endpoint, *namespace_, *issuer, *client_id, *ca;
-    struct jmp_client_config *config;    /* that is there; NULL: a new one */
+    struct jmp_client_config *config; /* that is there; NULL: a new one */
     char *alias, *path;
-    bool named;                          /* by a file of one's own: not the current client */
+    bool named; /* by a file of one's own: not the current client */
 };
 
 /* Takes a string of @map unless there is one already. Return: there is one. */
@@ -171,11 +178,14 @@ static int print_new(struct login *login, struct jmp_new_config *config, struct 
     config->insecure = options->insecure_tls;
     config->unsafe = options->unsafe;
     config->ca = login->ca ?: "";
-    r = need(login, login->namespace_, "namespace", "Enter the Jumpstarter exporter namespace", &config->namespace_, reterr);
+    r = need(login, login->namespace_, "namespace", "Enter the Jumpstarter exporter namespace", &config->namespace_,
+             reterr);
     if (r == 0)
-        r = need(login, options->name ?: login->name, "name", "Enter the Jumpstarter exporter name", &config->name, reterr);
+        r = need(login, options->name ?: login->name, "name", "Enter the Jumpstarter exporter name", &config->name,
+                 reterr);
     if (r == 0)
-        r = need(login, login->endpoint, "endpoint", "Enter the Jumpstarter service endpoint", &config->endpoint, reterr);
+        r = need(login, login->endpoint, "endpoint", "Enter the Jumpstarter service endpoint", &config->endpoint,
+                 reterr);
     if (r < 0)
         return r;
     if (!config->unsafe && !allow && !options->nointeractive) {
@@ -216,38 +226,51 @@ static int get_tokens(struct login *login, const char *issuer, struct jmp_oidc_t
     int r;
 
     if (options->token)
-        return jmp_oidc_grant(&oidc, (const struct jmp_oidc_field[]){
-            { "grant_type", "urn:ietf:params:oauth:grant-type:token-exchange" }, { "scope", scope },
-            { "requested_token_type", "urn:ietf:params:oauth:token-type:access_token" },
-            { "subject_token_type", "urn:ietf:params:oauth:token-type:id_token" }, { "subject_token", options->token },
-            { options->connector_id ? "connector_id" : NULL, options->connector_id }, { 0 } }, ret, reterr);
+        return jmp_oidc_grant(&oidc,
+                              (const struct jmp_oidc_field[]){
+                                  { "grant_type", "urn:ietf:params:oauth:grant-type:token-exchange" },
+                                  { "scope", scope },
+                                  { "requested_token_type", "urn:ietf:params:oauth:token-type:access_token" },
+                                  { "subject_token_type", "urn:ietf:params:oauth:token-type:id_token" },
+                                  { "subject_token", options->token },
+                                  { options->connector_id ? "connector_id" : NULL, options->connector_id },
+                                  { 0 } },
+                              ret, reterr);
     if (options->username) {
         if (!password && !options->nointeractive)
             password = said = jmp_ask("Password (hidden)", true);
         if (!password)
             return jmp_ctl_usage(login->ctl, reterr, "--password is missing");
-        r = jmp_oidc_grant(&oidc, (const struct jmp_oidc_field[]){
-            { "grant_type", "password" }, { "scope", scope }, { "username", options->username }, { "password", password }, { 0 } },
-            ret, reterr);
+        r = jmp_oidc_grant(&oidc,
+                           (const struct jmp_oidc_field[]){ { "grant_type", "password" },
+                                                            { "scope", scope },
+                                                            { "username", options->username },
+                                                            { "password", password },
+                                                            { 0 } },
+                           ret, reterr);
         if (said)
             explicit_bzero(said, strlen(said));
         return r;
     }
     if (stored) {
-        r = jmp_oidc_grant(&oidc, (const struct jmp_oidc_field[]){
-            { "grant_type", "refresh_token" }, { "refresh_token", stored }, { 0 } }, ret, options->nointeractive ? reterr : NULL);
+        r = jmp_oidc_grant(
+            &oidc,
+            (const struct jmp_oidc_field[]){ { "grant_type", "refresh_token" }, { "refresh_token", stored }, { 0 } },
+            ret, options->nointeractive ? reterr : NULL);
         if (r == 0)
             puts("Refreshed access token using stored refresh token.");
         if (r == 0 || r == -ECANCELED || options->nointeractive)
             return r;
     }
     if (options->nointeractive)
-        return jmp_ctl_usage(login->ctl, reterr, "nobody may be asked: --token, or --username and --password, is missing");
+        return jmp_ctl_usage(login->ctl, reterr,
+                             "nobody may be asked: --token, or --username and --password, is missing");
     r = find_port(login, &port, reterr);
     return r < 0 ? r : jmp_oidc_browser(&oidc, port, offline, ret, reterr);
 }
 
-static int save(struct login *login, struct jmp_new_config *config, const struct jmp_oidc_tokens *tokens, struct jmp_error *reterr)
+static int save(struct login *login, struct jmp_new_config *config, const struct jmp_oidc_tokens *tokens,
+                struct jmp_error *reterr)
 {
     _cleanup_free_ char *text = NULL;
     int r;
@@ -295,8 +318,12 @@ int jmp_cmd_login(struct jmp_ctl *ctl, void *object, char **words, struct jmp_er
 {
     const struct jmp_login *options = object;
     _cleanup_(jmp_tree_freep) struct jmp_tree *tree = NULL;
-    struct login login = { .ctl = ctl, .options = options, .endpoint = options->endpoint, .namespace_ = options->namespace_,
-                           .issuer = options->issuer, .client_id = options->client_id };
+    struct login login = { .ctl = ctl,
+                           .options = options,
+                           .endpoint = options->endpoint,
+                           .namespace_ = options->namespace_,
+                           .issuer = options->issuer,
+                           .client_id = options->client_id };
     int r;
 
     if (options->common.client && options->common.client_config)

@@ -19,7 +19,7 @@
 #define TIMEOUT (30 * JMP_USEC_PER_SEC)
 #define LOGIN_TIMEOUT (600 * JMP_USEC_PER_SEC)
 #define ANSWER_MAX (256u * 1024)
-#define TOKEN_MAX (16u * 1024)     /* it goes into a header of each call */
+#define TOKEN_MAX (16u * 1024) /* it goes into a header of each call */
 
 static void forget(char **secret)
 {
@@ -34,11 +34,11 @@ struct provider {
     const struct jmp_oidc *oidc;
     struct jmp_loop *loop;
     struct jmp_http *http;
-    struct jmp_tree *tree;         /* of the answers */
-    char *ca;                      /* of $SSL_CERT_FILE */
+    struct jmp_tree *tree; /* of the answers */
+    char *ca;              /* of $SSL_CERT_FILE */
     int signal;
     bool answered;
-    const char *url;               /* that is asked */
+    const char *url; /* that is asked */
     struct jmp_error error;
     const struct jmp_node *answer;
 };
@@ -60,7 +60,8 @@ static void refuse(struct provider *provider, const struct jmp_http_answer *answ
     if (!word)
         jmp_error_set(&provider->error, -EPROTO, "%s answers with status %u", provider->url, answer->status);
     else
-        jmp_error_set(&provider->error, -EACCES, "the identity provider refuses: %.100s%s%.200s", word, text ? ": " : "", text ?: "");
+        jmp_error_set(&provider->error, -EACCES, "the identity provider refuses: %.100s%s%.200s", word,
+                      text ? ": " : "", text ?: "");
 }
 
 static void on_answer(const struct jmp_http_answer *answer, void *user)
@@ -93,9 +94,15 @@ static void on_answer(const struct jmp_http_answer *answer, void *user)
 /* @body: a form, or NULL to get */
 static int ask(struct provider *provider, const char *url, const char *body, struct jmp_error *reterr)
 {
-    static const char *const headers[] = { "Accept: application/json", "Content-Type: application/x-www-form-urlencoded", NULL };
+    static const char *const headers[] = { "Accept: application/json",
+                                           "Content-Type: application/x-www-form-urlencoded", NULL };
     const struct jmp_http_request request = {
-        .method = body ? "POST" : "GET", .url = url, .headers = headers, .body = body, .length = body ? strlen(body) : 0, .timeout = TIMEOUT,
+        .method = body ? "POST" : "GET",
+        .url = url,
+        .headers = headers,
+        .body = body,
+        .length = body ? strlen(body) : 0,
+        .timeout = TIMEOUT,
     };
     struct jmp_http_transfer *transfer;
     int r;
@@ -117,12 +124,16 @@ static int ask(struct provider *provider, const char *url, const char *body, str
     return provider->error.error;
 }
 
-static bool starts_with(const char *text, const char *with) { return strncmp(text, with, strlen(with)) == 0; }
+static bool starts_with(const char *text, const char *with)
+{
+    return strncmp(text, with, strlen(with)) == 0;
+}
 
 /* A provider behind TLS cannot send us to one without. */
 static bool is_trusted(const char *endpoint, const char *issuer)
 {
-    return endpoint && (starts_with(endpoint, "https://") || (starts_with(endpoint, "http://") && starts_with(issuer, "http://")));
+    return endpoint &&
+           (starts_with(endpoint, "https://") || (starts_with(endpoint, "http://") && starts_with(issuer, "http://")));
 }
 
 /* Where tokens are given out, and people log in; @retlogin may be NULL. */
@@ -234,7 +245,8 @@ static int open_provider(struct provider *provider, struct jmp_error *reterr)
         return jmp_error_set(reterr, r, "%m");
     r = jmp_http_new(provider->loop, &provider->http, reterr);
     if (r == 0)
-        jmp_http_set_peer(provider->http, &(const struct jmp_http_peer){ .ca = provider->ca, .insecure = provider->oidc->insecure });
+        jmp_http_set_peer(provider->http,
+                          &(const struct jmp_http_peer){ .ca = provider->ca, .insecure = provider->oidc->insecure });
     return r;
 }
 
@@ -278,7 +290,8 @@ int jmp_oidc_grant(const struct jmp_oidc *oidc, const struct jmp_oidc_field *fie
     return r;
 }
 
-int jmp_oidc_fetch(const char *url, bool insecure, struct jmp_tree *tree, const struct jmp_node **ret, struct jmp_error *reterr)
+int jmp_oidc_fetch(const char *url, bool insecure, struct jmp_tree *tree, const struct jmp_node **ret,
+                   struct jmp_error *reterr)
 {
     const struct jmp_oidc oidc = { .insecure = insecure };
     struct provider provider = { .oidc = &oidc };
@@ -314,7 +327,8 @@ static int make_challenge(char verifier[VERIFIER_SIZE], char **ret)
     return 0;
 }
 
-static int print_link(const struct jmp_oidc *oidc, const char *endpoint, const struct jmp_oidc_field *fields, struct jmp_error *reterr)
+static int print_link(const struct jmp_oidc *oidc, const char *endpoint, const struct jmp_oidc_field *fields,
+                      struct jmp_error *reterr)
 {
     _cleanup_free_ char *query = NULL;
 
@@ -327,8 +341,9 @@ static int print_link(const struct jmp_oidc *oidc, const char *endpoint, const s
 }
 
 /* The link, and the code that comes back. */
-static int ask_person(const struct jmp_oidc *oidc, const char *endpoint, struct jmp_callback *callback, const char *redirect,
-                      bool offline, char verifier[VERIFIER_SIZE], char **ret, struct jmp_error *reterr)
+static int ask_person(const struct jmp_oidc *oidc, const char *endpoint, struct jmp_callback *callback,
+                      const char *redirect, bool offline, char verifier[VERIFIER_SIZE], char **ret,
+                      struct jmp_error *reterr)
 {
     _cleanup_free_ char *challenge = NULL;
     char state[JMP_UUID_SIZE];
@@ -337,13 +352,21 @@ static int ask_person(const struct jmp_oidc *oidc, const char *endpoint, struct 
     jmp_uuid_random(state);
     if (make_challenge(verifier, &challenge) < 0)
         return jmp_error_set(reterr, -ENOMEM, "%m");
-    r = print_link(oidc, endpoint, (const struct jmp_oidc_field[]){
-        { "response_type", "code" }, { "redirect_uri", redirect }, { "scope", offline ? JMP_OIDC_SCOPES " offline_access" : JMP_OIDC_SCOPES },
-        { "state", state }, { "code_challenge", challenge }, { "code_challenge_method", "S256" }, { 0 } }, reterr);
+    r = print_link(
+        oidc, endpoint,
+        (const struct jmp_oidc_field[]){ { "response_type", "code" },
+                                         { "redirect_uri", redirect },
+                                         { "scope", offline ? JMP_OIDC_SCOPES " offline_access" : JMP_OIDC_SCOPES },
+                                         { "state", state },
+                                         { "code_challenge", challenge },
+                                         { "code_challenge_method", "S256" },
+                                         { 0 } },
+        reterr);
     return r < 0 ? r : jmp_callback_wait(callback, state, LOGIN_TIMEOUT, ret, reterr);
 }
 
-int jmp_oidc_browser(const struct jmp_oidc *oidc, unsigned port, bool offline, struct jmp_oidc_tokens *ret, struct jmp_error *reterr)
+int jmp_oidc_browser(const struct jmp_oidc *oidc, unsigned port, bool offline, struct jmp_oidc_tokens *ret,
+                     struct jmp_error *reterr)
 {
     struct provider provider = { .oidc = oidc };
     struct jmp_callback callback = JMP_CALLBACK_INIT;
@@ -360,9 +383,13 @@ int jmp_oidc_browser(const struct jmp_oidc *oidc, unsigned port, bool offline, s
     if (r == 0)
         r = ask_person(oidc, login_endpoint, &callback, redirect, offline, verifier, &code, reterr);
     if (r == 0)
-        r = ask_for_tokens(&provider, token_endpoint, (const struct jmp_oidc_field[]){
-            { "grant_type", "authorization_code" }, { "code", code }, { "redirect_uri", redirect }, { "code_verifier", verifier },
-            { 0 } }, ret, reterr);
+        r = ask_for_tokens(&provider, token_endpoint,
+                           (const struct jmp_oidc_field[]){ { "grant_type", "authorization_code" },
+                                                            { "code", code },
+                                                            { "redirect_uri", redirect },
+                                                            { "code_verifier", verifier },
+                                                            { 0 } },
+                           ret, reterr);
     forget(&code);
     explicit_bzero(verifier, sizeof(verifier));
     jmp_callback_close(&callback);

@@ -9,17 +9,17 @@
 #include "base/node.h"
 
 #define JMP_OIDC_SCOPES "openid profile"
-#define JMP_OIDC_CLIENT_ID "jumpstarter-cli"   /* as which stock and native clients are known to providers */
+#define JMP_OIDC_CLIENT_ID "jumpstarter-cli" /* as which stock and native clients are known to providers */
 
 struct jmp_oidc {
-    const char *issuer;      /* https://HOST[/PATH]; http:// only if it says so itself */
+    const char *issuer; /* https://HOST[/PATH]; http:// only if it says so itself */
     const char *client_id;
-    bool insecure;           /* do not check its certificate */
+    bool insecure; /* do not check its certificate */
 };
 
 /* Secrets; jmp_oidc_clear() */
 struct jmp_oidc_tokens {
-    char *access, *refresh;  /* @refresh: NULL: none was given */
+    char *access, *refresh; /* @refresh: NULL: none was given */
 };
 
 struct jmp_oidc_field {
@@ -44,9 +44,11 @@ int jmp_oidc_grant(const struct jmp_oidc *oidc, const struct jmp_oidc_field *fie
  *
  * Return: as jmp_oidc_grant(), and -ETIMEDOUT.
  */
-int jmp_oidc_browser(const struct jmp_oidc *oidc, unsigned port, bool offline, struct jmp_oidc_tokens *ret, struct jmp_error *reterr);
+int jmp_oidc_browser(const struct jmp_oidc *oidc, unsigned port, bool offline, struct jmp_oidc_tokens *ret,
+                     struct jmp_error *reterr);
 /** jmp_oidc_fetch() - a JSON object from @url, in @tree; as jmp_oidc_grant() asks */
-int jmp_oidc_fetch(const char *url, bool insecure, struct jmp_tree *tree, const struct jmp_node **ret, struct jmp_error *reterr);
+int jmp_oidc_fetch(const char *url, bool insecure, struct jmp_tree *tree, const struct jmp_node **ret,
+                   struct jmp_error *reterr);
 void jmp_oidc_clear(struct jmp_oidc_tokens *tokens);
 
 /** jmp_oidc_issuer() - who a token says it comes from; free() @ret. Return: 0, -EINVAL with words: it does not say. */

@@ -324,6 +324,7 @@ JMP_TEST(a_mux_switches_writes_and_goes_back)
         { "", { "dut", "!write" }, true, true, "off on off ", .cut = true },
         { "", { "dut", "host", "!write" }, false, true, "off on " },     /* it failed at the host */
         { "", { "dut", "host", "!write" }, true, false, "off on off " }, /* nobody is there to say dut */
+        { "", { "dut", "host", "!write" }, true, true, "off on off ", .cut = true }, /* nor will be in a moment */
         { "", { "!write" }, true, false, "on " },                        /* nobody knows where it was */
     };
 

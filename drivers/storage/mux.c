@@ -75,6 +75,12 @@ static void go_back(struct jmp_mux *mux, struct jmp_call *call, enum jmp_mux_pos
     jmp_call_log(call, JMP_LOG_WARNING, "storage switched back to %s, where it was", names[position]);
 }
 
+/* Its stream may end before its call does: then all that is seen is that nobody sends or takes the image any more. */
+static bool client_has_gone(int error)
+{
+    return error == -ECANCELED || error == -ECONNRESET || error == -EPIPE;
+}
+
 static int transfer(struct jmp_mux *mux, struct jmp_call *call,
                     int (*move)(struct jmp_disk *disk, struct jmp_call *call, const char *path, const char *arg),
                     const char *arg)
@@ -93,10 +99,8 @@ static int transfer(struct jmp_mux *mux, struct jmp_call *call,
     if (r == 0)
         r = move(&mux->disk, call, path, arg);
     /* The client that is still there says itself where the medium goes; one that has gone does not. */
-    if (r == -ECANCELED)
-        go_back(mux, call, from == JMP_MUX_HOST ? mux->before : from);
-    else if (r < 0)
-        go_back(mux, call, from);
+    if (r < 0)
+        go_back(mux, call, from == JMP_MUX_HOST && client_has_gone(r) ? mux->before : from);
     mux->busy = false;
     return r;
 }

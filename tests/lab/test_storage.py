@@ -13,7 +13,7 @@ from harness import exporter as exporters
 from harness.background import Background
 from harness.board import payload
 from harness.media import MIB, checksum, loop_device, medium
-from harness.program import wait_until
+from harness.program import descendants, wait_until
 from harness.stock import Duplex, Raw, driver_request, failure, resource_request, upload
 
 IMAGE = payload(3 * MIB, "image") + bytes(2 * MIB) + payload(MIB + 777, "end")
@@ -110,6 +110,12 @@ def sectors(size):
     return size // 512
 
 
+def waits_for_a_device(program):
+    """Whether a thread is in the kernel and cannot be interrupted."""
+    stats = [task.read_text() for pid in descendants(program.pid) for task in Path(f"/proc/{pid}/task").glob("*/stat")]
+    return any(stat.rpartition(")")[2].split()[0] == "D" for stat in stats)
+
+
 @pytest.fixture
 def lower(hardware):
     path = medium(hardware.directory / "lower", 16 * MIB)
@@ -161,6 +167,34 @@ def test_others_do_not_wait_for_a_slow_disk(serve, lower):
                 calls += 1
             calling.result()
             assert calls > 10
+
+
+def test_disk_that_hangs_keeps_nobody(serve, lower):
+    """Whoever gives up is let go, the board gets its medium back, and the disk is served again once it comes to itself."""
+    with mapped("hanging", f"0 {sectors(16 * MIB)} linear {lower} 0\n") as disk:
+        exporter = serve({**muxed(disk), "other": exporters.driver(exporters.POWER)})
+        try:
+            with Raw(exporter.endpoint) as raw:
+                for switch in ("dut", "host"):
+                    raw.call(raw.uuid("storage"), switch)
+                stream = Duplex(raw, resource_request(raw.uuid("storage")), timeout=120)
+                handle = json.loads(stream.headers()["resource"])
+                calling = Background(raw.call, raw.uuid("storage"), "write", handle, timeout=120)
+                for _ in range(MIB // 32768):
+                    stream.send(payload(32768, "x"))
+                exporter.program.wait_line("writing a plain image", timeout=60)
+                subprocess.run(["dmsetup", "suspend", "--noudevsync", "hanging"], check=True, timeout=60)
+                for _ in range(10 * MIB // 32768):
+                    stream.send(payload(32768, "y"))
+                wait_until(lambda: waits_for_a_device(exporter.program), 60, "nothing waits for the disk")
+                raw.call(raw.uuid("other"), "on", timeout=60)
+            assert failure(lambda: calling.result(60))
+            exporter.program.wait_line("switched back to the board, where it was", timeout=60)
+        finally:
+            subprocess.run(["dmsetup", "resume", "--noudevsync", "hanging"], check=True, timeout=60)
+        with Raw(exporter.endpoint) as raw:
+            upload(raw, "storage", IMAGE, "write")
+        assert content(disk, len(IMAGE)) == digest(IMAGE)
 
 
 def test_disk_that_a_volume_stands_on(serve, lower):

@@ -1,18 +1,21 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """
-pc.py [--build DIR]
+pc.py [--build DIR] [--bench] [--rounds N]
 
 In a PC that QEMU emulates, whose USB controller can do all that real ones can (tests/lab/boot --pc): a sound card that is given
-away, played through isochronous transfers.
+away, played through isochronous transfers. With --bench, instead: USB/IP beside the kernel's own server, for the same stick by
+turns; prints figures and judges nothing.
 """
 
 import argparse
 import array
 import contextlib
 import os
+import statistics
 import subprocess
 import sys
+import time
 import wave
 from pathlib import Path
 
@@ -20,14 +23,16 @@ HERE = Path(__file__).resolve().parent
 TIME = 3300     # seconds, for a machine that has other things to do: it needs a minute of a processor
 if not Path("/run/lab/command").exists():       # not in the guest yet
     found = subprocess.run([HERE.parent / "interop/venv.sh"], stdout=subprocess.PIPE, text=True, check=True)
-    boot = [str(HERE / "boot"), "--pc", "--time", str(TIME), "--"]
+    boot = [str(HERE / "boot"), "--pc", "2" if "--bench" in sys.argv else "1", "--time", str(TIME), "--"]
     os.execv(boot[0], [*boot, found.stdout.strip(), "-B", __file__, *sys.argv[1:]])
 
 sys.path.insert(0, str(HERE.parent))
 
+import yaml                                                         # noqa: E402
 from harness.exporter import config                                 # noqa: E402
 from harness.program import Program, run, sweep, wait_until         # noqa: E402
 
+import usb_speed                                                    # noqa: E402
 from agent_user import AgentPlace, programs                         # noqa: E402
 from attached import Attached, device                               # noqa: E402
 from hardware import PLUG_TIMEOUT                                   # noqa: E402
@@ -48,7 +53,7 @@ def plugged_in(product):
 
 
 class Bench:
-    """The programs in this machine."""
+    """The programs in this machine, on their own or with a lab service between them."""
 
     def __init__(self, build):
         self.build = programs(build)
@@ -68,6 +73,22 @@ class Bench:
                             "--exporter-config", self.place.file("direct.yaml", config(export))])
         endpoint = agent.wait_line(r"listening on (127\.0\.0\.1:[1-9]\d*)", timeout=120)[1]
         return [self.ctl, "--tls-grpc", endpoint, "--tls-grpc-insecure"]
+
+    def leased(self, export):
+        """The same, in a lease of a lab service, through its router."""
+        labd, data = self.build / "labd/jmp-labd", self.place.root / "labd"
+        service = self.start([labd, "serve", "--listen", "127.0.0.1:0", "--data-dir", data])
+        service.wait_line(r"listening on 127\.0\.0\.1:[1-9]", timeout=120)
+        client, exporter = self.place.root / "client.yaml", self.place.root / "exporter.yaml"
+        for words in (["client", "alice", "-o", client], ["exporter", "pc", "-o", exporter]):
+            run([labd, "create", *words, "--data-dir", data], env=self.place.env, timeout=60).ok()
+        settings = yaml.safe_load(exporter.read_text()) | {"export": export}
+        agent = self.start([self.build / "agent/jmp-agent", "run", "--exporter-config",
+                            self.place.file("pc.yaml", yaml.safe_dump(settings))])
+        agent.wait_line("status AVAILABLE reported", timeout=120)
+        ctl = [self.ctl, "--client-config", client]
+        shell = self.start([*ctl, "shell", "-n", "pc", "--", "sh", "-c", "echo lease $JMP_LEASE; exec sleep 3600"])
+        return [*ctl, "--lease", shell.wait_line(r"^lease (\S+)", timeout=120)[1]]
 
     def close(self):
         self.stack.close()
@@ -106,13 +127,53 @@ def test_sound(bench):
     wait_until(lambda: list(speaker.glob("*:*/sound")), PLUG_TIMEOUT, "the kernel has it not back")
 
 
+def measure(copy):
+    """Of an attached stick."""
+    disk = copy.node("*:*/host*/target*/*/block/sd*")
+    figures = {"bulk in, MB/s": usb_speed.disk_rate(disk, False), "bulk out, MB/s": usb_speed.disk_rate(disk, True),
+               "control, p50, us": usb_speed.control_time(copy.sysfs())}
+    copy.detach()
+    return figures
+
+
+def compare(bench, rounds):
+    stick = plugged_in("QEMU USB HARDDRIVE")
+    given = {"usb": device(stick)}
+    at_home = lambda: list(stick.glob("*:*/host*"))     # noqa: E731
+    usbipd = Program(["usbipd"], env=usb_speed.SBIN)
+    bench.stack.callback(usbipd.stop)
+    usbipd.wait_line("listening on", timeout=60)
+    ways = {"kernel": lambda: usb_speed.KernelCopy(stick.name)}
+    for name, words in (("direct", bench.direct(given)), ("labd", bench.leased(given))):
+        ways[name] = lambda words=words: Attached(bench.place, words, "usb")
+    figures = {}
+    for _ in range(rounds):
+        for way, attach in ways.items():
+            begun = time.monotonic()
+            for what, value in measure(attach()).items():
+                figures.setdefault(what, {}).setdefault(way, []).append(value)
+            wait_until(at_home, PLUG_TIMEOUT, "the kernel has it not back")
+            say(f"{way}: {time.monotonic() - begun:.0f} s, " +
+                ", ".join(f"{what} {values[way][-1]:.1f}" for what, values in figures.items()))
+    say(f"{'USB/IP, a stick':20} {'kernel':>9} {'direct':>9} {'ratio':>6} {'labd':>9} {'ratio':>6}   aim 0.7")
+    for what, ways in figures.items():
+        kernel, *ours = (statistics.median(values) for values in ways.values())
+        text = "".join(f" {value:9.1f} {kernel / value if what.endswith('us') else value / kernel:6.2f}" for value in ours)
+        say(f"{what:20} {kernel:9.1f}{text}")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", type=Path, default=HERE.parents[1] / "build/dev")
+    parser.add_argument("--bench", action="store_true")
+    parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
     bench = Bench(given.build)
     try:
-        test_sound(bench)
+        if given.bench:
+            compare(bench, given.rounds)
+        else:
+            test_sound(bench)
     except AssertionError:
         for program in Program.running:
             print(f"--- {program.name}", program.tail(), sep="\n")

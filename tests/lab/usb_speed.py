@@ -1,10 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""USB/IP beside the kernel's own server, for the same devices by turns in the same guest. Prints, asserts nothing:
+"""How fast a USB device's copy is, and the kernel's own way to have one."""
 
-    tests/lab/run.sh -s bench_usb.py --build build/release
-"""
-
-import contextlib
 import ctypes
 import fcntl
 import os
@@ -14,14 +10,13 @@ import struct
 import time
 from pathlib import Path
 
-import pytest
 from harness.board import payload
-from harness.program import Program, run, wait_until
+from harness.program import run, wait_until
 
+from attached import VHCI
 from hardware import PLUG_TIMEOUT, settle
-from test_usb import MIB, VHCI, attach, device, words  # noqa: F401: two are fixtures
 
-ROUNDS = 5
+MIB = 1 << 20
 SIZE = 8 * MIB
 PIECE = MIB
 CALLS = 300
@@ -39,7 +34,7 @@ class KernelCopy:
         self.usbip("attach", "-r", "127.0.0.1", "-b", path)
         new = wait_until(lambda: [p for p in set(VHCI.glob("usb*/*-*")) - before if any(p.glob("*:*"))], PLUG_TIMEOUT, "no copy")
         self.copy = next(p for p in new if re.fullmatch(r"\d+-\d+", p.name))
-        self.port = int(self.copy.name.partition("-")[2]) - 1
+        self.port = next(int(line.split()[1]) for line in (VHCI / "status").read_text().splitlines() if line.split()[-1] == self.copy.name)
         settle()
 
     def usbip(self, *words):
@@ -57,15 +52,6 @@ class KernelCopy:
         self.usbip("detach", "-p", str(self.port))
         wait_until(lambda: not self.copy.exists(), PLUG_TIMEOUT, "it is still attached")
         self.usbip("unbind", "-b", self.path)
-
-
-@pytest.fixture
-def usbipd():
-    program = Program(["usbipd"], env=SBIN)
-    program.wait_line("listening on", timeout=60)
-    yield program
-    program.stop()
-    program.forget()
 
 
 def aligned(size):
@@ -103,31 +89,3 @@ def control_time(sysfs):
         times.append((time.perf_counter_ns() - begun) / 1000)
     os.close(fd)
     return statistics.median(times)
-
-
-@pytest.mark.timeout(1800)
-def test_beside_the_kernels_own_server(hardware, serve, attach, usbipd):     # noqa: F811
-    stick = hardware.storage(size=SIZE)
-    path = stick.gadget.sysfs().name
-    exporter = serve({"usb": device(stick.gadget.sysfs())})
-    results = {}
-
-    def measure(kind, copy):
-        with contextlib.closing(contextlib.ExitStack()) as stack:
-            stack.callback(copy.detach)
-            disk = copy.node("*:*/host*/target*/*/block/sd*")
-            figures = {"bulk in, MB/s": disk_rate(disk, False), "bulk out, MB/s": disk_rate(disk, True),
-                       "control, p50, us": control_time(copy.sysfs())}
-        for what, value in figures.items():
-            results.setdefault(what, {}).setdefault(kind, []).append(value)
-
-    for _ in range(ROUNDS):
-        measure("ours", attach(exporter))
-        wait_until(lambda: list(stick.gadget.sysfs().glob("*:*/host*")), PLUG_TIMEOUT, "the kernel has it not back")
-        measure("kernel's", KernelCopy(path))
-        wait_until(lambda: list(stick.gadget.sysfs().glob("*:*/host*")), PLUG_TIMEOUT, "the kernel has it not back")
-    print(f"\n{'USB/IP, a stick':24} {'ours':>10} {'kernel':>10} {'ratio':>7}   aim 0.7")
-    for what, kinds in results.items():
-        ours, kernels = (statistics.median(kinds[kind]) for kind in ("ours", "kernel's"))
-        ratio = kernels / ours if what.endswith("us") else ours / kernels
-        print(f"{what:24} {ours:10.1f} {kernels:10.1f} {ratio:7.2f}")

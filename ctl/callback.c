@@ -8,9 +8,9 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include "base/limits.h"
+#include "base/loop.h"
 
 #define REQUEST_MAX 16384u
 #define REQUEST_TIMEOUT (5 * JMP_USEC_PER_SEC)
@@ -38,14 +38,6 @@ void jmp_callback_close(struct jmp_callback *callback)
     callback->fd = -EBADF;
 }
 
-static uint64_t now(void)
-{
-    struct timespec time;
-
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (uint64_t)time.tv_sec * JMP_USEC_PER_SEC + (uint64_t)time.tv_nsec / 1000;
-}
-
 /* Loops keep the signals blocked that end programs; here none runs. Return: 0, -ETIMEDOUT, others. */
 static int wait_readable(int fd, uint64_t deadline)
 {
@@ -54,7 +46,7 @@ static int wait_readable(int fd, uint64_t deadline)
 
     sigemptyset(&none);
     for (;;) {
-        uint64_t left = now() < deadline ? deadline - now() : 0;
+        uint64_t left = jmp_now() < deadline ? deadline - jmp_now() : 0;
         struct timespec timeout = { .tv_sec = (time_t)(left / JMP_USEC_PER_SEC),
                                     .tv_nsec = (long)(left % JMP_USEC_PER_SEC) * 1000 };
         int n = ppoll(&pollfd, 1, &timeout, &none);
@@ -71,7 +63,7 @@ static int wait_readable(int fd, uint64_t deadline)
 /* The first line of a request, "GET TARGET HTTP/1.1": its target in @ret, which is in @buffer. */
 static int read_target(int fd, char *buffer, char **ret)
 {
-    uint64_t deadline = now() + REQUEST_TIMEOUT;
+    uint64_t deadline = jmp_now() + REQUEST_TIMEOUT;
     size_t length = 0;
     char *end;
 
@@ -100,12 +92,17 @@ static int read_target(int fd, char *buffer, char **ret)
     return 0;
 }
 
+/* A browser that does not wait for it, and closed its end, has been understood all the same. */
 static void answer(int fd, const char *status, const char *words)
 {
-    dprintf(fd,
-            "HTTP/1.1 %s\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %zu\r\nConnection: close\r\n"
-            "Cache-Control: no-store\r\n\r\n%s\n",
-            status, strlen(words) + 1, words);
+    char text[512];
+    int length;
+
+    length = snprintf(text, sizeof(text),
+                      "HTTP/1.1 %s\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %zu\r\n"
+                      "Connection: close\r\nCache-Control: no-store\r\n\r\n%s\n",
+                      status, strlen(words) + 1, words);
+    (void)!send(fd, text, (size_t)length, MSG_NOSIGNAL);
 }
 
 static int digit(char c)
@@ -187,7 +184,7 @@ static int serve(int fd, const char *state, char **ret, struct jmp_error *reterr
 int jmp_callback_wait(struct jmp_callback *callback, const char *state, uint64_t timeout, char **ret,
                       struct jmp_error *reterr)
 {
-    uint64_t deadline = now() + timeout;
+    uint64_t deadline = jmp_now() + timeout;
 
     for (;;) {
         _cleanup_close_ int fd = -EBADF;
@@ -197,8 +194,10 @@ int jmp_callback_wait(struct jmp_callback *callback, const char *state, uint64_t
             return jmp_error_set(reterr, r,
                                  r == -ETIMEDOUT ? "nobody has logged in" : "the browser cannot be waited for: %m");
         fd = accept4(callback->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (fd < 0 && (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED))
+            continue; /* it has gone again */
         if (fd < 0)
-            continue;
+            return jmp_error_set(reterr, -errno, "the browser cannot be let in: %m");
         r = serve(fd, state, ret, reterr);
         if (r != 0)
             return r < 0 ? r : 0;

@@ -167,14 +167,16 @@ static int discover(struct provider *provider, const char **rettoken, const char
     return 0;
 }
 
-static void put_escaped(FILE *stream, const char *text)
+/* "NAME=VALUE", which may be a secret. Return: false: no memory. */
+static bool put_field(FILE *stream, const char *head, const char *name, const char *value)
 {
-    for (; *text; text++) {
-        if (isalnum((unsigned char)*text) || strchr("-._~", *text))
-            fputc(*text, stream);
-        else
-            fprintf(stream, "%%%02X", (unsigned char)*text);
-    }
+    char *escaped = jmp_http_escape(value);
+    bool done = escaped;
+
+    if (done)
+        fprintf(stream, "%s%s=%s", head, name, escaped);
+    forget(&escaped);
+    return done;
 }
 
 /* free() @ret after explicit_bzero() */
@@ -182,17 +184,14 @@ static int print_form(const struct jmp_oidc *oidc, const struct jmp_oidc_field *
 {
     size_t size;
     FILE *stream = open_memstream(ret, &size);
+    bool done;
 
     if (!stream)
         return -ENOMEM;
-    for (; fields->name; fields++) {
-        fprintf(stream, "%s=", fields->name);
-        put_escaped(stream, fields->value);
-        fputc('&', stream);
-    }
-    fputs("client_id=", stream);
-    put_escaped(stream, oidc->client_id);
-    return fclose(stream) == 0 ? 0 : -ENOMEM;
+    done = put_field(stream, "", "client_id", oidc->client_id);
+    for (; done && fields->name; fields++)
+        done = put_field(stream, "&", fields->name, fields->value);
+    return fclose(stream) == 0 && done ? 0 : -ENOMEM;
 }
 
 /* What may go into a header and a file. */

@@ -2,32 +2,11 @@
 #include "kube/event.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "kube/http.h"
 
-static int keep(struct jmp_kube_lines *lines, const char *bytes, size_t length)
-{
-    if (length > JMP_HTTP_BODY_MAX - lines->length)
-        return -E2BIG;
-    if (lines->length + length + 1 > lines->size) {
-        size_t size = (lines->length + length + 1) * 2;
-        char *more = realloc(lines->partial, size);
-
-        if (!more)
-            return -ENOMEM;
-        lines->partial = more;
-        lines->size = size;
-    }
-    memcpy(lines->partial + lines->length, bytes, length);
-    lines->length += length;
-    lines->partial[lines->length] = '\0';
-    return 0;
-}
-
-int jmp_kube_lines_feed(struct jmp_kube_lines *lines, const char *bytes, size_t length,
+int jmp_kube_lines_feed(struct jmp_http_body *lines, const char *bytes, size_t length,
                         int (*line)(const char *text, size_t length, void *user), void *user)
 {
     while (length > 0) {
@@ -35,13 +14,13 @@ int jmp_kube_lines_feed(struct jmp_kube_lines *lines, const char *bytes, size_t 
         size_t part = end ? (size_t)(end - bytes) : length;
         int r;
 
-        r = keep(lines, bytes, part);
+        r = jmp_http_body_add(lines, bytes, part);
         if (r < 0)
             return r;
         if (!end)
             break;
         if (lines->length > 0) {
-            r = line(lines->partial, lines->length, user);
+            r = line(lines->text, lines->length, user);
             if (r < 0)
                 return r;
         }
@@ -50,12 +29,6 @@ int jmp_kube_lines_feed(struct jmp_kube_lines *lines, const char *bytes, size_t 
         length -= part + 1;
     }
     return 0;
-}
-
-void jmp_kube_lines_clear(struct jmp_kube_lines *lines)
-{
-    free(lines->partial);
-    *lines = (struct jmp_kube_lines){ 0 };
 }
 
 int jmp_kube_event_read(const char *text, size_t length, json_t **ret)

@@ -3,24 +3,18 @@
 #pragma once
 
 #include <jansson.h>
-#include <stddef.h>
 
-/* Lines that are being put together. Zeroed memory is empty. */
-struct jmp_kube_lines {
-    char *partial;
-    size_t length, size;
-};
+#include "kube/http.h"
 
 /**
  * jmp_kube_lines_feed() - another piece
- * @line:  each line that is whole now, NUL-terminated, without its end; empty ones are passed over. A negative result ends it.
+ * @lines:  the line that is being put together; jmp_http_body_clear() it at the end
+ * @line:   each line that is whole now, NUL-terminated, without its end; empty ones are passed over. A negative result ends it.
  *
  * Return: 0, -E2BIG (a line of more than 16 MiB), -ENOMEM, or what @line returned.
  */
-int jmp_kube_lines_feed(struct jmp_kube_lines *lines, const char *bytes, size_t length,
+int jmp_kube_lines_feed(struct jmp_http_body *lines, const char *bytes, size_t length,
                         int (*line)(const char *text, size_t length, void *user), void *user);
-/** jmp_kube_lines_clear() - forget what has come of a line; frees all */
-void jmp_kube_lines_clear(struct jmp_kube_lines *lines);
 
 enum jmp_kube_event_type {
     JMP_KUBE_EVENT_CHANGED, /* ADDED, MODIFIED */

@@ -49,7 +49,7 @@ static int look(const char *text, size_t length, void *user)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const char *body = (const char *)data + 1;
-    struct jmp_kube_lines lines = { 0 };
+    struct jmp_http_body lines = { 0 };
     struct seen whole = { malloc(size + 1), 0 }, pieces = { malloc(size + 1), 0 };
     size_t piece;
 
@@ -57,14 +57,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         size--;
         piece = data[0] % 32 + 1;
         assert(jmp_kube_lines_feed(&lines, body, size, keep, &whole) == 0);
-        jmp_kube_lines_clear(&lines);
+        jmp_http_body_clear(&lines);
         for (size_t at = 0; at < size; at += piece)
             assert(jmp_kube_lines_feed(&lines, body + at, piece < size - at ? piece : size - at, keep, &pieces) == 0);
         assert(whole.length == pieces.length && memcmp(whole.text, pieces.text, whole.length) == 0);
-        jmp_kube_lines_clear(&lines);
+        jmp_http_body_clear(&lines);
         assert(jmp_kube_lines_feed(&lines, body, size, look, NULL) == 0);
     }
-    jmp_kube_lines_clear(&lines);
+    jmp_http_body_clear(&lines);
     free(whole.text);
     free(pieces.text);
     return 0;

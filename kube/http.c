@@ -25,8 +25,7 @@ struct jmp_http_transfer {
     struct jmp_http *http;
     CURL *easy;
     struct curl_slist *headers, *connect_to;
-    char *body;                        /* of the answer */
-    size_t length, size;
+    struct jmp_http_body body;         /* of the answer */
     char *warning;
     int (*chunk)(const char *bytes, size_t length, void *user);
     void (*done)(const struct jmp_http_answer *answer, void *user);
@@ -44,6 +43,47 @@ struct watch {
     struct jmp_io io;
 };
 
+char *jmp_http_escape(const char *text)
+{
+    char *escaped = malloc(3 * strlen(text) + 1), *out = escaped;
+
+    if (!escaped)
+        return NULL;
+    for (const unsigned char *at = (const unsigned char *)text; *at; at++) {
+        if (isalnum(*at) || strchr("-._~", *at))
+            *out++ = (char)*at;
+        else
+            out += sprintf(out, "%%%02X", *at);
+    }
+    *out = '\0';
+    return escaped;
+}
+
+int jmp_http_body_add(struct jmp_http_body *body, const char *bytes, size_t length)
+{
+    if (length > JMP_HTTP_BODY_MAX - body->length)
+        return -E2BIG;
+    if (body->length + length + 1 > body->size) {
+        size_t size = (body->length + length + 1) * 2;
+        char *more = realloc(body->text, size);
+
+        if (!more)
+            return -ENOMEM;
+        body->text = more;
+        body->size = size;
+    }
+    memcpy(body->text + body->length, bytes, length);
+    body->length += length;
+    body->text[body->length] = '\0';
+    return 0;
+}
+
+void jmp_http_body_clear(struct jmp_http_body *body)
+{
+    free(body->text);
+    *body = (struct jmp_http_body){ 0 };
+}
+
 static void transfer_free(struct jmp_http_transfer *transfer)
 {
     *transfer->link = transfer->next;
@@ -56,7 +96,7 @@ static void transfer_free(struct jmp_http_transfer *transfer)
     }
     transfer->http->curl->slist_free_all(transfer->headers);
     transfer->http->curl->slist_free_all(transfer->connect_to);
-    free(transfer->body);
+    jmp_http_body_clear(&transfer->body);
     free(transfer->warning);
     free(transfer);
 }
@@ -106,8 +146,8 @@ static void finish(struct jmp_http_transfer *transfer, CURLcode code)
         answer->has_retry_after = true;
         answer->retry_after = retry_after < 86400 ? (unsigned)retry_after : 86400;
     }
-    answer->body = transfer->body ?: "";
-    answer->length = transfer->length;
+    answer->body = transfer->body.text ?: "";
+    answer->length = transfer->body.length;
     answer->warning = transfer->warning;
     transfer->done(answer, transfer->user);
     transfer_free(transfer);
@@ -159,25 +199,11 @@ static void restart_silence(struct jmp_http_transfer *transfer)
 
 static int keep(struct jmp_http_transfer *transfer, const char *bytes, size_t length)
 {
-    if (length > JMP_HTTP_BODY_MAX - transfer->length) {
-        fail(transfer, -E2BIG, "the answer is too large");
-        return -E2BIG;
-    }
-    if (transfer->length + length + 1 > transfer->size) {
-        size_t size = transfer->size * 2 > transfer->length + length + 1 ? transfer->size * 2 : transfer->length + length + 1;
-        char *more = realloc(transfer->body, size);
+    int r = jmp_http_body_add(&transfer->body, bytes, length);
 
-        if (!more) {
-            fail(transfer, -ENOMEM, strerror(ENOMEM));
-            return -ENOMEM;
-        }
-        transfer->body = more;
-        transfer->size = size;
-    }
-    memcpy(transfer->body + transfer->length, bytes, length);
-    transfer->length += length;
-    transfer->body[transfer->length] = '\0';
-    return 0;
+    if (r < 0)
+        fail(transfer, r, r == -E2BIG ? "the answer is too large" : strerror(-r));
+    return r;
 }
 
 static size_t on_body(char *bytes, size_t size, size_t count, void *user)

@@ -47,6 +47,20 @@ struct jmp_http_answer {
     const char *warning;            /* the server's Warning header, or NULL */
 };
 
+/** jmp_http_escape() - @text as it may stand in a path, a query or a form. free() the result; NULL: no memory. */
+char *jmp_http_escape(const char *text);
+
+/* Text that comes in pieces. Zeroed memory is empty. */
+struct jmp_http_body {
+    char *text;                     /* NUL-terminated once something has come */
+    size_t length, size;
+};
+
+/** jmp_http_body_add() - another piece. Return: 0, -E2BIG (above JMP_HTTP_BODY_MAX), -ENOMEM. */
+int jmp_http_body_add(struct jmp_http_body *body, const char *bytes, size_t length);
+/** jmp_http_body_clear() - frees all; it is empty then */
+void jmp_http_body_clear(struct jmp_http_body *body);
+
 /** jmp_http_new() - a pool of connections; @loop is borrowed. Return: 0, -ENOMEM, -ENOPKG (no libcurl), with words. */
 int jmp_http_new(struct jmp_loop *loop, struct jmp_http **ret, struct jmp_error *reterr);
 /** jmp_http_free() - ends transfers without a word */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kube/kube.h"
 
-#include <ctype.h>
 #include <string.h>
 
 #include "base/backoff.h"
@@ -41,7 +40,7 @@ struct jmp_kube_request {
     unsigned resends, lost;
     bool waiting, asked;            /* for a credential; that was waited for once */
     bool refused;                   /* a fresh credential was already tried */
-    struct jmp_kube_lines lines;    /* of a stream */
+    struct jmp_http_body lines;     /* of a stream */
 
     /* A list. */
     bool is_list, whole;
@@ -66,7 +65,7 @@ static void request_free(struct jmp_kube_request *request)
         explicit_bzero(request->body, strlen(request->body));
     free(request->body);
     free(request->content_type);
-    jmp_kube_lines_clear(&request->lines);
+    jmp_http_body_clear(&request->lines);
     free(request);
 }
 
@@ -328,7 +327,7 @@ static int start_transfer(struct jmp_kube_request *request, const struct jmp_kub
         return -ENOMEM;
     }
     http.url = url;
-    jmp_kube_lines_clear(&request->lines);
+    jmp_http_body_clear(&request->lines);
     return jmp_http_start(request->kube->http, &http, on_answer, request, &request->transfer);
 }
 
@@ -406,26 +405,9 @@ int jmp_kube_request(struct jmp_kube *kube, const struct jmp_kube_call *call, jm
 
 void jmp_kube_cancel(struct jmp_kube_request *request) { request_free(request); }
 
-/* Free() the result; NULL: no memory. Only letters, digits and a few others go as they are. */
-static char *escape(const char *text)
-{
-    char *escaped = malloc(3 * strlen(text) + 1), *out = escaped;
-
-    if (!escaped)
-        return NULL;
-    for (const unsigned char *at = (const unsigned char *)text; *at; at++) {
-        if (isalnum(*at) || strchr("-._~", *at))
-            *out++ = (char)*at;
-        else
-            out += sprintf(out, "%%%02X", *at);
-    }
-    *out = '\0';
-    return escaped;
-}
-
 char *jmp_kube_path(const char *group, const char *version, const char *namespace_, const char *plural, const char *name)
 {
-    _cleanup_free_ char *escaped_namespace = escape(namespace_), *escaped_name = escape(name ?: "");
+    _cleanup_free_ char *escaped_namespace = jmp_http_escape(namespace_), *escaped_name = jmp_http_escape(name ?: "");
     char *path;
 
     if (!escaped_namespace || !escaped_name)
@@ -438,7 +420,7 @@ char *jmp_kube_path(const char *group, const char *version, const char *namespac
 
 char *jmp_kube_query(const char *selector, const char *field)
 {
-    _cleanup_free_ char *labels = escape(selector ?: ""), *fields = escape(field ?: "");
+    _cleanup_free_ char *labels = jmp_http_escape(selector ?: ""), *fields = jmp_http_escape(field ?: "");
     char *query;
 
     if (!labels || !fields || asprintf(&query, "%s%s%s%s%s", selector ? "labelSelector=" : "", labels,
@@ -449,7 +431,7 @@ char *jmp_kube_query(const char *selector, const char *field)
 
 static int list_page(struct jmp_kube_request *request, const char *continue_)
 {
-    _cleanup_free_ char *token = escape(continue_ ?: "");
+    _cleanup_free_ char *token = jmp_http_escape(continue_ ?: "");
     const char *query = request->query ?: "";
     char *path;
 

@@ -159,7 +159,7 @@ int jmp_config_save_current(const char *alias, struct jmp_error *reterr)
     return r < 0 ? r : 1;
 }
 
-int jmp_config_forget_current(const char *alias, struct jmp_error *reterr)
+int jmp_config_forget_current(const char *alias, const char *next, struct jmp_error *reterr)
 {
     _cleanup_(jmp_tree_freep) struct jmp_tree *tree = NULL;
     const char *current;
@@ -171,7 +171,7 @@ int jmp_config_forget_current(const char *alias, struct jmp_error *reterr)
     r = jmp_config_current(tree, &current, reterr);
     if (r < 0 || !current || strcmp(current, alias) != 0)
         return r;
-    return jmp_config_set_current(NULL, reterr);
+    return jmp_config_set_current(next, reterr);
 }
 
 int jmp_config_split(const char *text, struct jmp_tree *tree, const struct jmp_node **ret)

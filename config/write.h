@@ -21,8 +21,8 @@ int jmp_config_print(const struct jmp_new_config *config, char **ret);
 int jmp_config_save_current(const char *alias, struct jmp_error *reterr);
 /** jmp_config_set_current() - make @alias the user's current client; NULL: there is none any more */
 int jmp_config_set_current(const char *alias, struct jmp_error *reterr);
-/** jmp_config_forget_current() - there is no current client any more, if it was @alias */
-int jmp_config_forget_current(const char *alias, struct jmp_error *reterr);
+/** jmp_config_forget_current() - if the current client is @alias, @next is it; NULL: there is none any more */
+int jmp_config_forget_current(const char *alias, const char *next, struct jmp_error *reterr);
 /** jmp_config_split() - class patterns with commas between, as on a command line: the list of a new config, in @tree. Return: 0, -ENOMEM. */
 int jmp_config_split(const char *text, struct jmp_tree *tree, const struct jmp_node **ret);
 /**

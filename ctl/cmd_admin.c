@@ -482,7 +482,7 @@ static int delete_config(struct admin *admin, const struct jmp_admin_delete *opt
     snprintf(question, sizeof(question), "Delete %s configuration?", admin->noun);
     if (access(path, F_OK) == 0 && (options->delete_ || (!options->nointeractive && jmp_confirm(question)))) {
         if (admin->kind == JMP_KUBE_CLIENT)
-            r = jmp_config_forget_current(name, reterr);
+            r = jmp_config_forget_current(name, NULL, reterr);
         if (r == 0 && unlink(path) < 0)
             r = jmp_error_set(reterr, -errno, "%s cannot be deleted: %m", path);
         if (r < 0)

@@ -446,15 +446,12 @@ static int choose_another(const char *alias, struct jmp_error *reterr)
 {
     _cleanup_(jmp_tree_freep) struct jmp_tree *tree = NULL;
     const struct jmp_node *aliases;
-    const char *current = NULL, *next = NULL;
+    const char *next = NULL;
     int r;
 
     r = jmp_tree_new(0, &tree);
     if (r < 0)
         return jmp_error_set(reterr, r, "%m");
-    r = jmp_config_current(tree, &current, reterr);
-    if (r < 0 || !current || strcmp(current, alias) != 0)
-        return r;
     r = jmp_paths_aliases(false, tree, &aliases, reterr);
     if (r < 0)
         return r;
@@ -462,7 +459,7 @@ static int choose_another(const char *alias, struct jmp_error *reterr)
         if (!next && strcmp(item->string, alias) != 0)
             next = item->string;
     }
-    return jmp_config_set_current(next, reterr);
+    return jmp_config_forget_current(alias, next, reterr);
 }
 
 static int delete(const struct kind *kind, const struct jmp_config_command *options, const char *alias, struct jmp_error *reterr)

@@ -59,7 +59,7 @@ static int write_own(const void *user, struct jmp_error *reterr)
 static int delete_own(const void *user, struct jmp_error *reterr)
 {
     const struct own_file *file = user;
-    int r = file->is_client ? jmp_config_forget_current(file->name, reterr) : 0;
+    int r = file->is_client ? jmp_config_forget_current(file->name, NULL, reterr) : 0;
 
     if (r == 0 && unlink(file->path) < 0 && errno != ENOENT)
         r = jmp_error_set(reterr, -errno, "%s cannot be deleted: %m", file->path);

@@ -128,6 +128,18 @@ def takeover(server, path, lost, winner, lease_duration, retry_period):
     return taken - last
 
 
+def one_after_the_other(log):
+    """Asserts of workers that write "+ PID" when they begin and ". PID" or "- PID" later: none does so after the next has begun.
+    Returns their PIDs."""
+    workers = []
+    for line in log.read_text().splitlines():
+        sign, pid = line.split()
+        if sign == "+":
+            workers.append(pid)
+        assert pid == workers[-1], f"{pid} works after {workers[-1]} has begun"
+    return workers
+
+
 @pytest.fixture
 def commands(request, tmp_path, server):
     commands = Commands(request, tmp_path, server)

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import COORDINATION
+from conftest import COORDINATION, one_after_the_other
 from harness.kubernetes import status
 from harness.program import wait_until
 
@@ -168,13 +168,7 @@ def test_another_takes_over_and_never_do_two_work_at_once(server, commands, tmp_
         holder = spec(server)["holderIdentity"]
         wait_until(lambda: log.exists() and log.read_text().count("+") == turn + 1, 30, "it works")
         os.kill(programs.pop(holder).pid, signal.SIGKILL)
-    workers = []
-    for line in log.read_text().splitlines():
-        sign, pid = line.split()
-        if sign == "+":
-            workers.append(pid)
-        assert pid == workers[-1], f"{pid} works after {workers[-1]} has begun"
-    assert len(workers) == 3
+    assert len(one_after_the_other(log)) == 3
 
 
 def test_a_preferred_holder_is_given_way_to(server, commands):

@@ -6,7 +6,7 @@ import signal
 import statistics
 
 import pytest
-from conftest import takeover
+from conftest import one_after_the_other, takeover
 from harness.kubernetes import status
 from harness.program import wait_until
 from test_access import get
@@ -36,12 +36,7 @@ def test_twenty_leaders_are_killed_and_never_do_two_work_at_once(server, command
         start(f"n-{number}")
         wait_until(lambda: holder() in running, 60, "another leader")
         seconds.append(takeover(server, LEASES + "/it", lost, holder(), 4, 0.5))
-    workers = []
-    for line in log.read_text().splitlines():
-        sign, pid = line.split()
-        if sign == "+":
-            workers.append(pid)
-        assert pid == workers[-1], f"{pid} works after {workers[-1]} has begun"
+    one_after_the_other(log)
     print(f"20 leaders killed; the next led {statistics.median(seconds):.1f} s after the last renewal, {max(seconds):.1f} s at most")
 
 

@@ -56,28 +56,6 @@ static int device_check(const void *self, struct jmp_error *reterr)
     return jmp_redir_filter_check(device->filter, reterr);
 }
 
-/* It need not be there: perhaps the port is off, and "port on" is what the user is about to say. */
-static int device_open(void *self, struct jmp_call *call)
-{
-    struct usb_device *device = self;
-    int r;
-
-    r = -pthread_mutex_init(&device->lock, NULL);
-    if (r < 0)
-        return jmp_call_fail(call, r, "no lock: %m");
-    device->initialized = true;
-    return 0;
-}
-
-static void device_close(void *self)
-{
-    struct usb_device *device = self;
-
-    if (device->initialized)
-        pthread_mutex_destroy(&device->lock);
-    device->initialized = false;
-}
-
 /*
  * Which device, and where.
  */
@@ -312,17 +290,19 @@ int jmp_usb_claim(struct usb_device *device, struct jmp_call *call, const char *
     return 0;
 }
 
-/* Kernel drivers for the interfaces of the active configuration. Only what cannot work if this does is left to it. */
-static void attach_drivers(struct jmp_usb_claim *claim)
+/* Kernel drivers for the interfaces of the active configuration, as far as there are any. Return: how many got one. */
+static unsigned attach_drivers(libusb_device_handle *handle)
 {
     struct libusb_config_descriptor *config;
+    unsigned count = 0;
 
-    if (libusb_get_active_config_descriptor(libusb_get_device(claim->usb.handle), &config) < 0)
-        return;
+    if (libusb_get_active_config_descriptor(libusb_get_device(handle), &config) < 0)
+        return 0;
     for (unsigned i = 0; i < config->bNumInterfaces; i++)
         if (config->interface[i].num_altsetting > 0)
-            libusb_attach_kernel_driver(claim->usb.handle, config->interface[i].altsetting[0].bInterfaceNumber);
+            count += libusb_attach_kernel_driver(handle, config->interface[i].altsetting[0].bInterfaceNumber) == 0;
     libusb_free_config_descriptor(config);
+    return count;
 }
 
 void jmp_usb_give_back(struct jmp_usb_claim *claim)
@@ -336,10 +316,49 @@ void jmp_usb_give_back(struct jmp_usb_claim *claim)
         release_interfaces(claim);
         if (libusb_get_configuration(claim->usb.handle, &now) == 0 && now != claim->configuration)
             libusb_set_configuration(claim->usb.handle, claim->configuration > 0 ? claim->configuration : -1);
-        attach_drivers(claim);
+        attach_drivers(claim->usb.handle);
     }
     jmp_usb_close(&claim->usb);
     put(claim->device);
+}
+
+/*
+ * An agent that was killed gave nothing back: the kernel only takes note that the program has gone. A device that nobody
+ * drives, no program either, is offered to the kernel's drivers; most of those that have none are none the worse for it.
+ */
+static void give_back_after_crash(struct usb_device *device, struct jmp_call *call)
+{
+    _cleanup_(jmp_usb_close) struct jmp_usb_handle usb = JMP_USB_HANDLE_CLOSED;
+    struct jmp_usb_device info;
+
+    if (jmp_usb_device_find(device, &info, NULL) < 0 || *info.drivers || jmp_usb_open(&info, &usb, NULL) < 0)
+        return;
+    if (attach_drivers(usb.handle) > 0)
+        jmp_call_log(call, JMP_LOG_WARNING, "%04x:%04x in port %s was without its drivers, and has them again",
+                     info.vendor, info.product, info.path);
+}
+
+/* It need not be there: perhaps the port is off, and "port on" is what the user is about to say. */
+static int device_open(void *self, struct jmp_call *call)
+{
+    struct usb_device *device = self;
+    int r;
+
+    r = -pthread_mutex_init(&device->lock, NULL);
+    if (r < 0)
+        return jmp_call_fail(call, r, "no lock: %m");
+    device->initialized = true;
+    give_back_after_crash(device, call);
+    return 0;
+}
+
+static void device_close(void *self)
+{
+    struct usb_device *device = self;
+
+    if (device->initialized)
+        pthread_mutex_destroy(&device->lock);
+    device->initialized = false;
 }
 
 int jmp_usb_device_reset(struct usb_device *device, struct jmp_error *reterr)

@@ -20,7 +20,7 @@
 #define CANCEL_TIMEOUT (5 * JMP_USEC_PER_SEC) /* for the kernel to give transfers back */
 #define CONTROL_TIMEOUT 60000u                /* milliseconds; clients give up long before */
 #define IN_FLIGHT_MAX 4096u                   /* transfers */
-#define IN_FLIGHT_BYTES (64u * 1024 * 1024)   /* their buffers; usbfs has a smaller limit of its own */
+#define IN_FLIGHT_BYTES (64u * 1024 * 1024)   /* their memory; usbfs has a smaller limit of its own */
 #define VECTORS_MAX 48u
 #define READS_MAX 32u /* transfers read in a row before results are looked at */
 
@@ -58,19 +58,27 @@ struct import {
     size_t header_have;
     struct urb *reading; /* header complete, payload not */
     size_t payload_have;
-    bool ended; /* the client has said all */
+    bool ended;      /* the client has said all */
+    bool short_told; /* that the kernel has no memory */
 };
 
 /*
  * Transfers.
  */
 
+/* What it takes besides a few hundred bytes. */
+static size_t memory_of(const struct jmp_usbip_urb *request)
+{
+    return request->length + (size_t)request->packets * (sizeof(struct jmp_usbip_packet) + JMP_USBIP_PACKET_SIZE +
+                                                         sizeof(struct libusb_iso_packet_descriptor));
+}
+
 static struct urb *urb_free(struct urb *urb)
 {
     if (!urb)
         return NULL;
     urb->import->count--;
-    urb->import->bytes -= urb->buffer_size;
+    urb->import->bytes -= memory_of(&urb->request);
     libusb_free_transfer(urb->transfer);
     free(urb->buffer);
     free(urb->packets);
@@ -88,6 +96,7 @@ static struct urb *urb_new(struct import *import, const struct jmp_usbip_urb *re
     urb->import = import;
     urb->request = *request;
     import->count++;
+    import->bytes += memory_of(request);
     return urb;
 }
 
@@ -320,18 +329,14 @@ static int apply_special(struct import *import, const uint8_t setup[8])
     return 1;
 }
 
-/*
- * From the client to the device.
- */
+/* From the client to the device. */
 
 /* Memory for a transfer, before its payload is read into it. 0, or the status with which it is answered. */
 static int prepare(struct urb *urb)
 {
-    struct import *import = urb->import;
     size_t head = urb->request.endpoint == 0 ? LIBUSB_CONTROL_SETUP_SIZE : 0;
 
     urb->buffer_size = head + urb->request.length;
-    import->bytes += urb->buffer_size;
     urb->buffer = malloc(urb->buffer_size + 1);
     urb->data = urb->buffer + head;
     if (urb->request.packets > 0) {
@@ -409,6 +414,17 @@ static int fill(struct urb *urb)
     }
 }
 
+/* Once for each import: a client that has met it meets it again. */
+static void tell_short(struct import *import)
+{
+    if (!import->short_told)
+        jmp_call_log(import->call, JMP_LOG_WARNING,
+                     "the kernel has no memory for transfers of %s; /sys/module/usbcore/parameters/usbfs_memory_mb is "
+                     "its limit for all that programs have under way",
+                     import->claim.info.path);
+    import->short_told = true;
+}
+
 static void submit(struct urb *urb)
 {
     struct import *import = urb->import;
@@ -426,6 +442,8 @@ static void submit(struct urb *urb)
         r = jmp_usb_errno(libusb_submit_transfer(urb->transfer));
     if (r == -ENODEV)
         import->claim.gone = true;
+    if (r == -ENOMEM)
+        tell_short(import);
     if (r < 0) {
         reply_submit(urb, r == -ENODEV ? -ESHUTDOWN : r, 0);
         return;
@@ -462,11 +480,12 @@ static int begin(struct import *import)
     r = jmp_usbip_urb_read(import->header, &request);
     if (r < 0)
         return r;
+    /* Clients have a few hundred at most; whoever has more, or does not fetch their results, is stopped here, before
+     * memory is. */
+    if (import->count >= IN_FLIGHT_MAX || import->bytes + memory_of(&request) > IN_FLIGHT_BYTES)
+        return -ENOBUFS;
     if (request.command == JMP_USBIP_UNLINK)
         return unlink_urb(import, &request);
-    /* Clients have a few hundred at most; whoever has more is stopped here, before memory is. */
-    if (import->count >= IN_FLIGHT_MAX || import->bytes + request.length > IN_FLIGHT_BYTES)
-        return -ENOBUFS;
 
     urb = urb_new(import, &request);
     if (!urb)
@@ -690,7 +709,8 @@ static void tell_end(struct import *import, struct usb_device *parent, int error
     if (import->claim.gone)
         jmp_usb_device_lost(parent, import->call, &import->claim.info);
     else if (error < 0 && error != -ECANCELED && error != -ECONNRESET && error != -EPIPE)
-        jmp_call_log(import->call, JMP_LOG_WARNING, "USB/IP ended: %s", strerror(-error));
+        jmp_call_log(import->call, JMP_LOG_WARNING, "USB/IP ended: %s",
+                     error == -ENOBUFS ? "too much is under way, or not fetched" : strerror(-error));
     else
         jmp_call_log(import->call, JMP_LOG_INFO, "%04x:%04x in port %s is back", import->claim.info.vendor,
                      import->claim.info.product, import->claim.info.path);
@@ -706,24 +726,22 @@ static int serve_import(struct usb_device *parent, struct jmp_call *call, int fd
     if (!import)
         return -ENOMEM;
     *import = (struct import){ .call = call, .fd = fd, .last_reply = &import->replies };
-    if (jmp_usb_claim(parent, call, "USB/IP", &import->claim, &error) < 0) {
+    /* Before the kernel's driver loses it for nothing. */
+    if (jmp_usb_device_find(parent, &import->claim.info, &error) == 0 && strcmp(busid, import->claim.info.path) != 0)
+        jmp_error_set(&error, -ENODEV, "there is no device %s here, only %s", busid, import->claim.info.path);
+    if (error.error < 0 || jmp_usb_claim(parent, call, "USB/IP", &import->claim, &error) < 0) {
         free(import);
         return refuse(call, fd, &error);
     }
-    if (strcmp(busid, import->claim.info.path) != 0) {
-        jmp_error_set(&error, -ENODEV, "there is no device %s here, only %s", busid, import->claim.info.path);
-        import->claim.complete = false; /* nothing was done to it */
-        r = refuse(call, fd, &error);
-    } else {
-        learn_endpoints(import);
-        jmp_usbip_reply_write(JMP_USBIP_IMPORT_REPLY, JMP_USBIP_OK, data);
-        jmp_usbip_describe(&import->claim.info, data + JMP_USBIP_REQUEST_SIZE);
-        r = jmp_stream_write(call, fd, data, sizeof(data), FLUSH_TIMEOUT);
-        if (r == 0)
-            r = carry(import);
-        if (import->claim.gone)
-            flush(import);
-    }
+
+    learn_endpoints(import);
+    jmp_usbip_reply_write(JMP_USBIP_IMPORT_REPLY, JMP_USBIP_OK, data);
+    jmp_usbip_describe(&import->claim.info, data + JMP_USBIP_REQUEST_SIZE);
+    r = jmp_stream_write(call, fd, data, sizeof(data), FLUSH_TIMEOUT);
+    if (r == 0)
+        r = carry(import);
+    if (import->claim.gone)
+        flush(import);
 
     if (!cancel_all(import)) {
         /* They may still be written to: memory and handle stay, and the device stays taken. */

@@ -211,12 +211,13 @@ class Gadget:
         strings.mkdir()
         for attribute, value in (("manufacturer", "lab"), ("product", product), ("serialnumber", serial or self.name)):
             write(strings / attribute, value)
-        (self.config / "configs/c.1").mkdir()
 
-    def add(self, kind, **how):
+    def add(self, kind, configuration=1, **how):
         """One more function, before plug(): add(Acm), add(Storage, image=...), add(Hid)."""
         function = kind(self, str(len(self.functions)), **how)
-        (self.config / "configs/c.1" / function.name).symlink_to(function.config)
+        place = self.config / f"configs/c.{configuration}"
+        place.mkdir(exist_ok=True)
+        (place / function.name).symlink_to(function.config)
         self.functions.append(function)
         return function
 
@@ -243,9 +244,10 @@ class Gadget:
         self.unplug()
         wait_until(lambda: not self.sysfs(), PLUG_TIMEOUT, f"{self.name} is still in socket {self.port}")
         for function in self.functions:
-            (self.config / "configs/c.1" / function.name).unlink()
+            next(self.config.glob(f"configs/*/{function.name}")).unlink()
             function.close()
-        (self.config / "configs/c.1").rmdir()
+        for place in self.config.glob("configs/*"):
+            place.rmdir()
         (self.config / "strings/0x409").rmdir()
         self.config.rmdir()
 

@@ -8,6 +8,7 @@
 
 #include "base/limits.h"
 #include "drivers/families.h"
+#include "drivers/usb/config.h"
 #include "drivers/usb/port.h"
 #include "drivers/usb/redir_filter.h"
 
@@ -79,21 +80,23 @@ static int find_locked(struct usb_device *device, const struct jmp_usb_list *lis
 {
     struct jmp_usb_selector selector = selector_of(device);
     const struct jmp_usb_device *found = NULL, *in_port;
+    struct jmp_error error = JMP_ERROR_INIT;
     int r;
 
-    r = jmp_usb_choose(list, &selector, &found, reterr);
+    r = jmp_usb_choose(list, &selector, &found, &error);
     if (r == 0)
         device->followed = false;
-    if (r == -ENODEV) {
-        in_port = *device->last.path ? jmp_usb_at(list, device->last.path) : NULL;
-        if (!may_follow(device, in_port))
-            return r;
-        r = jmp_usb_refuse(in_port, reterr);
+    in_port = r == -ENODEV && *device->last.path ? jmp_usb_at(list, device->last.path) : NULL;
+    if (may_follow(device, in_port)) {
+        r = jmp_usb_refuse(in_port, &error);
         device->followed = r == 0;
         found = in_port;
     }
-    if (r < 0)
+    if (r < 0) {
+        if (reterr)
+            *reterr = error;
         return r;
+    }
     /* One that is still listed, though it is known to have gone, is no news. */
     if (found->bus != device->last.bus || found->address != device->last.address)
         device->gone = 0;
@@ -202,24 +205,22 @@ static void release_interfaces(struct jmp_usb_claim *claim)
 /* All interfaces of the active configuration. */
 static int claim_interfaces(struct jmp_usb_claim *claim)
 {
-    struct libusb_config_descriptor *config;
+    _cleanup_(jmp_usb_config_clear) struct jmp_usb_config config = { 0 };
+    struct jmp_usb_part part = { 0 };
     int r;
 
-    r = libusb_get_active_config_descriptor(libusb_get_device(claim->usb.handle), &config);
+    r = jmp_usb_config_read(claim->usb.fd, (unsigned)claim->active, &config);
     if (r < 0)
-        return r == LIBUSB_ERROR_NOT_FOUND ? 0 : jmp_usb_errno(r); /* not found: not configured */
-    for (unsigned i = 0; r == 0 && i < config->bNumInterfaces; i++) {
-        int number = config->interface[i].num_altsetting > 0 ? config->interface[i].altsetting[0].bInterfaceNumber : -1;
-
-        if (number < 0 || number >= (int)INTERFACES_MAX)
+        return r;
+    while (r == 0 && jmp_usb_config_next(&config, &part)) {
+        if (!part.first || part.interface >= INTERFACES_MAX)
             continue;
-        r = libusb_detach_kernel_driver(claim->usb.handle, number);
+        r = libusb_detach_kernel_driver(claim->usb.handle, part.interface);
         if (r == 0 || r == LIBUSB_ERROR_NOT_FOUND)
-            r = libusb_claim_interface(claim->usb.handle, number);
+            r = libusb_claim_interface(claim->usb.handle, part.interface);
         if (r == 0)
-            claim->interfaces |= UINT32_C(1) << number;
+            claim->interfaces |= UINT32_C(1) << part.interface;
     }
-    libusb_free_config_descriptor(config);
     return jmp_usb_errno(r);
 }
 
@@ -230,7 +231,10 @@ int jmp_usb_claim_configuration(struct jmp_usb_claim *claim, int configuration)
     release_interfaces(claim);
     /* A device without configuration is -1 for libusb, as 0 is refused by devices that number theirs from 0. */
     r = libusb_set_configuration(claim->usb.handle, configuration > 0 ? configuration : -1);
-    return r < 0 ? jmp_usb_errno(r) : claim_interfaces(claim);
+    if (r < 0)
+        return jmp_usb_errno(r);
+    claim->active = configuration;
+    return claim_interfaces(claim);
 }
 
 static int open_claim(struct usb_device *device, struct jmp_usb_claim *claim, struct jmp_error *reterr)
@@ -244,6 +248,7 @@ static int open_claim(struct usb_device *device, struct jmp_usb_claim *claim, st
         return r;
 
     r = libusb_get_configuration(claim->usb.handle, &claim->configuration);
+    claim->active = claim->configuration;
     r = r < 0 ? jmp_usb_errno(r) : claim_interfaces(claim);
     if (r == -EBUSY)
         return jmp_error_set(reterr, r, "another program uses the device in port %s", claim->info.path);
@@ -290,18 +295,18 @@ int jmp_usb_claim(struct usb_device *device, struct jmp_call *call, const char *
     return 0;
 }
 
-/* Kernel drivers for the interfaces of the active configuration, as far as there are any. Return: how many got one. */
-static unsigned attach_drivers(libusb_device_handle *handle)
+/* Kernel drivers for the interfaces of the configuration, as far as there are any. Return: how many got one. */
+static unsigned attach_drivers(const struct jmp_usb_handle *usb, unsigned configuration)
 {
-    struct libusb_config_descriptor *config;
+    _cleanup_(jmp_usb_config_clear) struct jmp_usb_config config = { 0 };
+    struct jmp_usb_part part = { 0 };
     unsigned count = 0;
 
-    if (libusb_get_active_config_descriptor(libusb_get_device(handle), &config) < 0)
+    if (jmp_usb_config_read(usb->fd, configuration, &config) < 0)
         return 0;
-    for (unsigned i = 0; i < config->bNumInterfaces; i++)
-        if (config->interface[i].num_altsetting > 0)
-            count += libusb_attach_kernel_driver(handle, config->interface[i].altsetting[0].bInterfaceNumber) == 0;
-    libusb_free_config_descriptor(config);
+    while (jmp_usb_config_next(&config, &part))
+        if (part.first)
+            count += libusb_attach_kernel_driver(usb->handle, part.interface) == 0;
     return count;
 }
 
@@ -316,7 +321,7 @@ void jmp_usb_give_back(struct jmp_usb_claim *claim)
         release_interfaces(claim);
         if (libusb_get_configuration(claim->usb.handle, &now) == 0 && now != claim->configuration)
             libusb_set_configuration(claim->usb.handle, claim->configuration > 0 ? claim->configuration : -1);
-        attach_drivers(claim->usb.handle);
+        attach_drivers(&claim->usb, (unsigned)claim->configuration);
     }
     jmp_usb_close(&claim->usb);
     put(claim->device);
@@ -333,7 +338,7 @@ static void give_back_after_crash(struct usb_device *device, struct jmp_call *ca
 
     if (jmp_usb_device_find(device, &info, NULL) < 0 || *info.drivers || jmp_usb_open(&info, &usb, NULL) < 0)
         return;
-    if (attach_drivers(usb.handle) > 0)
+    if (attach_drivers(&usb, info.configuration) > 0)
         jmp_call_log(call, JMP_LOG_WARNING, "%04x:%04x in port %s was without its drivers, and has them again",
                      info.vendor, info.product, info.path);
 }

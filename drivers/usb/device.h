@@ -39,6 +39,7 @@ struct jmp_usb_claim {
     struct jmp_usb_device info;
     struct jmp_usb_handle usb;
     int configuration;   /* as found; 0: none */
+    int active;          /* as it is now */
     uint32_t interfaces; /* bits: claimed by us */
     bool complete;       /* all was claimed */
     bool gone;           /* for whoever finds out that it was unplugged */

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 target_sources(jmp-drivers PRIVATE
-    usb/ctl.c usb/device.c usb/find.c usb/handle.c usb/hidraw.c usb/hub.c usb/port.c usb/redir.c
+    usb/config.c usb/ctl.c usb/device.c usb/find.c usb/handle.c usb/hidraw.c usb/hub.c usb/port.c usb/redir.c
     usb/redir_filter.c usb/relay_hid.c usb/relay_proto.c serial/relay.c usb/usbip.c usb/usbip_describe.c
     usb/ykush.c)
 
@@ -10,6 +10,9 @@ target_link_libraries(jmp-drivers PUBLIC jmp-usbip PRIVATE PkgConfig::LIBUSB Pkg
 
 jmp_test(drivers-usbip-proto-test usb/usbip_proto_test.c LIBS jmp-usbip jmp-base)
 jmp_fuzz(drivers-usbip-fuzz usb/usbip_fuzz.c LIBS jmp-usbip CORPUS ${CMAKE_SOURCE_DIR}/tests/corpus/usbip)
+driver_test(drivers-usb-config-test usb/config_test.c)
+jmp_fuzz(drivers-usb-config-fuzz usb/config_fuzz.c LIBS jmp-drivers jmp-base
+    CORPUS ${CMAKE_SOURCE_DIR}/tests/corpus/usb-config)
 driver_test(drivers-relay-test usb/relay_test.c)
 if(TARGET drivers-relay-test)
     target_link_libraries(drivers-relay-test PRIVATE util)

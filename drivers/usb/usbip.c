@@ -11,6 +11,7 @@
 
 #include "base/limits.h"
 #include "drivers/stream.h"
+#include "drivers/usb/config.h"
 #include "drivers/usb/device.h"
 #include "drivers/usb/usbip_describe.h"
 #include "drivers/usb/usbip_proto.h"
@@ -238,26 +239,15 @@ static void on_transfer(struct libusb_transfer *transfer)
 
 static void learn_endpoints(struct import *import)
 {
-    struct libusb_config_descriptor *config;
+    _cleanup_(jmp_usb_config_clear) struct jmp_usb_config config = { 0 };
+    struct jmp_usb_part part = { 0 };
 
     memset(import->types, 0, sizeof(import->types));
-    if (libusb_get_active_config_descriptor(libusb_get_device(import->claim.usb.handle), &config) < 0)
+    if (jmp_usb_config_read(import->claim.usb.fd, (unsigned)import->claim.active, &config) < 0)
         return;
-    for (unsigned i = 0; i < config->bNumInterfaces; i++) {
-        for (int j = 0; j < config->interface[i].num_altsetting; j++) {
-            const struct libusb_interface_descriptor *setting = &config->interface[i].altsetting[j];
-
-            if (setting->bAlternateSetting != import->alternates[setting->bInterfaceNumber % 32])
-                continue;
-            for (unsigned k = 0; k < setting->bNumEndpoints; k++) {
-                uint8_t address = setting->endpoint[k].bEndpointAddress;
-
-                import->types[(address & 15) | (address & LIBUSB_ENDPOINT_IN ? 16 : 0)] =
-                    (setting->endpoint[k].bmAttributes & LIBUSB_TRANSFER_TYPE_MASK) + 1;
-            }
-        }
-    }
-    libusb_free_config_descriptor(config);
+    while (jmp_usb_config_next(&config, &part))
+        if (part.endpoint && part.alternate == import->alternates[part.interface % 32])
+            import->types[(part.endpoint & 15) | (part.endpoint & LIBUSB_ENDPOINT_IN ? 16 : 0)] = part.type + 1;
 }
 
 static int set_configuration(struct import *import, unsigned value, unsigned index)
@@ -727,9 +717,10 @@ static int serve_import(struct usb_device *parent, struct jmp_call *call, int fd
         return -ENOMEM;
     *import = (struct import){ .call = call, .fd = fd, .last_reply = &import->replies };
     /* Before the kernel's driver loses it for nothing. */
-    if (jmp_usb_device_find(parent, &import->claim.info, &error) == 0 && strcmp(busid, import->claim.info.path) != 0)
-        jmp_error_set(&error, -ENODEV, "there is no device %s here, only %s", busid, import->claim.info.path);
-    if (error.error < 0 || jmp_usb_claim(parent, call, "USB/IP", &import->claim, &error) < 0) {
+    r = jmp_usb_device_find(parent, &import->claim.info, &error);
+    if (r == 0 && strcmp(busid, import->claim.info.path) != 0)
+        r = jmp_error_set(&error, -ENODEV, "there is no device %s here, only %s", busid, import->claim.info.path);
+    if (r < 0 || jmp_usb_claim(parent, call, "USB/IP", &import->claim, &error) < 0) {
         free(import);
         return refuse(call, fd, &error);
     }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "drivers/usb/config.h"
 #include "drivers/usb/handle.h"
 
 static uint32_t speed_of(const struct jmp_usb_device *device)
@@ -46,17 +47,20 @@ void jmp_usbip_describe(const struct jmp_usb_device *device, uint8_t ret[JMP_USB
 void jmp_usbip_describe_interfaces(const struct jmp_usb_device *device, uint8_t *ret)
 {
     _cleanup_(jmp_usb_close) struct jmp_usb_handle usb = JMP_USB_HANDLE_CLOSED;
-    struct libusb_config_descriptor *config;
+    _cleanup_(jmp_usb_config_clear) struct jmp_usb_config config = { 0 };
+    struct jmp_usb_part part = { 0 };
+    unsigned count = 0;
 
-    if (jmp_usb_open(device, &usb, NULL) < 0 ||
-        libusb_get_active_config_descriptor(libusb_get_device(usb.handle), &config) < 0)
+    if (jmp_usb_open(device, &usb, NULL) < 0 || jmp_usb_config_read(usb.fd, device->configuration, &config) < 0)
         return;
-    for (unsigned i = 0; i < config->bNumInterfaces && i < device->interfaces; i++) {
-        const struct libusb_interface_descriptor *setting = config->interface[i].altsetting;
+    while (count < device->interfaces && jmp_usb_config_next(&config, &part)) {
+        uint8_t *at = ret + (size_t)count * JMP_USBIP_INTERFACE_SIZE;
 
-        ret[i * JMP_USBIP_INTERFACE_SIZE] = setting->bInterfaceClass;
-        ret[i * JMP_USBIP_INTERFACE_SIZE + 1] = setting->bInterfaceSubClass;
-        ret[i * JMP_USBIP_INTERFACE_SIZE + 2] = setting->bInterfaceProtocol;
+        if (!part.first)
+            continue;
+        at[0] = part.class;
+        at[1] = part.subclass;
+        at[2] = part.protocol;
+        count++;
     }
-    libusb_free_config_descriptor(config);
 }

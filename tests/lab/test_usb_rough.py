@@ -145,6 +145,19 @@ def test_a_device_with_two_configurations_changes_between_them_and_comes_back_in
     assert (gadget.sysfs() / "bConfigurationValue").read_text().strip() == "1"
 
 
+def test_a_device_whose_descriptors_are_not_true_passes_as_far_as_linux_takes_it(hardware, serve, attach, words, place):
+    liar = hardware.program("lab-liar", "LIAR")
+    exporter = serve({"usb": device(liar.sysfs())})
+    run([*words(exporter), "usb", "ctl", "stream", "call_method", '"show"', "{}"], env=place.env).ok()
+    run([*words(exporter), "usb", "list"], env=place.env).ok()
+    copy = attach(exporter)
+    assert copy.id == "1209:0004"
+    usb = UsbFs(copy.sysfs())
+    usb.claim()
+    assert usb.bulk(0x81, 512) == b"LIAR"
+    usb.close()
+
+
 def test_transfers_for_which_the_kernel_has_no_memory_fail_and_the_log_says_why(hardware, serve, attach):
     limit = Path("/sys/module/usbcore/parameters/usbfs_memory_mb")
     played = hardware.program("lab-pipes", "PIPES")

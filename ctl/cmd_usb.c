@@ -32,6 +32,10 @@ const struct jmp_option jmp_usb_attach_options[] = {
     {}
 };
 
+const struct jmp_option jmp_usb_detach_options[] = {
+    { JMP_FIELD(struct jmp_usb_detach, all), .help = "all that is attached, whoever did it" }, JMP_CTL_HELP_OPTION, {}
+};
+
 const struct jmp_option jmp_usb_status_options[] = { JMP_OUTPUT_OPTION(struct jmp_usb_list_command),
                                                      JMP_CTL_HELP_OPTION,
                                                      {} };
@@ -440,26 +444,37 @@ int jmp_cmd_usb_attach(struct jmp_ctl *ctl, void *object, char **words, struct j
  * detach and status: of this machine, no exporter is asked.
  */
 
+/* @word: its number, or what it comes from; NULL: any */
+static bool is_meant(const struct jmp_vhci_port *port, const char *word)
+{
+    char number[16];
+
+    snprintf(number, sizeof(number), "%u", port->number);
+    return port->used && (!word || strcmp(word, number) == 0 || strcmp(word, port->from) == 0);
+}
+
 int jmp_cmd_usb_detach(struct jmp_ctl *ctl, void *object, char **words, struct jmp_error *reterr)
 {
+    const struct jmp_usb_detach *options = object;
     struct jmp_vhci_port ports[JMP_VHCI_PORTS_MAX];
     unsigned detached = 0;
     size_t count;
     int r;
 
+    if (options->all == (words[0] != NULL))
+        return jmp_ctl_usage(ctl, reterr, "a port's number, a driver, or --all: one of them has to be given");
     r = jmp_vhci_check("", reterr);
     if (r == 0)
         r = jmp_vhci_ports("", ports, &count, reterr);
     for (size_t i = 0; r == 0 && i < count; i++) {
-        char number[16];
-
-        snprintf(number, sizeof(number), "%u", ports[i].number);
-        if (!ports[i].used || (strcmp(words[0], number) != 0 && strcmp(words[0], ports[i].from) != 0))
+        if (!is_meant(&ports[i], words[0]))
             continue;
         r = jmp_vhci_detach("", ports[i].number, reterr);
+        if (r == -ENOENT && options->all)
+            r = 0; /* it went by itself just now */
         detached++;
     }
-    if (r == 0 && detached == 0) {
+    if (r == 0 && detached == 0 && !options->all) {
         jmp_error_set(reterr, -ENOENT, "nothing called \"%s\" is attached", words[0]);
         jmp_error_hint(reterr, "jmpctl usb status shows what is");
         r = -ENOENT;

@@ -129,7 +129,8 @@ int jmp_cmd_version(struct jmp_ctl *ctl, void *options, char **words, struct jmp
 int jmp_cmd_help(struct jmp_ctl *ctl, void *options, char **words, struct jmp_error *reterr);
 
 /* Option rows, beside their functions, and what they fill. */
-extern const struct jmp_option jmp_usb_list_options[], jmp_usb_attach_options[], jmp_usb_status_options[];
+extern const struct jmp_option jmp_usb_list_options[], jmp_usb_attach_options[], jmp_usb_detach_options[],
+    jmp_usb_status_options[];
 extern const struct jmp_option jmp_get_exporters_options[], jmp_get_leases_options[], jmp_get_drivers_options[],
     jmp_create_lease_options[], jmp_update_lease_options[], jmp_delete_leases_options[], jmp_shell_options[],
     jmp_driver_options[], jmp_logs_options[], jmp_agent_status_options[],
@@ -164,6 +165,11 @@ struct jmp_usb_list_command {   /* and usb status */
 struct jmp_usb_attach {
     struct jmp_ctl_options common;
     double follow;               /* seconds */
+};
+
+struct jmp_usb_detach {
+    struct jmp_ctl_options common;
+    bool all;
 };
 
 struct jmp_create_lease {

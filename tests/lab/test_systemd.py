@@ -101,6 +101,8 @@ def test_every_class_of_device_is_reached_from_inside_the_service(hardware, inst
         env = {**place.env, "JUMPSTARTER_HOST": lease.path, "JMP_DRIVERS_ALLOW": "UNSAFE"}
         run([build / "ctl/jmpctl", "power", "off"], env=env).ok()
         hub.program.wait_line("^port 2 off$")
+        # By way of the kernel, which the shipped rules and the unit allow.
+        assert next(hub.sysfs().glob("*:*/*-port2/disable")).read_text().strip() == "1"
 
         run([build / "ctl/jmpctl", "relay", "on"], env=env).ok()
         fd = os.open(board.board, os.O_RDONLY | os.O_NONBLOCK)

@@ -2,11 +2,12 @@
 """Sockets of USB 3, each of which is a port of two hubs. Its guest has them: jmp_lab() in CMakeLists.txt."""
 
 import pytest
-from harness import exporter as exporters
-from harness.program import wait_until
+from harness.program import run, wait_until
 from harness.stock import client
 
-from hardware import PLATFORM, PLUG_TIMEOUT, Storage, device_in
+from attached import Attached
+from attached import device as entry
+from hardware import PLATFORM, PLUG_TIMEOUT, Storage, device_in, settle
 from usbfs import UsbFs
 
 
@@ -48,8 +49,10 @@ def stick(hardware, speed):
 
 @pytest.mark.parametrize("speed, half", [("high-speed", 0), ("super-speed", 1)])
 def test_both_halves_of_a_socket_are_switched_and_tell_the_truth(hardware, serve, speed, half):
-    """Whichever of them is named, and whichever has the device. The agent's user asks the hubs."""
+    """Whichever of them is named, and whichever has the device. Without the rule for ports the agent asks the hubs."""
     socket = Socket()
+    for port in socket.ports:
+        port.joinpath("disable").chmod(0o644)
     gadget = stick(hardware, speed)
     gadget.plug()
     assert gadget.sysfs().name == socket.paths[half] and socket.powered()
@@ -66,25 +69,29 @@ def test_both_halves_of_a_socket_are_switched_and_tell_the_truth(hardware, serve
     exporter.program.wait_line(f"port {socket.paths[0]} and its other half {socket.paths[1]} switched off")
 
 
-def test_the_kernel_is_asked_where_we_may(hardware, place):
-    """As root: then it takes the device away in order, and lets nobody switch the port on but us."""
+@pytest.fixture
+def words(build):
+    return lambda exporter: [build / "ctl/jmpctl", "--tls-grpc", exporter.endpoint, "--tls-grpc-insecure"]
+
+
+def test_the_kernel_is_asked_where_we_may(hardware, serve, words, place):
+    """By the rule for ports: then it takes the device away in order, from whoever has it, and brings it back."""
     socket = Socket()
     gadget = stick(hardware, "super-speed")
     gadget.plug()
-    device = PLATFORM / f"dummy_hcd.0/usb{socket.paths[1].split('-')[0]}" / socket.paths[1]
-    run = hardware.directory / "run"
-    run.mkdir(mode=0o700)
-    exporter = exporters.start_direct("native", place, "/run/built", exporters.config(
-        {"power": {"type": "usb-port", "config": {"path": socket.paths[1]}}}), env={"XDG_RUNTIME_DIR": str(run)})
-    try:
-        with client(exporter.endpoint) as root:
-            assert device.exists() and socket.disabled() == ["0", "0"]
-            root.power.off()
-            assert socket.disabled() == ["1", "1"] and root.power.call("status") == "off"
-            wait_until(lambda: not device.exists(), PLUG_TIMEOUT, "the kernel still has the device")
-            root.power.on()
-            assert socket.disabled() == ["0", "0"] and root.power.call("status") == "on"
-            wait_until(device.exists, PLUG_TIMEOUT, "the device does not come back")
-    finally:
-        assert exporter.stop() == 0
-        exporter.program.forget()
+    device = gadget.sysfs()
+    for port in socket.ports:       # the rule, again for what the test above has taken away
+        run(["udevadm", "trigger", "--action=add", port.parent], env=place.env).ok()
+    settle()
+    exporter = serve({"usb": entry(device), "power": {"type": "usb-port", "config": {"path": socket.paths[1]}}})
+    copy = Attached(place, words(exporter), "usb")
+    with client(exporter.endpoint) as root:
+        assert device.exists() and socket.disabled() == ["0", "0"]
+        root.power.off()
+        assert socket.disabled() == ["1", "1"] and root.power.call("status") == "off"
+        wait_until(lambda: not device.exists(), PLUG_TIMEOUT, "the kernel still has the device")
+        wait_until(lambda: not copy.sysfs(), PLUG_TIMEOUT, "its user still has the device")
+        root.usb.port.on()
+        assert socket.disabled() == ["0", "0"] and root.power.call("status") == "on"
+        copy.wait()
+    copy.detach()

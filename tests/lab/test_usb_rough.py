@@ -128,7 +128,8 @@ def test_a_client_of_another_device_takes_nothing(hardware, serve, words, place)
     forward.forget()
 
 
-def test_a_device_with_two_configurations_changes_between_them_and_comes_back_in_its_own(hardware, serve, attach):
+def test_a_device_with_two_configurations_changes_between_them_and_comes_back_in_its_own(hardware, serve, attach, words,
+                                                                                             place):
     gadget = hardware.usb(plug=False, serial="TWO")
     gadget.add(Acm)
     gadget.add(Hid, configuration=2)
@@ -140,7 +141,8 @@ def test_a_device_with_two_configurations_changes_between_them_and_comes_back_in
     settle()
     assert copy.node("*:*/*:*/hidraw/hidraw*").exists()
     assert (gadget.sysfs() / "bConfigurationValue").read_text().strip() == "2"
-    copy.detach()
+    run([words(exporter)[0], "usb", "detach", copy.number], env=place.env).ok()
+    copy.program.wait_line("usb is detached")
     wait_until(lambda: list(gadget.sysfs().glob("*:*/tty/ttyACM*")), PLUG_TIMEOUT, BACK)
     assert (gadget.sysfs() / "bConfigurationValue").read_text().strip() == "1"
 
@@ -156,6 +158,11 @@ def test_a_device_whose_descriptors_are_not_true_passes_as_far_as_linux_takes_it
     usb.claim()
     assert usb.bulk(0x81, 512) == b"LIAR"
     usb.close()
+    jmpctl = words(exporter)[0]
+    which = run([jmpctl, "usb", "detach"], env=place.env)
+    assert which.status == 2 and "--all" in which.err
+    run([jmpctl, "usb", "detach", "--all"], env=place.env).ok()
+    copy.program.wait_line("usb is detached")
 
 
 def test_transfers_for_which_the_kernel_has_no_memory_fail_and_the_log_says_why(hardware, serve, attach):

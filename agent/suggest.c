@@ -8,7 +8,7 @@
 #include "agent/usb.h"
 #include "base/writer.h"
 #include "config/yaml.h"
-#include "drivers/usb/find.h"
+#include "drivers/usb/hub.h"
 
 #define ENTRIES_MAX 256u
 #define NAME_SIZE 64u
@@ -70,12 +70,21 @@ static void describe(struct suggestion *s, const struct jmp_usb_device *device)
     jmp_writer_string(s->writer, text);
 }
 
-static void put_config(struct suggestion *s, const char *key, const char *value)
+static void begin_config(struct suggestion *s)
 {
     jmp_writer_key(s->writer, "config");
     jmp_writer_begin_map(s->writer);
+}
+
+static void put(struct suggestion *s, const char *key, const char *value)
+{
     jmp_writer_key(s->writer, key);
     jmp_writer_string(s->writer, value);
+}
+
+/* Of the config, and of the entry. */
+static void end_entry(struct suggestion *s)
+{
     jmp_writer_end_map(s->writer);
     jmp_writer_end_map(s->writer);
 }
@@ -105,7 +114,9 @@ static void add_serial_port(struct suggestion *s, const char *link, const char *
         s->taken[device - s->list->devices] = true;
         describe(s, device);
     }
-    put_config(s, "url", link);
+    begin_config(s);
+    put(s, "url", link);
+    end_entry(s);
 }
 
 /* A port has several links; the first in order, unless an earlier one led to the same. */
@@ -138,6 +149,53 @@ static void add_serial_ports(struct suggestion *s)
     }
 }
 
+/* What has a driver of its own. */
+static const struct board {
+    uint16_t vendor, product;
+    const char *name;       /* how the device's name begins */
+    const char *type;       /* the driver */
+    const char *port;       /* option that names the port, or */
+    const char *serial;     /* the serial number, where the device has one */
+    const char *key, *word; /* an option to be thought about, with a harmless value */
+    unsigned number;        /* or this one */
+} boards[] = {
+    { 0x04d8, 0xf2f7, "", "ykush", .serial = "serial", .key = "default", .word = "keep" },
+    { 0x140b, 0x07d7, "", "relay-noyito-hid", .serial = "serial", .key = "channel", .number = 1 },
+    { 0x16c0, 0x05df, "USBRelay", "relay-usbrelay", .key = "channel", .number = 1 },
+    { 0x04e8, 0x6001, "sd-wire", "sdwire", .serial = "serial" },
+    { 0x2e8a, 0x0003, "", "pi-pico", .port = "usb_port" },
+    { 0x2e8a, 0x000f, "", "pi-pico", .port = "usb_port" },
+    {},
+};
+/* And anything else: given away whole. */
+static const struct board any_device = { .type = "usb-device", .port = "path" };
+
+static const struct board *board_of(const struct jmp_usb_device *device)
+{
+    for (const struct board *board = boards; board->type; board++)
+        if (device->vendor == board->vendor && device->product == board->product &&
+            strncmp(device->name, board->name, strlen(board->name)) == 0)
+            return board;
+    return &any_device;
+}
+
+static void put_board(struct suggestion *s, const struct board *board, const struct jmp_usb_device *device)
+{
+    describe(s, device);
+    begin_config(s);
+    if (board->port)
+        put(s, board->port, device->path);
+    if (board->serial && *device->serial)
+        put(s, board->serial, device->serial);
+    if (board->word) {
+        put(s, board->key, board->word);
+    } else if (board->key) {
+        jmp_writer_key(s->writer, board->key);
+        jmp_writer_integer(s->writer, board->number);
+    }
+    end_entry(s);
+}
+
 static void add_usb_devices(struct suggestion *s)
 {
     for (size_t i = 0; i < s->list->count; i++) {
@@ -147,10 +205,9 @@ static void add_usb_devices(struct suggestion *s)
         if (s->taken[i] || jmp_usb_refuse(device, NULL) < 0)
             continue;
         snprintf(id, sizeof(id), "usb-%04x-%04x", device->vendor, device->product);
-        if (!begin_entry(s, device->name, id, "usb-device"))
+        if (!begin_entry(s, device->name, id, board_of(device)->type))
             return;
-        describe(s, device);
-        put_config(s, "path", device->path);
+        put_board(s, board_of(device), device);
     }
 }
 
@@ -178,6 +235,28 @@ static int write_document(struct suggestion *s, const char *name)
     jmp_writer_end_map(s->writer);
     jmp_writer_end_map(s->writer);
     return 0;
+}
+
+/* Likewise what is plugged into which port; a board that is not plugged in by USB at all may get its power from one. */
+static void print_hubs(const char *root, const struct jmp_usb_list *list, FILE *out)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        const struct jmp_usb_device *hub = &list->devices[i];
+
+        if (*root || !hub->hub || hub->imported || jmp_hub_switches(hub, NULL) <= 0)
+            continue;
+        fprintf(out,
+                "#\n"
+                "# Hub %s switches the power of its %u ports one by one (jmp-agent usb tree: what is where). A port of "
+                "it, in "
+                "\"export\":\n"
+                "#  usb-power:\n"
+                "#    type: usb-port\n"
+                "#    config:\n"
+                "#      path: %s%s1\n",
+                hub->path, hub->ports, hub->path[0] == 'u' ? hub->path + 3 : hub->path,
+                hub->path[0] == 'u' ? "-" : ".");
+    }
 }
 
 /* Which line drives what, only the person who soldered it knows; a wrong one may switch something off. */
@@ -241,6 +320,7 @@ int jmp_suggest(const char *root, const char *name, FILE *out, struct jmp_error 
             "not to\n"
             "# be given away. Missing: endpoint, tls and token of the controller (see exporter-full.yaml).\n%s",
             text);
+    print_hubs(root, list, out);
     print_gpio(root, out);
     return 0;
 }

@@ -79,6 +79,21 @@ JMP_TEST(what_is_suggested_passes_the_check)
     FILE *nowhere = fopen("/dev/null", "we");
 
     assert_non_null(nowhere);
+    static const char *const ykush[] = { "busnum",    "1",    "devnum",       "6",     "idVendor", "04d8",
+                                         "idProduct", "f2f7", "bDeviceClass", "00",    "speed",    "12",
+                                         "serial",    "YK1",  "product",      "YKUSH", NULL };
+    static const char *const relay[] = { "busnum",       "1",         "devnum",    "7",
+                                         "idVendor",     "16c0",      "idProduct", "05df",
+                                         "bDeviceClass", "00",        "speed",     "1.5",
+                                         "product",      "USBRelay2", NULL };
+    static const char *const other[] = { "busnum",       "1",      "devnum",    "8",
+                                         "idVendor",     "16c0",   "idProduct", "05df",
+                                         "bDeviceClass", "00",     "speed",     "1.5",
+                                         "product",      "A Game", NULL };
+
+    usb_tree_device(root, "pci/usb1/1-1/1-1.5", ykush);
+    usb_tree_device(root, "pci/usb1/1-1/1-1.6", relay);
+    usb_tree_device(root, "pci/usb1/1-1/1-1.7", other);
     usb_tree_file(root, "dev/ttyUSB0", "");
     usb_tree_link(root, serial, "../../ttyUSB0");
     usb_tree_link(root, "dev/serial/by-path/platform-3f980000.usb-usbv2-0:1.2:1.0-port0", "../../ttyUSB0");
@@ -93,6 +108,12 @@ JMP_TEST(what_is_suggested_passes_the_check)
     assert_non_null(strstr(text, "  stm32-bootloader:\n    type: usb-device\n"));
     assert_non_null(strstr(text, "      path: 1-1.4\n"));
     assert_non_null(strstr(text, "\n#      device: /dev/gpiochip0\n"));
+    /* Boards that have drivers, and another of the same maker's number. */
+    assert_non_null(strstr(text, "  ykush:\n    type: ykush\n"));
+    assert_non_null(strstr(text, "      serial: YK1\n      default: keep\n"));
+    assert_non_null(strstr(text, "  usbrelay2:\n    type: relay-usbrelay\n"));
+    assert_non_null(strstr(text, "      channel: 1\n"));
+    assert_non_null(strstr(text, "  a-game:\n    type: usb-device\n"));
 
     assert_true(asprintf(&path, "%s/bench.yaml", root) > 0);
     assert_int_equal(jmp_file_write(path, text, strlen(text), 0600, NULL), 0);

@@ -546,7 +546,9 @@ def test_what_is_plugged_in_is_seen_and_suggested_and_served(hardware, lab, kind
     assert all(re.search(rf"(?m)^ *{re.escape(path)} ", text) for path in at.values()), text
 
     suggested = run([agent, "suggest", "bench"], env=place.env).ok().out
-    assert str(chip.path) in suggested and not any(f": {at['hub']}" in line for line in suggested.splitlines())
+    assert str(chip.path) in suggested and not any(line.startswith(" ") and f": {at['hub']}" in line
+                                                for line in suggested.splitlines())
+    assert f"path: {at['hub']}.1" in suggested      # a port of it, in the comments
     path = place.file("suggested.yaml", without_comments(suggested, line=3))
     checked = run([agent, "check", path], env=place.env).ok().out
     export = yaml.safe_load(path.read_text())["export"]

@@ -17,6 +17,7 @@
 #include "drivers/mcu/volume.h"
 
 #define LOOK_AGAIN (JMP_USEC_PER_SEC / 10)
+#define LEAVE_LIMIT (5 * JMP_USEC_PER_SEC) /* for a board that was told to start half a second later */
 
 struct pico {
     unsigned touch_baudrate;
@@ -298,6 +299,32 @@ static int write_flash(struct jmp_picoboot *boot, struct jmp_call *call, const u
     return r;
 }
 
+/* Until the boot loader is not there any more: the only sign that the board has obeyed. */
+static int wait_left(const struct jmp_usb_device *device, struct jmp_call *call)
+{
+    uint64_t deadline = jmp_now() + LEAVE_LIMIT;
+    int r = 0;
+
+    while (r == 0) {
+        _cleanup_(jmp_usb_list_freep) struct jmp_usb_list *list = NULL;
+        const struct jmp_usb_device *now;
+
+        r = jmp_usb_list_read("", &list);
+        if (r < 0)
+            return jmp_call_fail(call, r, "USB devices cannot be looked at: %m");
+        now = jmp_usb_at(list, device->path);
+        if (!now || now->address != device->address || !jmp_picoboot_is(now))
+            return 0;
+        if (jmp_now() >= deadline)
+            return jmp_call_fail(call, -EIO,
+                                 "the flash is written, but the board in port %s is still in its boot loader %u s after "
+                                 "it was told to start",
+                                 device->path, (unsigned)(LEAVE_LIMIT / JMP_USEC_PER_SEC));
+        r = jmp_call_wait(call, -1, 0, jmp_now() + LOOK_AGAIN);
+    }
+    return r;
+}
+
 static int flash_by_usb(const struct jmp_usb_device *device, struct jmp_call *call, const uint8_t *data, size_t size)
 {
     struct jmp_error error = JMP_ERROR_INIT;
@@ -314,6 +341,8 @@ static int flash_by_usb(const struct jmp_usb_device *device, struct jmp_call *ca
             jmp_call_fail(call, r == -ENODEV ? -EIO : r, "the board cannot be started again: %m");
     }
     jmp_picoboot_close(&boot);
+    if (r == 0)
+        r = wait_left(device, call);
     return r == -ENODEV ? -EIO : r;
 }
 

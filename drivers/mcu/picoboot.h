@@ -34,4 +34,6 @@ int jmp_picoboot_erase(struct jmp_picoboot *boot, uint32_t address, uint32_t siz
 int jmp_picoboot_write(struct jmp_picoboot *boot, uint32_t address, const uint8_t *data,
                        uint32_t size); /* whole pages */
 int jmp_picoboot_read(struct jmp_picoboot *boot, uint32_t address, uint8_t *data, uint32_t size);
+/** jmp_picoboot_reboot() - tell it to start its firmware, half a second later
+ * Return: 0: it has been told, and whether it obeys is seen by its leaving the bus; or negative errno. */
 int jmp_picoboot_reboot(struct jmp_picoboot *boot);

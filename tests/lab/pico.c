@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * lab-pico SOCKET FLASH [boot [wedged]]: a Raspberry Pi Pico, with the file FLASH as its flash memory.
+ * lab-pico SOCKET FLASH [boot [wedged|stays]]: a Raspberry Pi Pico, with the file FLASH as its flash memory.
  *
  * Its firmware is a serial port, 2e8a:000a. As firmware of Arduino's does, it goes into the boot loader when DTR falls
  * at 1200 baud. That is 2e8a:0003, of which the interface for PICOBOOT is here and the disk is not. REBOOT starts the
  * firmware. Lines on standard output: "boot loader", "reboot", "refused: WHY". Memory that is written without being
  * erased first is as wrong as it is on a real one. A pipe that refused something stays halted until the host clears that,
- * as it has to do because of the data toggle. As "wedged" its boot ROM answers nothing any more once it is to erase something.
+ * as it has to do because of the data toggle. As "wedged" its boot ROM answers nothing any more once it is to erase something; one that
+ * "stays" says yes to REBOOT and does not start.
  */
 #include "tests/lab/raw.h"
 
@@ -67,7 +68,7 @@ struct __attribute__((packed)) command {
 };
 
 static char **self;
-static bool is_loader, wedged;
+static bool is_loader, wedged, stays;
 static int flash_fd, in_handle, out_handle;
 static uint32_t baud;
 
@@ -153,7 +154,7 @@ static void obey(struct raw_device *dev, const struct command *command)
         break;
     }
     give(dev, NULL, 0);
-    if (command->id == REBOOT)
+    if (command->id == REBOOT && !stays)
         become(NULL);
 }
 
@@ -225,10 +226,11 @@ int main(int argc, char **argv)
     };
 
     if (argc < 3)
-        errx(2, "usage: lab-pico SOCKET FLASH [boot [wedged]]");
+        errx(2, "usage: lab-pico SOCKET FLASH [boot [wedged|stays]]");
     self = argv;
     is_loader = argc > 3;
-    wedged = argc > 4;
+    wedged = argc > 4 && strcmp(argv[4], "wedged") == 0;
+    stays = argc > 4 && strcmp(argv[4], "stays") == 0;
     flash_fd = open(argv[2], O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (flash_fd < 0 || ftruncate(flash_fd, FLASH_SIZE) < 0)
         err(1, "%s", argv[2]);

@@ -103,6 +103,19 @@ def test_a_boot_loader_that_wedges_is_an_error_and_no_more(serve, place, j, hard
     assert exporter.program.alive()
 
 
+def test_a_board_that_does_not_start_is_an_error(serve, place, j, hardware):
+    """Its boot ROM says yes, but only leaving the bus counts."""
+    flash = hardware.directory / "flash"
+    board = hardware.program("lab-pico", flash, "boot", "stays")
+    firmware = place.file("blink.uf2", "")
+    firmware.write_bytes(uf2(payload(4096, "new")))
+    exporter = serve({"pico": driver(PICO)})
+    done = j(exporter, "pico", "flash", firmware)
+    board.program.wait_line("^reboot$")
+    assert done.status != 0 and "is still in its boot loader" in done.err + done.out, str(done)
+    assert flash.read_bytes()[:4096] == payload(4096, "new")
+
+
 def obey_buttons(board, chip, bootsel, run):
     """What they do to a Pico, from its side of two lines. Return: whether BOOTSEL was held when it started."""
     wait_until(lambda: chip.value(run), 120, "RUN is not pressed")

@@ -7,14 +7,13 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <termios.h>
 
 #include "base/limits.h"
 #include "drivers/families.h"
 #include "drivers/mcu/picoboot.h"
 #include "drivers/mcu/uf2.h"
 #include "drivers/mcu/volume.h"
+#include "drivers/touch.h"
 
 #define LOOK_AGAIN (JMP_USEC_PER_SEC / 10)
 #define LEAVE_LIMIT (5 * JMP_USEC_PER_SEC) /* for a board that was told to start half a second later */
@@ -135,31 +134,11 @@ static int enter_by_pins(struct pico *pico, struct jmp_call *call)
 /* Its firmware sees the port opened at a speed that means something. */
 static int enter_by_touch(struct pico *pico, struct jmp_call *call)
 {
-    _cleanup_close_ int fd = -EBADF;
-    const int dtr = TIOCM_DTR;
-    struct termios settings;
-    int r;
+    _cleanup_close_ int fd = open(pico->touch_port, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
 
-    fd = open(pico->touch_port, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0)
         return jmp_call_fail(call, -errno, "%s cannot be opened: %m", pico->touch_port);
-    if (tcgetattr(fd, &settings) < 0)
-        return jmp_call_fail(call, -errno, "%s is no serial port: %m", pico->touch_port);
-    cfmakeraw(&settings);
-    cfsetspeed(&settings, B1200);
-    if (tcsetattr(fd, TCSANOW, &settings) < 0)
-        return jmp_call_fail(call, -errno, "%s cannot be set to %u baud: %m", pico->touch_port, pico->touch_baudrate);
-    r = ioctl(fd, TIOCMBIS, &dtr) < 0 ? -errno : 0;
-    if (r == 0)
-        r = jmp_call_wait(call, -1, 0, in_seconds(0.05));
-    if (r == 0)
-        r = ioctl(fd, TIOCMBIC, &dtr) < 0 ? -errno : 0;
-    if (r == -ECANCELED)
-        return r;
-    /* It may be gone by now: that is what was wanted. */
-    if (r < 0 && r != -EIO && r != -ENODEV && r != -ENOTTY)
-        return jmp_call_fail(call, r, "%s: its DTR line cannot be switched: %m", pico->touch_port);
-    return jmp_call_wait(call, -1, 0, in_seconds(0.1));
+    return jmp_touch(call, fd, pico->touch_port);
 }
 
 static int enter(struct pico *pico, struct jmp_call *call)
@@ -174,11 +153,13 @@ static int enter(struct pico *pico, struct jmp_call *call)
         r = enter_by_pins(pico, call);
     else if (pico->touch_port)
         r = enter_by_touch(pico, call);
+    else if (jmp_call_has_child(call, "serial", "touch"))
+        r = jmp_call_child(call, "serial", "touch");
     else
         return jmp_call_fail(
             call, -EOPNOTSUPP,
             "the board is not in its boot loader, and nothing could take it there: it needs children bootsel and "
-            "run, or the option touch_port");
+            "run, or a child serial, or the option touch_port");
     deadline = in_seconds(pico->wait);
     while (r == 0) {
         r = is_waiting(pico, call);

@@ -6,12 +6,15 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 #include "base/limits.h"
 #include "base/log.h"
 #include "drivers/families.h"
 #include "drivers/serial/find.h"
+#include "drivers/serial/speed.h"
 #include "drivers/serial/tty.h"
+#include "drivers/touch.h"
 
 #define LOOP "loop://"
 #define KEPT "port"
@@ -298,6 +301,32 @@ static int serial_send_break(void *self, struct jmp_call *call)
     return 0;
 }
 
+/* The console of a board that is to go into its boot loader: the port that is open for the viewers is also the one to touch. */
+static int serial_touch(void *self, struct jmp_call *call)
+{
+    struct serial *serial = self;
+    _cleanup_close_ int fd = -EBADF;
+    int lines = 0, r;
+    bool has_lines;
+
+    if (is_loop(serial))
+        return jmp_call_fail(call, -EOPNOTSUPP, "there is no board behind " LOOP);
+
+    r = serial_ready(serial, call);
+    if (r < 0)
+        return r;
+    fd = fcntl(jmp_tty_fd(serial->tty), F_DUPFD_CLOEXEC, 3);
+    if (fd < 0)
+        return jmp_call_fail(call, -errno, "%s cannot be held: %m", port_name(serial));
+
+    has_lines = ioctl(fd, TIOCMGET, &lines) == 0;
+    r = jmp_touch(call, fd, port_name(serial));
+    /* Where it is still the same port its viewers go on as before; one that has gone is opened anew some day. */
+    if (jmp_speed_set(fd, serial->baudrate) < 0 || (has_lines && ioctl(fd, TIOCMSET, &lines) < 0))
+        jmp_call_log(call, JMP_LOG_INFO, "%s has gone, as it should", port_name(serial));
+    return r;
+}
+
 static const struct jmp_method serial_methods[] = {
     { .name = "connect", .open = serial_connect, .shared = true },
     { .name = "close", .call = serial_hang_up },
@@ -305,6 +334,8 @@ static const struct jmp_method serial_methods[] = {
     { .name = "set_rts", .args = { { "state", JMP_BOOL } }, .call = serial_set_rts },
     { .name = "send_break", .args = { { "duration", JMP_NUMBER, .optional = true } }, .call = serial_send_break,
       .help = "a break of so many seconds, 0.25 without a number" },
+    { .name = "touch", .call = serial_touch,
+      .help = "1200 baud for a moment, which takes many boards into their boot loader" },
     {}
 };
 

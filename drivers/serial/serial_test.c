@@ -365,6 +365,31 @@ JMP_TEST(a_break_has_a_length_that_somebody_can_wait_for)
     cable_done(&cable);
 }
 
+JMP_TEST(a_board_that_ignores_a_touch_keeps_its_console)
+{
+    struct cable cable = cable_new();
+    _cleanup_(device_freep) struct device *device = NULL;
+    _cleanup_(device_freep) struct device *loop = device_new(&jmp_serial_class, "{\"url\": \"loop://\"}");
+    _cleanup_close_ int fd = -EBADF;
+    unsigned speed = 0;
+    char got[6];
+
+    cable_plug(&cable);
+    device = serial_new(&cable, ", \"baudrate\": 57600");
+    assert_int_equal(device_open(device), 0);
+    assert_int_equal(device_stream(device, "connect", &fd), 0);
+    assert_int_equal(device_call(device, "touch", NULL), 0);
+    assert_int_equal(jmp_speed_get(cable.board, &speed), 0);
+    assert_int_equal(speed, 57600);
+    fd_write_all(cable.board, "still\n", sizeof(got));
+    fd_read_all(fd, got, sizeof(got));
+    assert_memory_equal(got, "still\n", sizeof(got));
+    cable_done(&cable);
+
+    assert_int_equal(device_open(loop), 0);
+    assert_int_equal(device_call(loop, "touch", NULL), -EOPNOTSUPP);
+}
+
 JMP_TEST(what_came_before_anybody_listened_is_dropped)
 {
     struct cable cable = cable_new();

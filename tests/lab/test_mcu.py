@@ -69,6 +69,19 @@ def test_a_pico_is_touched_flashed_and_started(serve, place, j, pico):
     wait_until(lambda: id_of(board) == "2e8a:000a", PLUG_TIMEOUT, "the firmware does not start")
 
 
+def test_a_pico_is_touched_through_its_console(serve, place, j, pico):
+    """The stock configuration: a serial child, here the console that the agent has open anyway."""
+    board, flash = pico
+    tty = board.node("*:*/tty/ttyACM*")
+    firmware = place.file("blink.uf2", "")
+    firmware.write_bytes(uf2(payload(4096, "by its console")))
+    exporter = serve({"console": driver("jumpstarter_driver_pyserial.driver.PySerial", url=str(tty)),
+                      "pico": {**driver(PICO, bootloader_wait_seconds=60), "children": {"serial": {"ref": "console"}}}})
+    j(exporter, "pico", "flash", firmware).ok()
+    assert flash.read_bytes()[:4096] == payload(4096, "by its console")
+    wait_until(lambda: id_of(board) == "2e8a:000a", PLUG_TIMEOUT, "the firmware does not start")
+
+
 def test_a_pico_in_its_boot_loader_says_who_it_is_and_refuses_what_does_not_fit(serve, place, j, hardware):
     flash = hardware.directory / "flash"
     board = hardware.program("lab-pico", flash, "boot")

@@ -190,28 +190,32 @@ class Flashing:
                  ["sh", "-c", f"{{ {summed}; }} 3>&1 >/dev/null | sha256sum"], [url], ["ours"])
 
     def meanwhile(self):
-        """What others see of a flash: a call and the echo of a console, at rest and beside it by turns."""
+        """What others see of a flash: a call and the echo of a console, at rest and beside it by turns. An image from a file passes
+        the agent's loop as they do, one from a URL does not."""
         mib = min(int(MEANWHILE * (self.bench.seconds + 2)), SIZE // MIB)
         source = self.piece(mib)
         self.throttle.limit(MEANWHILE * MIB)
         self.figures.head(f"Beside a flash of {MEANWHILE} MiB/s; bare: ours at rest")
+        images = {"": source, ", a URL": f"{self.base}/{source.name}"}
         for what, mode, driver in (("a call", "unary", "power"), ("a console's echo", "echo", "console0")):
             rounds = {}
             for _ in range(self.rounds):
                 for kind in self.exporters:
-                    rounds.setdefault(f"{kind} at rest", []).append(self.ask(kind, mode, driver))
-                    writing = Background(self.flash, mib, kind, source)
-                    rounds.setdefault(kind, []).append(self.ask(kind, mode, driver))
-                    if not writing.is_alive():
-                        print(f"    {what}, {kind}: the flash was over before the measurement")
-                    writing.result(120)
+                    rounds.setdefault((kind, ", at rest"), []).append(self.ask(kind, mode, driver))
+                    for title, image in images.items() if kind == "ours" else [("", source)]:
+                        writing = Background(self.flash, mib, kind, image)
+                        rounds.setdefault((kind, title), []).append(self.ask(kind, mode, driver))
+                        if not writing.is_alive():
+                            print(f"    {what}, {kind}: the flash was over before the measurement")
+                        writing.result(120)
             for part in ("p50", "p99"):
-                got = {kind: statistics.median(result[f"{part}_us"] for result in results)
-                       for kind, results in rounds.items() if all(results)}
-                for title, kinds in ((", at rest", {"ours": "ours at rest", "stock": "stock at rest"}),
-                                     ("", {"ours": "ours", "bare": "ours at rest", "stock": "stock"})):
-                    self.figures.add(f"{what}, {part}{title}", {to: got[of] / 1000 for to, of in kinds.items() if of in got},
-                                     "ms", lower=True)
+                got = {key: statistics.median(result[f"{part}_us"] for result in results) / 1000
+                       for key, results in rounds.items() if all(results)}
+                for title in (", at rest", *images):
+                    values = {kind: got[kind, title] for kind in self.exporters if (kind, title) in got}
+                    if title != ", at rest" and ("ours", ", at rest") in got:
+                        values["bare"] = got["ours", ", at rest"]
+                    self.figures.add(f"{what}, {part}{title}", values, "ms", lower=True)
 
     def ask(self, kind, mode, driver):
         program, endpoint = self.exporters[kind]

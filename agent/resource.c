@@ -15,6 +15,7 @@
 #include "agent/coder.h"
 #include "agent/core.h"
 #include "agent/fetch.h"
+#include "base/packed.h"
 
 #define RESOURCES_MAX 64u            /* of one device, waiting for their calls */
 #define RESOURCE_READ (256u * 1024)  /* bytes */
@@ -32,6 +33,7 @@ struct jmp_resource {
     bool used, write;                /* the call's thread */
     bool piped;                      /* there is a thread between the file and the driver */
     struct jmp_coder *coder;         /* the thread's while it runs */
+    bool looked_at;                  /* the thread's: whether its first bytes are those of a packed file */
     struct jmp_job job;
 
     /* lock */
@@ -306,11 +308,27 @@ static int download(struct jmp_resource *resource, char *buffer, struct jmp_erro
     }
 }
 
+/* A name need not say what a file is: signed and shortened URLs, downloads of build servers. Stock clients cannot say it either. */
+static int unpack_by_content(struct jmp_resource *resource, const void *data, size_t size)
+{
+    const char *encoding = jmp_packed_format(data, size);
+
+    resource->looked_at = true;
+    if (resource->coder || !encoding)
+        return 0;
+    jmp_call_log(resource->call, JMP_LOG_INFO, "what comes is %s and is unpacked, though its name does not say so", encoding);
+    return jmp_coder_new(encoding, false, &resource->coder);
+}
+
 /* GET: bytes of the web for the driver. */
 static int url_sink(const void *data, size_t size, void *user)
 {
     struct jmp_resource *resource = user;
+    int r;
 
+    r = resource->looked_at ? 0 : unpack_by_content(resource, data, size);
+    if (r < 0)
+        return r;
     if (!resource->coder)
         return sink_to_driver(data, size, resource);
     return jmp_coder_push(resource->coder, data, size, sink_to_driver, resource, &resource->coder_error);

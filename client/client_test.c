@@ -602,6 +602,29 @@ JMP_TEST(a_file_reaches_the_exporter_whole)
     assert_int_equal(jmp_resource_client_bytes(resource), sizeof(data));
 }
 
+JMP_TEST(a_pipe_whose_writer_takes_its_time_holds_up_nothing)
+{
+    LAB(lab);
+    _cleanup_(jmp_session_client_freep) struct jmp_session_client *session = session_of(lab, NULL);
+    _cleanup_(jmp_resource_client_freep) struct jmp_resource_client *resource = NULL;
+    _cleanup_close_pair_ int ends[2] = { -EBADF, -EBADF };
+
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    assert_int_equal(jmp_resource_client_open(
+                         session, &(const struct jmp_resource_options){ .uuid = LAB_POWER, .fd = ends[0] }, &resource, NULL),
+                     0);
+    /* Nothing has been written: a wait ends by its time, which it could not while somebody reads. */
+    assert_int_equal(jmp_client_pause(lab->client, JMP_USEC_PER_SEC / 10), 0);
+    assert_int_equal(write(ends[1], "some", 4), 4);
+    assert_int_equal(jmp_client_pause(lab->client, JMP_USEC_PER_SEC / 10), 0);
+    assert_int_equal(write(ends[1], "thing", 5), 5);
+    ends[1] = jmp_close(ends[1]);
+    assert_int_equal(jmp_resource_client_finish(resource, 60 * JMP_USEC_PER_SEC, NULL), 0);
+    assert_int_equal(lab->uploaded_length, 9);
+    assert_memory_equal(lab->uploaded, "something", 9);
+    assert_int_equal(jmp_resource_client_problem(resource, NULL), 0);
+}
+
 JMP_TEST(a_file_that_the_exporter_cannot_unpack_is_not_sent)
 {
     LAB(lab);

@@ -19,8 +19,10 @@ struct jmp_resource_client {
     const struct jmp_node *handle;
     struct jmp_rpc *rpc;             /* NULL once it is closed */
     struct jmp_error error;
+    struct jmp_io io;                /* UPLOAD: a file that can be waited for: a pipe, a socket, a terminal */
     uint64_t bytes;
     bool opened, ended, sending, sent_all;
+    bool local;                      /* the error is of this side */
 };
 
 static void fail(struct jmp_resource_client *resource, int error, const char *words)
@@ -28,6 +30,7 @@ static void fail(struct jmp_resource_client *resource, int error, const char *wo
     if (resource->error.error == 0) {
         errno = -error;
         jmp_error_set(&resource->error, error, "%s: %m", words);
+        resource->local = true;
     }
     if (resource->rpc)
         jmp_rpc_cancel(resource->rpc);
@@ -40,15 +43,12 @@ static void moved(struct jmp_resource_client *resource, size_t length)
         resource->options.progress(resource->bytes, resource->options.user);
 }
 
-/* One frame at a time: the next is read from the file when the last was accepted. */
-static void send_next(struct jmp_resource_client *resource)
+static void send_piece(struct jmp_resource_client *resource)
 {
     static char chunk[UPLOAD_FRAME];
     struct jmp_buffer *buffer;
     ssize_t n = 0;
 
-    if (resource->sending || resource->sent_all)
-        return;
     if (resource->options.direction == JMP_RESOURCE_UPLOAD) {
         do
             n = read(resource->options.fd, chunk, sizeof(chunk));
@@ -72,6 +72,36 @@ static void send_next(struct jmp_resource_client *resource)
         moved(resource, (size_t)n);
     else
         jmp_rpc_half_close(resource->rpc);
+}
+
+static void on_readable(struct jmp_io *io, uint32_t revents)
+{
+    jmp_io_pause(io);
+    send_piece(CONTAINER_OF(io, struct jmp_resource_client, io));
+}
+
+/* One frame at a time: the next is read from the file when the last was accepted. A pipe whose writer takes its time holds up
+ * nobody, least of all Ctrl-C. */
+static void send_next(struct jmp_resource_client *resource)
+{
+    if (resource->sending || resource->sent_all)
+        return;
+    if (resource->io.source)
+        jmp_io_set(&resource->io, EPOLLIN);
+    else
+        send_piece(resource);
+}
+
+static int watch_file(struct jmp_resource_client *resource)
+{
+    int r;
+
+    if (resource->options.direction != JMP_RESOURCE_UPLOAD)
+        return 0;
+    r = jmp_io_start(jmp_client_loop(resource->client), &resource->io, resource->options.fd, EPOLLIN, on_readable);
+    if (r == 0)
+        jmp_io_pause(&resource->io);
+    return r == -EPERM ? 0 : r; /* a regular file or a disk, which is always ready */
 }
 
 static void take_handle(struct jmp_resource_client *resource, struct jmp_rpc *rpc)
@@ -224,6 +254,9 @@ int jmp_resource_client_open(struct jmp_session_client *session, const struct jm
                          &events, resource, &resource->rpc);
     if (r < 0)
         return jmp_error_set(reterr, r, "the file cannot be offered: %m");
+    r = watch_file(resource);
+    if (r < 0)
+        return jmp_error_set(reterr, r, "the file cannot be read: %m");
     /* The headers of the call are a message of their own in flight. */
     resource->sending = true;
     jmp_rpc_receive(resource->rpc);
@@ -246,6 +279,7 @@ struct jmp_resource_client *jmp_resource_client_free(struct jmp_resource_client 
 {
     if (!resource)
         return NULL;
+    jmp_io_close(&resource->io);
     if (resource->rpc) {
         jmp_rpc_listen(resource->rpc, NULL, NULL);
         jmp_rpc_cancel(resource->rpc);
@@ -259,6 +293,15 @@ const struct jmp_node *jmp_resource_client_handle(const struct jmp_resource_clie
 {
     return resource->handle;
 }
+int jmp_resource_client_problem(const struct jmp_resource_client *resource, struct jmp_error *reterr)
+{
+    if (!resource->local)
+        return 0;
+    if (reterr)
+        *reterr = resource->error;
+    return resource->error.error;
+}
+
 uint64_t jmp_resource_client_bytes(const struct jmp_resource_client *resource) { return resource->bytes; }
 
 int jmp_resource_client_finish(struct jmp_resource_client *resource, uint64_t timeout, struct jmp_error *reterr)

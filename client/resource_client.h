@@ -13,7 +13,7 @@ struct jmp_resource_options {
     const char *uuid;           /* of the driver */
     const char *encoding;       /* how the file is compressed: "gzip", "xz", "bz2", "zstd"; NULL: not */
     enum jmp_resource_direction direction;
-    int fd;                     /* borrowed: a file */
+    int fd;                     /* borrowed: a file, a pipe, ... */
     /* Bytes moved so far; may be NULL. */
     void (*progress)(uint64_t bytes, void *user);
     void *user;
@@ -34,4 +34,7 @@ const struct jmp_node *jmp_resource_client_handle(const struct jmp_resource_clie
 /** jmp_resource_client_finish() - wait until the exporter has had, or given, everything. Return: 0, or why the file is
  * not whole. */
 int jmp_resource_client_finish(struct jmp_resource_client *resource, uint64_t timeout, struct jmp_error *reterr);
+/** jmp_resource_client_problem() - when the driver call has failed: was it because of our file? Return: 0, or what was wrong
+ * with reading or writing it, in words. */
+int jmp_resource_client_problem(const struct jmp_resource_client *resource, struct jmp_error *reterr);
 uint64_t jmp_resource_client_bytes(const struct jmp_resource_client *resource);

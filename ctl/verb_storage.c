@@ -74,7 +74,9 @@ static int open_file(const struct transfer *transfer, uint64_t *retsize, struct 
     struct stat info;
     int fd;
 
-    if (transfer->direction == JMP_RESOURCE_UPLOAD)
+    if (strcmp(transfer->file, "-") == 0)
+        fd = fcntl(transfer->direction == JMP_RESOURCE_UPLOAD ? STDIN_FILENO : STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+    else if (transfer->direction == JMP_RESOURCE_UPLOAD)
         fd = open(transfer->file, O_RDONLY | O_CLOEXEC);
     else
         fd = open(transfer->file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
@@ -137,7 +139,7 @@ static int move(struct jmp_ctl *ctl, const struct jmp_driver_ref *driver, const 
     _cleanup_close_ int fd = -EBADF;
     struct progress progress = { 0 };
     const struct jmp_node *handle;
-    int r;
+    int r, local = 0;
 
     r = jmp_tree_new(0, &tree);
     if (r >= 0)
@@ -167,11 +169,13 @@ static int move(struct jmp_ctl *ctl, const struct jmp_driver_ref *driver, const 
         return r;
     }
     r = call(ctl, driver, transfer, jmp_resource_client_handle(resource), tree, writer, reterr);
-    if (r >= 0) {
-        r = jmp_resource_client_finish(resource, FINISH_TIMEOUT, reterr);
-        if (r < 0 && r != -ECANCELED)
-            jmp_error_prefix(reterr, "%s: %s", driver->path, transfer->file);
-    }
+    if (r >= 0)
+        local = jmp_resource_client_finish(resource, FINISH_TIMEOUT, reterr);
+    else if (r != -ECANCELED)   /* the driver only saw that nothing came any more, or went */
+        local = jmp_resource_client_problem(resource, reterr);
+    if (local < 0 && local != -ECANCELED)
+        jmp_error_prefix(reterr, "%s: %s", driver->path, transfer->file);
+    r = local < 0 ? local : r;
     if (progress.shown)
         fprintf(stderr, "\r%.1f MiB%s          \n", (double)jmp_resource_client_bytes(resource) / 1048576,
                 r < 0 ? ", then it failed" : "");

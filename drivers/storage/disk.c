@@ -239,6 +239,8 @@ static int write_begin(struct flash *flash, const void *data, size_t size)
         return jmp_call_fail(call, -EINVAL,
                              "the image is compressed (%s), which no board could read: give --compression %s", format,
                              format);
+    if (kind == JMP_IMAGE_FOREIGN)
+        return jmp_call_fail(call, -EINVAL, "no board could boot this: it is %s", format);
     if (kind == JMP_IMAGE_BMAP) {
         flash->map_text = malloc(JMP_BMAP_MAX);
         return flash->map_text ? 0 : -ENOMEM;

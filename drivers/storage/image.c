@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "drivers/storage/image.h"
 
+#include <ctype.h>
 #include <endian.h>
 #include <openssl/evp.h>
 #include <string.h>
+#include <strings.h>
+
+#include "base/packed.h"
 
 #define ANDROID_MAGIC 0xed26ff3au
 #define ANDROID_BLOCK_MAX (16u * 1024 * 1024)
@@ -29,17 +33,39 @@ struct jmp_image {
     uint64_t left; /* bytes of the chunk's data; FILL: bytes on the medium */
 };
 
+/* What servers send instead of a file, with a status that says that all is well. */
+static bool is_web_page(const char *text, size_t size)
+{
+    static const char *const begins[] = { "<!doctype html", "<html" };
+
+    while (size > 0 && isspace((unsigned char)*text)) {
+        text++;
+        size--;
+    }
+    for (size_t i = 0; i < ELEMENTSOF(begins); i++)
+        if (size >= strlen(begins[i]) && strncasecmp(text, begins[i], strlen(begins[i])) == 0)
+            return true;
+    return false;
+}
+
 enum jmp_image_kind jmp_image_kind_of(const void *data, size_t size, const char **retformat)
 {
+    /* What people take for an image, or are sent instead of one. */
     static const struct {
-        const char *format;
+        const char *what;
         size_t length;
-        const char *magic;
-    } packed[] = {
-        { "gzip", 3, "\x1f\x8b\x08" },
-        { "xz", 6, "\xfd\x37zXZ" },
-        { "bz2", 3, "BZh" },
-        { "zstd", 4, "\x28\xb5\x2f\xfd" },
+        const char *begin;
+    } foreign[] = {
+        { "a zip archive", 4, "PK\x03\x04" },
+        { "a 7z archive", 6, "7z\xbc\xaf\x27\x1c" },
+        { "a rar archive", 6, "Rar!\x1a\x07" },
+        { "compressed by lz4", 4, "\x04\x22\x4d\x18" },
+        { "compressed by lzip", 4, "LZIP" },
+        { "a virtual disk (qcow2)", 4, "QFI\xfb" },
+        { "a virtual disk (vmdk)", 4, "KDMV" },
+        { "a virtual disk (vhdx)", 8, "vhdxfile" },
+        { "firmware for a microcontroller (UF2)", 8, "UF2\n\x57\x51\x5d\x9e" },
+        { "a pointer of Git LFS, not the file itself", 19, "version https://git" },
     };
     uint32_t magic = 0;
 
@@ -48,11 +74,18 @@ enum jmp_image_kind jmp_image_kind_of(const void *data, size_t size, const char 
         return JMP_IMAGE_ANDROID;
     if (jmp_bmap_is(data, size))
         return JMP_IMAGE_BMAP;
-    for (size_t i = 0; i < ELEMENTSOF(packed); i++) {
-        if (size < packed[i].length || memcmp(data, packed[i].magic, packed[i].length) != 0)
-            continue;
-        *retformat = packed[i].format;
+    *retformat = jmp_packed_format(data, size);
+    if (*retformat)
         return JMP_IMAGE_PACKED;
+    for (size_t i = 0; i < ELEMENTSOF(foreign); i++) {
+        if (size < foreign[i].length || memcmp(data, foreign[i].begin, foreign[i].length) != 0)
+            continue;
+        *retformat = foreign[i].what;
+        return JMP_IMAGE_FOREIGN;
+    }
+    if (is_web_page(data, size)) {
+        *retformat = "a web page; does its address need a login?";
+        return JMP_IMAGE_FOREIGN;
     }
     return JMP_IMAGE_RAW;
 }

@@ -75,6 +75,15 @@ static int set_direct(struct jmp_disk_io *io, uint64_t offset, size_t size)
     return 0;
 }
 
+/* Some file systems take the flag and refuse the access: from now on through the page cache. Return: whether to try again. */
+static bool give_up_direct(struct jmp_disk_io *io)
+{
+    if (!io->direct || errno != EINVAL)
+        return false;
+    io->align = 0;
+    return set_direct(io, 0, 0) == 0;
+}
+
 /* Starts writing back what was just written, and waits for what came before it: so that little is dirty at any time,
  * and the rest of the machine does not wait for our card. */
 static int write_back(struct jmp_disk_io *io, uint64_t offset, size_t size)
@@ -105,7 +114,7 @@ static int do_write(struct jmp_disk_io *io, const struct jmp_io_buffer *buffer)
     while (sent < buffer->size) {
         ssize_t n = pwrite(io->fd, buffer->data + sent, buffer->size - sent, (off_t)(buffer->offset + sent));
 
-        if (n < 0 && errno == EINTR)
+        if (n < 0 && (errno == EINTR || give_up_direct(io)))
             continue;
         if (n <= 0)
             return n < 0 ? -errno : -EIO;
@@ -146,7 +155,7 @@ static int do_read(struct jmp_disk_io *io, struct jmp_io_buffer *buffer)
         ssize_t n =
             pread(io->fd, buffer->data + buffer->size, wanted - buffer->size, (off_t)(buffer->offset + buffer->size));
 
-        if (n < 0 && errno == EINTR)
+        if (n < 0 && (errno == EINTR || give_up_direct(io)))
             continue;
         if (n < 0)
             return -errno;
@@ -163,11 +172,11 @@ static int do_sync(struct jmp_disk_io *io)
 {
     if (fsync(io->fd) < 0)
         return -errno;
-    /* What is read next is to come from the medium. */
+    /* What is read next is to come from the medium. The order for that is root's; advice is taken from everybody, for pages that
+     * nobody else uses. */
     if (io->block && ioctl(io->fd, BLKFLSBUF, 0) < 0 && errno != EACCES && errno != ENOTTY)
         return -errno;
-    if (!io->block)
-        posix_fadvise(io->fd, 0, 0, POSIX_FADV_DONTNEED);
+    posix_fadvise(io->fd, 0, 0, POSIX_FADV_DONTNEED);
     return 0;
 }
 

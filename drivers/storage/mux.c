@@ -4,6 +4,7 @@
 #include "base/limits.h"
 
 #define LOOK_AGAIN (JMP_USEC_PER_SEC / 4)
+#define PATIENCE JMP_USEC_PER_SEC
 
 static int mux_select(struct jmp_mux *mux, struct jmp_call *call, enum jmp_mux_position position)
 {
@@ -15,8 +16,16 @@ static int mux_select(struct jmp_mux *mux, struct jmp_call *call, enum jmp_mux_p
     return r;
 }
 
+/* Whoever has just cancelled a transfer says at once where the medium is to go: its end is waited for, not a whole image's. */
 static int refuse_busy(struct jmp_mux *mux, struct jmp_call *call)
 {
+    uint64_t deadline = jmp_now() + PATIENCE;
+    int r = 0;
+
+    while (r == 0 && mux->busy && jmp_now() < deadline)
+        r = jmp_call_wait(call, -1, 0, jmp_now() + PATIENCE / 50);
+    if (r < 0)
+        return r;
     return mux->busy ? jmp_call_fail(call, -EBUSY, "an image is being transferred; wait for its end, or cancel it") : 0;
 }
 

@@ -8,6 +8,7 @@ target_link_libraries(jmp-drivers PRIVATE PkgConfig::EXPAT PkgConfig::LIBUSB Pkg
 driver_test(drivers-disk-test storage/disk_test.c)
 driver_test(drivers-gadget-test storage/gadget_test.c)
 driver_test(drivers-hash-test storage/hash_test.c)
+driver_test(drivers-io-test storage/io_test.c)
 driver_test(drivers-image-test storage/image_test.c)
 driver_test(drivers-sdwire-test storage/sdwire_test.c usb/tree_double.c)
 

@@ -212,6 +212,16 @@ class TestStorage:
         do("storage", "read", web.url("/left")).ok()
         assert web.left == {"/left": IMAGE}
 
+    def test_image_through_pipes(self, do):
+        text = "an image of words\n" * 50_000
+        do("storage", "write", "-", stdin=text).ok()
+        assert do("storage", "read", "-").ok().out == text
+
+    def test_a_full_disk_is_what_is_said(self, do, place):
+        do("storage", "write", place.file("ctl-full", IMAGE)).ok()
+        done = do("storage", "read", "/dev/full")
+        assert done.status != 0 and "No space left on device" in done.err, str(done)
+
     def test_a_url_is_not_packed(self, do, web):
         refused = do("storage", "read", "--compression", "xz", web.url("/packed"))
         assert refused.status == 2 and "not for URLs" in refused.err

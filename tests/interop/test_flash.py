@@ -262,6 +262,22 @@ class TestUrls:
         log = mux.program.output()
         assert "[REDACTED]" in log and "verysecret" not in log
 
+    @pytest.mark.parametrize("encoding", ["gzip", "zstd"])
+    def test_a_name_that_says_nothing(self, mux, shell, place, disk, web, encoding):
+        """Stock clients refuse --compression for URLs, so the bytes themselves have to tell."""
+        web.files["/download"] = PACK[encoding](IMAGE)
+        shell(f"j storage flash '{web.url('/download')}?id=5'", endpoint=mux.endpoint).ok()
+        assert checksum(disk, len(IMAGE)) == checksum(place.file("plain", IMAGE), len(IMAGE))
+        assert f"what comes is {encoding} and is unpacked" in mux.program.output()
+
+    def test_a_web_page_is_no_image(self, mux, shell, disk, web):
+        """What a server says to those who have not logged in, with a status of success."""
+        before = disk.open("rb").read(4096)
+        web.files["/disk.img"] = b"<!DOCTYPE html><title>Sign in</title>"
+        said = shell(f"j storage flash {web.url('/disk.img')}", endpoint=mux.endpoint)
+        assert said.status != 0 and "it is a web page" in str(said)
+        assert disk.open("rb").read(4096) == before
+
     def test_redirects_keep_the_signature_as_it_is(self, mux, shell, disk, web, place):
         other = Web()
         web.redirects["/start"] = "step%20two?sig=a%2Bb%2f"

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 
 #include "base/limits.h"
 
@@ -69,8 +70,16 @@ static int open_error(const struct jmp_usb_device *device, const char *node, int
     }
 }
 
+/* Once, before there is a context: later the library would change another one besides, which its thread may be closing. */
+static void set_options(void)
+{
+    /* We know which device it is: libusb need not look for all of them, nor listen for new ones. */
+    libusb_set_option(NULL, LIBUSB_OPTION_NO_DEVICE_DISCOVERY);
+}
+
 int jmp_usb_open(const struct jmp_usb_device *device, struct jmp_usb_handle *ret, struct jmp_error *reterr)
 {
+    static pthread_once_t options_set = PTHREAD_ONCE_INIT;
     _cleanup_(jmp_usb_close) struct jmp_usb_handle handle = JMP_USB_HANDLE_CLOSED;
     char node[64];
     int r;
@@ -80,10 +89,8 @@ int jmp_usb_open(const struct jmp_usb_device *device, struct jmp_usb_handle *ret
     if (handle.fd < 0)
         return open_error(device, node, -errno, reterr);
 
-    /* We know which device it is: libusb need not look for all of them, nor listen for new ones. */
-    r = libusb_set_option(NULL, LIBUSB_OPTION_NO_DEVICE_DISCOVERY);
-    if (r == 0)
-        r = libusb_init(&handle.context);
+    pthread_once(&options_set, set_options);
+    r = libusb_init(&handle.context);
     if (r == 0)
         r = libusb_wrap_sys_device(handle.context, (intptr_t)handle.fd, &handle.handle);
     r = r < 0 ? jmp_usb_errno(r) : check_same(device, &handle);

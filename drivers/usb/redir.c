@@ -156,6 +156,9 @@ static int redir_connect(void *self, struct jmp_call *call, int fd)
         jmp_usb_give_back(&claim);
         if (claim.gone)
             jmp_usb_device_lost(parent, call, &claim.info);
+        else
+            jmp_call_log(call, JMP_LOG_INFO, "%04x:%04x in port %s is back", claim.info.vendor, claim.info.product,
+                         claim.info.path);
     }
     /* A stream cannot be refused in words; the log can. */
     if (error.error < 0)

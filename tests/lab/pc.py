@@ -4,8 +4,9 @@
 pc.py [--build DIR] [--bench] [--rounds N]
 
 In a PC that QEMU emulates, whose USB controller can do all that real ones can (tests/lab/boot --pc): a sound card that is given
-away, played through isochronous transfers, and a headset (lab-headset), played and recorded, also by usbredir. With --bench,
-instead: USB/IP beside the kernel's own server, for the same stick by turns; prints figures and judges nothing.
+away, played through isochronous transfers; a headset (lab-headset), played and recorded, also by usbredir; and a camera
+(lab-camera). With --bench, instead: USB/IP beside the kernel's own server, for the same stick by turns; prints figures and judges
+nothing.
 """
 
 import argparse
@@ -20,6 +21,7 @@ import wave
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+PLAYED = ["headset", "camera"]
 TIME = 3300     # seconds, for a machine that has other things to do: it needs two minutes of a processor
 
 
@@ -34,7 +36,7 @@ def arguments():
 GIVEN = arguments()
 if not Path("/run/lab/command").exists():       # not in the guest yet
     found = subprocess.run([HERE.parent / "interop/venv.sh"], stdout=subprocess.PIPE, text=True, check=True)
-    how = ["--pc", "2"] if GIVEN.bench else ["--pc", "1", "--device", str(GIVEN.build / "tests/lab/lab-headset")]
+    how = ["--pc", "2"] if GIVEN.bench else ["--pc", "1", *(f"--device={GIVEN.build}/tests/lab/lab-{name}" for name in PLAYED)]
     boot = [str(HERE / "boot"), *how, "--time", str(TIME), "--"]
     os.execv(boot[0], [*boot, found.stdout.strip(), "-B", __file__, *sys.argv[1:]])
 
@@ -48,11 +50,14 @@ import usb_speed                                                    # noqa: E402
 from agent_user import AgentPlace, programs                         # noqa: E402
 from attached import Attached, device                               # noqa: E402
 from hardware import PLUG_TIMEOUT                                   # noqa: E402
+from usbfs import UsbFs                                             # noqa: E402
 from usbredir_guest import RedirGuest                               # noqa: E402
 
 HEARD = Path("/run/lab/heard.wav")
 RATE = 48000
 PERIOD = 32749                          # a prime below the largest sample
+UNPLUG = 0x40, 1                        # a request of tests/lab/redirected.h
+FRAMES, FRAME_SIZE = 10, 2 * 320 * 240  # pictures of the camera, of the 12 that it sends
 
 
 def say(text):
@@ -82,9 +87,9 @@ class Bench:
 
     def direct(self, export):
         """The words with which jmpctl reaches an agent with that export."""
-        agent = self.start([self.build / "agent/jmp-agent", "run", "--tls-grpc-listener", "127.0.0.1:0", "--tls-grpc-insecure",
-                            "--exporter-config", self.place.file("direct.yaml", config(export))])
-        endpoint = agent.wait_line(r"listening on (127\.0\.0\.1:[1-9]\d*)", timeout=120)[1]
+        self.agent = self.start([self.build / "agent/jmp-agent", "run", "--tls-grpc-listener", "127.0.0.1:0",
+                                 "--tls-grpc-insecure", "--exporter-config", self.place.file("direct.yaml", config(export))])
+        endpoint = self.agent.wait_line(r"listening on (127\.0\.0\.1:[1-9]\d*)", timeout=120)[1]
         return [self.ctl, "--tls-grpc", endpoint, "--tls-grpc-insecure"]
 
     def leased(self, export):
@@ -135,16 +140,21 @@ def player(card, path):
 
 def recorder(card, path):
     return ["arecord", "-q", "-B", "4000000", "-F", "500000", "-D", f"hw:{card},0", "-t", "raw", "-f", "S16_LE", "-c", "2",
-            "-r", str(RATE), "-s", str(RATE * 3 // 2), path]
+            "-r", str(RATE), "-s", str(RATE * 11 // 10), path]
+
+
+def compare_bytes(found, wanted, how):
+    if found == wanted:
+        return
+    wrong = next((i for i, (a, b) in enumerate(zip(wanted, found)) if a != b), min(len(found), len(wanted)))
+    theirs, ours = (data[wrong:wrong + 16].hex(" ", 4) for data in (wanted, found))
+    raise AssertionError(f"{len(found)} of {len(wanted)} bytes, from byte {wrong} on not as they were: {theirs} was {how} as {ours}")
 
 
 def compare_sound(heard, said):
     at = heard.find(said[:400])
     assert at >= 0, "nothing of it was heard"
-    heard = heard[at:at + len(said)]
-    wrong = next((i for i, (a, b) in enumerate(zip(said, heard)) if a != b), len(heard))
-    theirs, ours = (data[wrong:wrong + 16].hex(" ", 4) for data in (said, heard))
-    assert wrong == len(said), f"as it was said up to byte {wrong} of {len(said)}: {theirs} was heard as {ours}"
+    compare_bytes(heard[at:at + len(said)], said, "heard")
 
 
 def test_sound(bench):
@@ -186,6 +196,15 @@ class Headset:
         compare_sound(self.recorded.read_bytes(), sound(times))
 
 
+    def break_off(self, times, how):
+        """What records and plays ends by itself when the device goes."""
+        programs = self.begin(times)
+        wait_until(lambda: self.recorded.stat().st_size > RATE, 60, "nothing is recorded")
+        how()
+        for program in programs:
+            assert program.wait(120) != 0, f"{program.name} did not notice that the device has gone"
+
+
 def test_headset(bench):
     """Packets come and go at the same time. The end of each recording calls transfers back."""
     plugged = plugged_in("Echoing headset")
@@ -195,13 +214,9 @@ def test_headset(bench):
         headset.echo(times)
     say(f"{RATE} frames of sound were recorded by isochronous transfers, {times + 1} times; none is missing")
 
-    programs = headset.begin(3)
-    wait_until(lambda: headset.recorded.stat().st_size > RATE, 60, "nothing is recorded")
-    copy.detach()
-    for program in programs:
-        assert program.wait(120) != 0, f"{program.name} did not notice that it was unplugged"
+    headset.break_off(times + 1, copy.detach)
     Headset(bench, lambda: plugged).echo(4)
-    say("unplugged while it recorded, the headset is back with this machine's driver, and works")
+    say("detached while it recorded, the headset is back with this machine's driver, and works")
 
 
 def test_redirected_headset(bench):
@@ -215,15 +230,17 @@ def test_redirected_headset(bench):
         guest.set_interface(interface, 1)
     guest.start_stream(microphone, 32, 16)
     guest.start_stream(speaker, 32, 16)
-    said = sound(5) + bytes(4 * RATE)
-    # As fast as the device takes it: the server has half of 512 packets before the first is played, so this program may be
-    # 64 ms too late or too early.
-    begun = time.monotonic()
-    for count in range(len(said) // packet):
-        if count % 4 == 0:
-            time.sleep(max(begun + count / 4000 - time.monotonic(), 0))
-        guest.send_packet(speaker, said[count * packet:(count + 1) * packet])
-    wait_until(lambda: len(guest.sound) >= 6 * RATE, 60, "nothing more is heard")
+    said, at_once = sound(5) + bytes(4 * RATE), 32 * packet
+    # What the server gets too early or too late is lost: it keeps 16 transfers, and forgets part of one when it has no more. So
+    # it is sent whole ones, a little slower than it plays them, and there are never more on their way there and back. Unless
+    # all stands still: then half of that waits for the other half, and QEMU for 60 ms of sound.
+    due = time.monotonic()
+    for at in range(0, len(said), at_once):
+        guest.wait_sound(at - 15 * at_once, 0.5)
+        due = max(due + 0.009, time.monotonic())
+        time.sleep(max(due - time.monotonic(), 0))
+        guest.send_packets(speaker, said[at:at + at_once], packet)
+    assert guest.wait_sound(6 * RATE, 60), "not all is heard"
     for endpoint in (speaker, microphone):
         guest.stop_stream(endpoint)
     for interface in (1, 2):
@@ -234,6 +251,37 @@ def test_redirected_headset(bench):
     forward.stop()
     Headset(bench, lambda: plugged).echo(6)
     say(f"{RATE} frames of sound went through usbredir and back; none is missing")
+
+
+def test_camera(bench):
+    """Packets of 3 KiB in each microframe, for which the kernel has transfers of 96 KiB; more than once."""
+    copy = Attached(bench.place, bench.direct({"usb": device(plugged_in("Painting camera"))}), "usb")
+    eye, seen = copy.node("*:*/video4linux/video*"), bench.place.root / "seen"
+    painted = array.array("I", (frame << 24 | word for frame in range(FRAMES) for word in range(FRAME_SIZE // 4))).tobytes()
+    for _ in range(2):
+        # With memory for each picture: nothing that is seen here depends on how fast it is written down.
+        run(["v4l2-ctl", "-d", eye, f"--stream-mmap={FRAMES}", f"--stream-count={FRAMES}", f"--stream-to={seen}"],
+            env=bench.place.env, timeout=120).ok()
+        compare_bytes(seen.read_bytes(), painted, "seen")
+    copy.detach()
+    say(f"{FRAMES} pictures of {FRAME_SIZE} bytes were seen by isochronous transfers, twice; nothing is missing")
+
+
+def test_unplugged_headset(bench):
+    """In earnest, with packets on their way."""
+    copy = Attached(bench.place, bench.direct({"usb": device(plugged_in("Echoing headset"))}), "usb")
+
+    def unplug():
+        try:
+            UsbFs(copy.sysfs()).control(*UNPLUG)
+        except OSError:
+            return
+        raise AssertionError("it answers")
+
+    Headset(bench, copy.sysfs).break_off(7, unplug)
+    bench.agent.wait_line("1209:0004 in port .* has gone", timeout=60)
+    copy.detach()
+    say("pulled out while it recorded, the headset is gone here and there")
 
 
 def measure(copy):
@@ -280,6 +328,8 @@ def main():
             test_sound(bench)
             test_headset(bench)
             test_redirected_headset(bench)
+            test_camera(bench)
+            test_unplugged_headset(bench)
     except AssertionError:
         for program in Program.running:
             print(f"--- {program.name}", program.tail(), sep="\n")

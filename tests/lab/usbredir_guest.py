@@ -24,6 +24,7 @@ class RedirGuest:
         self.socket.settimeout(None)
         self.said = queue.Queue()       # but for isochronous packets: what kind, what
         self.sound = bytearray()        # that came in those
+        self.more = threading.Condition()
         self.failed = []                # the statuses of those that brought none
         self.sizes = set()
         self.reader = threading.Thread(target=self._listen, daemon=True)
@@ -49,17 +50,18 @@ class RedirGuest:
                     continue
                 _, status, length = struct.unpack("<BBH", body[:4])
                 assert length == len(body) - 4
-                self.sizes.add(length)
-                self.sound += body[4:]
-                if status != SUCCESS:
-                    self.failed.append(status)
+                with self.more:
+                    self.sizes.add(length)
+                    self.sound += body[4:]
+                    if status != SUCCESS:
+                        self.failed.append(status)
+                    self.more.notify_all()
         except (OSError, EOFError):
             pass
 
-    def send(self, kind, *what, data=b""):
+    def send(self, kind, *what):
         """`what`: the fields of the packet's own header, a byte each."""
-        body = bytes(what) + data
-        self.socket.sendall(struct.pack("<IIQ", kind, len(body), 0) + body)
+        self.socket.sendall(struct.pack("<IIQ", kind, len(what), 0) + bytes(what))
 
     def expect(self, kind, timeout=60):
         """What the next packet of that kind says; others before it are let go."""
@@ -88,8 +90,16 @@ class RedirGuest:
         self.send(STOP_STREAM, endpoint)
         assert self.expect(STREAM_STATUS) == bytes((SUCCESS, endpoint))
 
-    def send_packet(self, endpoint, data):
-        self.send(ISO_PACKET, endpoint, SUCCESS, *struct.pack("<H", len(data)), data=data)
+    def send_packets(self, endpoint, data, size):
+        """All of the data at once, in packets of that size."""
+        self.socket.sendall(b"".join(
+            struct.pack("<IIQBBH", ISO_PACKET, 4 + len(part), 0, endpoint, SUCCESS, len(part)) + part
+            for part in (data[at:at + size] for at in range(0, len(data), size))))
+
+    def wait_sound(self, size, timeout):
+        """Until so many bytes have come in all. Whether they did."""
+        with self.more:
+            return self.more.wait_for(lambda: len(self.sound) >= size, timeout)
 
     def close(self):
         self.socket.shutdown(socket.SHUT_RDWR)

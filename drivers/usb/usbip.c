@@ -18,7 +18,7 @@
 
 #define REQUEST_TIMEOUT (60 * JMP_USEC_PER_SEC) /* for the first bytes of a client; and for taking the last of ours */
 #define FLUSH_TIMEOUT (5 * JMP_USEC_PER_SEC)
-#define CANCEL_TIMEOUT (5 * JMP_USEC_PER_SEC) /* for the kernel to give transfers back */
+#define CANCEL_TIMEOUT (5 * JMP_USEC_PER_SEC) /* for the kernel to give one more transfer back */
 #define CONTROL_TIMEOUT 60000u                /* milliseconds; clients give up long before */
 #define IN_FLIGHT_MAX 4096u                   /* transfers */
 #define IN_FLIGHT_BYTES (64u * 1024 * 1024)   /* their memory; usbfs has a smaller limit of its own */
@@ -49,6 +49,7 @@ struct import {
     int fd;
     struct jmp_usb_claim claim;
     struct urb *urbs;    /* in flight */
+    size_t returned;     /* that were, and came back */
     size_t count, bytes; /* of all urbs that there are, results not sent included */
     struct urb *replies, **last_reply;
     size_t sent;            /* of the first reply */
@@ -213,6 +214,7 @@ static void on_transfer(struct libusb_transfer *transfer)
     bool unlinking = urb->unlinking;
     uint32_t sequence = urb->unlink_sequence;
 
+    import->returned++;
     *urb->prev = urb->next;
     if (urb->next)
         urb->next->prev = urb->prev;
@@ -631,16 +633,20 @@ static void flush(struct import *import)
 /* False: the kernel did not give all of them back. */
 static bool cancel_all(struct import *import)
 {
-    uint64_t deadline = jmp_now() + CANCEL_TIMEOUT;
+    uint64_t deadline;
 
     for (struct urb *urb = import->urbs; urb; urb = urb->next)
         libusb_cancel_transfer(urb->transfer);
+    deadline = jmp_now() + CANCEL_TIMEOUT;
     while (import->urbs && jmp_now() < deadline) {
+        size_t before = import->returned;
         /* Whole seconds, because microseconds are elsewhere in a 32-bit libusb of Debian 12; an event ends it earlier. */
         struct timeval step = { .tv_sec = 1 };
 
         if (libusb_handle_events_timeout_completed(import->claim.usb.context, &step, NULL) < 0)
             break;
+        if (import->returned > before)
+            deadline = jmp_now() + CANCEL_TIMEOUT;
     }
     return !import->urbs;
 }

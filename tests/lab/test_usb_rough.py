@@ -45,7 +45,7 @@ def test_an_agent_that_was_killed_gives_the_device_back_when_it_starts_again(har
     wait_until(lambda: not copy.sysfs(), PLUG_TIMEOUT, "the copy outlives it")
     assert not hid.host("*:*/driver"), "the kernel does it by itself, and this test is not needed"
     again = serve(export)
-    again.program.wait_line("in port 1-1 was without its drivers, and has them again")
+    again.program.wait_line("in port 1-1 was without its drivers, and has them again", timeout=60)
     assert hid.raw.exists()
 
 
@@ -91,7 +91,7 @@ def test_clients_that_do_as_they_like_end_themselves_and_nobody_else(hardware, s
     path = played.sysfs().name
     exporter = serve({"usb": device(played.sysfs())})
     forward = Program([*words(exporter), "usb", "ip", "forward-tcp", "0"], env=place.env)
-    port = forward.wait_line(r"^127\.0\.0\.1:(\d+)$").group(1)
+    port = forward.wait_line(r"^127\.0\.0\.1:(\d+)$", timeout=60).group(1)
     for misbehave, says in ((half_a_header, "Protocol error"), (another_request, "Protocol error"),
                             (a_transfer_of_two_gigabytes, "Message too long"), (too_many_transfers, "too much is under way"),
                             (calling_back_what_never_was, "too much is under way")):
@@ -116,11 +116,11 @@ def test_a_client_of_another_device_takes_nothing(hardware, serve, words, place)
     before = hid.raw
     exporter = serve({"usb": device(hid.gadget.sysfs())})
     forward = Program([*words(exporter), "usb", "ip", "forward-tcp", "0"], env=place.env)
-    port = forward.wait_line(r"^127\.0\.0\.1:(\d+)$").group(1)
+    port = forward.wait_line(r"^127\.0\.0\.1:(\d+)$", timeout=60).group(1)
     board = open(before, "rb", buffering=0)
     with pytest.raises(AssertionError):
         Import(port, "7-7")
-    exporter.program.wait_line("there is no device 7-7 here, only 1-1")
+    exporter.program.wait_line("there is no device 7-7 here, only 1-1", timeout=60)
     hid.board.open("wb", buffering=0).write(b"a report")
     assert board.read(64) == b"a report"
     board.close()
@@ -142,7 +142,7 @@ def test_a_device_with_two_configurations_changes_between_them_and_comes_back_in
     assert copy.node("*:*/*:*/hidraw/hidraw*").exists()
     assert (gadget.sysfs() / "bConfigurationValue").read_text().strip() == "2"
     run([words(exporter)[0], "usb", "detach", copy.number], env=place.env).ok()
-    copy.program.wait_line("usb is detached")
+    copy.program.wait_line("usb is detached", timeout=60)
     wait_until(lambda: list(gadget.sysfs().glob("*:*/tty/ttyACM*")), PLUG_TIMEOUT, BACK)
     assert (gadget.sysfs() / "bConfigurationValue").read_text().strip() == "1"
 
@@ -162,7 +162,7 @@ def test_a_device_whose_descriptors_are_not_true_passes_as_far_as_linux_takes_it
     which = run([jmpctl, "usb", "detach"], env=place.env)
     assert which.status == 2 and "--all" in which.err
     run([jmpctl, "usb", "detach", "--all"], env=place.env).ok()
-    copy.program.wait_line("usb is detached")
+    copy.program.wait_line("usb is detached", timeout=60)
 
 
 def test_transfers_for_which_the_kernel_has_no_memory_fail_and_the_log_says_why(hardware, serve, attach):
@@ -178,7 +178,8 @@ def test_transfers_for_which_the_kernel_has_no_memory_fail_and_the_log_says_why(
         # Here it fits. The exporter's side is the same kernel's, and has the same need.
         first, second = usb.submit(BULK_TYPE, 0x81, 4096), usb.submit(BULK_TYPE, 0x81, 600 * 1024)
         assert usb.reap() is second and second.status == -errno.ENOMEM
-        exporter.program.wait_line("no memory for transfers of 1-1; /sys/module/usbcore/parameters/usbfs_memory_mb")
+        exporter.program.wait_line("no memory for transfers of 1-1; /sys/module/usbcore/parameters/usbfs_memory_mb",
+                                   timeout=60)
     finally:
         limit.write_text(usual)
     usb.control(0x40, SAY, 700)     # the others go on

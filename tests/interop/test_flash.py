@@ -7,6 +7,7 @@ import json
 import lzma
 import os
 import shlex
+import signal
 import subprocess
 from pathlib import Path
 
@@ -208,6 +209,22 @@ def test_client_that_vanishes_has_the_mux_go_back(serve, disk):
     exporter.program.wait_line("storage switched back to the board, where it was")
     with Raw(exporter.endpoint) as raw:         # and serves the next one
         raw.call(raw.uuid("storage"), "host")
+
+
+def test_ctrl_c_while_a_pipe_is_silent(serve, place, build, disk):
+    """Obeyed at once, though the pipe's writer neither goes on nor ends; and the board gets its medium."""
+    exporter = serve(export(disk))
+    ours, theirs = os.pipe()
+    env = {**place.env, "JUMPSTARTER_HOST": exporter.endpoint, "JMP_DRIVERS_ALLOW": "UNSAFE", "JMP_GRPC_INSECURE": "1"}
+    with open(ours, "rb") as reading, open(theirs, "wb", buffering=0) as writing:
+        flashing = Program([build / "ctl/jmpctl", "storage", "flash", "-"], env=env, stdin=reading)
+        writing.write(IMAGE[:BEGUN])
+        exporter.program.wait_line("writing a plain image", timeout=60)
+        mark = exporter.program.mark()
+        os.kill(flashing.pid, signal.SIGINT)
+        assert flashing.wait(60) != 0
+    assert "being transferred" not in flashing.output()
+    exporter.program.wait_line("power off", since=mark)
 
 
 def test_no_switching_while_an_image_is_written(serve, place, disk):

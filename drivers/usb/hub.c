@@ -109,10 +109,8 @@ static int socket_open(const char *root, const char *path, struct socket *ret, s
     return 0;
 }
 
-static int hub_error(const struct jmp_usb_device *hub, const char *what, int result, struct jmp_error *reterr)
+static int hub_error(const struct jmp_usb_device *hub, const char *what, int r, struct jmp_error *reterr)
 {
-    int r = jmp_usb_errno(result);
-
     if (r == -ETIMEDOUT)
         return jmp_error_set(reterr, r, "hub %s did not answer within a second (%s)", hub->path, what);
     return jmp_error_set(reterr, r, "hub %s: %s: %m", hub->path, what);
@@ -129,7 +127,7 @@ static int get_switching(const struct jmp_usb_device *hub, const struct jmp_usb_
         handle->handle, LIBUSB_ENDPOINT_IN | LIBUSB_REQUEST_TYPE_CLASS | LIBUSB_RECIPIENT_DEVICE,
         LIBUSB_REQUEST_GET_DESCRIPTOR, (uint16_t)(type << 8), 0, descriptor, sizeof(descriptor), TRANSFER_TIMEOUT);
     if (n < 0)
-        return hub_error(hub, "its descriptor cannot be read", n, reterr);
+        return hub_error(hub, "its descriptor cannot be read", jmp_usb_errno(n), reterr);
     if (n < 7 || descriptor[1] != type)
         return jmp_error_set(reterr, -EPROTO, "hub %s has a descriptor that is none", hub->path);
     return (descriptor[3] & SWITCHING_MASK) == SWITCHING_EACH;
@@ -165,7 +163,7 @@ static int get_status(const struct port *port, const struct jmp_usb_handle *hand
                                 LIBUSB_REQUEST_GET_STATUS, 0, (uint16_t)port->number, status, sizeof(status),
                                 TRANSFER_TIMEOUT);
     if (n < 0)
-        return hub_error(port->hub, "the state of a port cannot be read", n, reterr);
+        return hub_error(port->hub, "the state of a port cannot be read", jmp_usb_errno(n), reterr);
     if (n < (int)sizeof(status))
         return jmp_error_set(reterr, -EPROTO, "hub %s tells half the state of its port %u", port->hub->path,
                              port->number);
@@ -181,7 +179,7 @@ static int get_status(const struct port *port, const struct jmp_usb_handle *hand
 }
 
 /* The kernel disconnects the device in order, and then switches; it also keeps the port off, whatever happens to the
- * hub. 1: it cannot, or we may not ask it. */
+ * hub. 1: it cannot, or we may not ask it; negative errno: the hub does not do what it says. */
 static int set_by_kernel(const struct port *port, bool on)
 {
     char path[PATH_MAX + 16];
@@ -191,7 +189,9 @@ static int set_by_kernel(const struct port *port, bool on)
         return 1;
     snprintf(path, sizeof(path), "%s/disable", port->directory);
     fd = open(path, O_WRONLY | O_CLOEXEC);
-    return fd < 0 || write(fd, on ? "0" : "1", 1) != 1;
+    if (fd < 0)
+        return 1;
+    return write(fd, on ? "0" : "1", 1) < 0 ? -errno : 0;
 }
 
 static int port_set(const struct port *port, bool on, struct jmp_error *reterr)
@@ -209,9 +209,9 @@ static int port_set(const struct port *port, bool on, struct jmp_error *reterr)
 
     r = set_by_kernel(port, on);
     if (r > 0)
-        r = libusb_control_transfer(handle.handle, LIBUSB_REQUEST_TYPE_CLASS | LIBUSB_RECIPIENT_OTHER,
-                                    on ? LIBUSB_REQUEST_SET_FEATURE : LIBUSB_REQUEST_CLEAR_FEATURE, PORT_POWER,
-                                    (uint16_t)port->number, NULL, 0, TRANSFER_TIMEOUT);
+        r = jmp_usb_errno(libusb_control_transfer(handle.handle, LIBUSB_REQUEST_TYPE_CLASS | LIBUSB_RECIPIENT_OTHER,
+                                                  on ? LIBUSB_REQUEST_SET_FEATURE : LIBUSB_REQUEST_CLEAR_FEATURE,
+                                                  PORT_POWER, (uint16_t)port->number, NULL, 0, TRANSFER_TIMEOUT));
     if (r < 0)
         return hub_error(port->hub, on ? "a port cannot be switched on" : "a port cannot be switched off", r, reterr);
 

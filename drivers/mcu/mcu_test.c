@@ -281,3 +281,37 @@ JMP_TEST(the_boot_loader_is_entered_by_pins_in_the_right_order)
     assert_string_equal(pins, "bootsel+ run- bootsel- "); /* no button stays pressed */
     assert_int_equal(device_call(bare, "enter_bootloader", NULL), -EOPNOTSUPP);
 }
+
+/* A console that goes while it is touched, as it should, or was gone before. */
+static int touched;
+static int console_touch(void *self, struct jmp_call *call)
+{
+    return touched < 0 ? jmp_call_fail(call, touched, "the console") : touched++;
+}
+static const struct jmp_method console_methods[] = { { .name = "touch", .call = console_touch }, {} };
+static const struct jmp_driver_class console_class = { JMP_DRIVER_HEAD, .name = "console", .kind = "serial", .client = "x",
+                                                       .methods = console_methods };
+
+JMP_TEST(a_console_that_goes_is_no_error_one_that_cannot_be_touched_is)
+{
+    static const struct {
+        int touch, error;
+        const char *words;
+    } cases[] = {
+        { 0, -EIO, "did not appear within 0.1 s" },
+        { -ENODEV, -EIO, "did not appear within 0.1 s" },
+        { -EACCES, -EACCES, "serial: the console" },
+    };
+
+    for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+        _cleanup_(device_freep) struct device *console = device_new(&console_class, NULL);
+        _cleanup_(device_freep) struct device *device =
+            device_new(&jmp_pico_class, "{\"bootloader_wait_seconds\":0.1}");
+
+        assert_int_equal(device_open(device), 0);
+        device_give(device, "serial", console);
+        touched = cases[i].touch;
+        assert_int_equal(device_call(device, "enter_bootloader", NULL), cases[i].error);
+        assert_non_null(strstr(device_error(device), cases[i].words));
+    }
+}

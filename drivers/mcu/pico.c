@@ -141,6 +141,18 @@ static int enter_by_touch(struct pico *pico, struct jmp_call *call)
     return jmp_touch(call, fd, pico->touch_port);
 }
 
+/* The same by the driver that has the port open. That it is not there is no verdict: most likely it has just gone, which was
+ * wanted, or was touched before and the boot loader is about to appear. */
+static int enter_by_console(struct jmp_call *call)
+{
+    int r = jmp_call_child(call, "serial", "touch");
+
+    if (r != -ECONNABORTED)
+        return r;
+    jmp_call_log(call, JMP_LOG_INFO, "the board's serial port is not there; waiting for its boot loader");
+    return 0;
+}
+
 static int enter(struct pico *pico, struct jmp_call *call)
 {
     uint64_t deadline;
@@ -154,7 +166,7 @@ static int enter(struct pico *pico, struct jmp_call *call)
     else if (pico->touch_port)
         r = enter_by_touch(pico, call);
     else if (jmp_call_has_child(call, "serial", "touch"))
-        r = jmp_call_child(call, "serial", "touch");
+        r = enter_by_console(call);
     else
         return jmp_call_fail(
             call, -EOPNOTSUPP,

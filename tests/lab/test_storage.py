@@ -135,7 +135,7 @@ def test_disk_with_a_bad_place(serve, lower):
             image = payload(8 * MIB, "image")
             error = failure(lambda: upload(raw, "storage", image, "write"))
             assert "cannot be written at byte 4194304: Input/output error" in error.details(), error
-            assert "switched back to the board, where it was" in exporter.program.output()
+            exporter.program.wait_line("switched back to the board, where it was", timeout=60)
             upload(raw, "disk", image[:3 * MIB])                    # before the bad place all is well
             with Duplex(raw, resource_request(raw.uuid("disk")), timeout=120) as stream:
                 handle = json.loads(stream.headers()["resource"])

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <poll.h>
 #include <pthread.h>
-#include <semaphore.h>
 #include <signal.h>
+#include <stdatomic.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 
 #include "base/log.h"
@@ -21,10 +21,10 @@ struct jmp_queue {
     grpc_call *doorbell;
     struct jmp_tag posted, ready;
 
-    pthread_t watcher;                 /* polls the loop's descriptor, nothing else */
+    pthread_t watcher;                 /* waits for news of the loop's descriptor, nothing else */
     bool watching;
-    int stopfd;
-    sem_t seen;                        /* the loop has looked at its descriptors */
+    int watchfd, stopfd;
+    atomic_bool told;                  /* of news at which the loop has not looked yet */
     struct jmp_timer log_timer;
 };
 
@@ -49,8 +49,9 @@ static void on_ready(struct jmp_tag *tag, bool ok)
 {
     struct jmp_queue *queue = CONTAINER_OF(tag, struct jmp_queue, ready);
 
+    /* Before the look: what comes during it is news again. */
+    atomic_store(&queue->told, false);
     jmp_loop_dispatch(queue->loop, true);
-    sem_post(&queue->seen);
 }
 
 static void wake(void *user)
@@ -63,23 +64,43 @@ static void wake(void *user)
 static void *watch(void *user)
 {
     struct jmp_queue *queue = user;
-    struct pollfd fds[2] = {
-        { .fd = sd_event_get_fd(jmp_loop_event(queue->loop)), .events = POLLIN },
-        { .fd = queue->stopfd, .events = POLLIN },
-    };
+    struct epoll_event event;
 
     pthread_setname_np(pthread_self(), "loop-watcher");
     for (;;) {
-        if (poll(fds, 2, -1) < 0 && errno != EINTR)
+        int n = epoll_wait(queue->watchfd, &event, 1, -1);
+
+        if (n < 0 && errno != EINTR)
             return NULL;
-        if (fds[1].revents)
-            return NULL;
-        if (!fds[0].revents)
+        if (n <= 0)
             continue;
-        ring(queue, &queue->ready);
-        while (sem_wait(&queue->seen) < 0 && errno == EINTR)
-            ;
+        if (event.data.fd == queue->stopfd)
+            return NULL;
+        if (!atomic_exchange(&queue->told, true))
+            ring(queue, &queue->ready);
     }
+}
+
+/*
+ * News only: the watcher then need not wait until the loop has looked, which would wake it once more for each event. The loop looks
+ * until nothing is left, so what it has not seen is still to come.
+ */
+static int watch_start(struct jmp_queue *queue)
+{
+    const int loopfd = sd_event_get_fd(jmp_loop_event(queue->loop));
+    struct epoll_event loop = { .events = EPOLLIN | EPOLLET, .data.fd = loopfd };
+    struct epoll_event stop = { .events = EPOLLIN };
+    int r;
+
+    queue->watchfd = epoll_create1(EPOLL_CLOEXEC);
+    queue->stopfd = eventfd(0, EFD_CLOEXEC);
+    stop.data.fd = queue->stopfd;
+    if (queue->watchfd < 0 || queue->stopfd < 0 || epoll_ctl(queue->watchfd, EPOLL_CTL_ADD, queue->stopfd, &stop) < 0 ||
+        epoll_ctl(queue->watchfd, EPOLL_CTL_ADD, loopfd, &loop) < 0)
+        return -errno;
+    r = -pthread_create(&queue->watcher, NULL, watch, queue);
+    queue->watching = r == 0;
+    return r;
 }
 
 int jmp_queue_new(struct jmp_loop *loop, struct jmp_queue **ret)
@@ -91,12 +112,7 @@ int jmp_queue_new(struct jmp_loop *loop, struct jmp_queue **ret)
     queue = calloc(1, sizeof(*queue));
     if (!queue)
         return -ENOMEM;
-    queue->stopfd = eventfd(0, EFD_CLOEXEC);
-    if (queue->stopfd < 0) {
-        r = -errno;
-        free(queue);
-        return r;
-    }
+    queue->watchfd = queue->stopfd = -EBADF;
 
     /* The system's resolver knows nsswitch and mDNS; c-ares does not. */
     setenv("GRPC_DNS_RESOLVER", "native", 0);
@@ -106,7 +122,6 @@ int jmp_queue_new(struct jmp_loop *loop, struct jmp_queue **ret)
     queue->loop = loop;
     queue->posted.run = on_posted;
     queue->ready.run = on_ready;
-    sem_init(&queue->seen, 0, 0);
 
     /* Signals are for the loop's thread; gRPC's own threads inherit an empty ear. */
     sigfillset(&all);
@@ -117,9 +132,8 @@ int jmp_queue_new(struct jmp_loop *loop, struct jmp_queue **ret)
     queue->doorbell = grpc_channel_create_call(queue->lame, NULL, GRPC_PROPAGATE_DEFAULTS, queue->cq,
                                                grpc_slice_from_static_string("/doorbell"), NULL,
                                                gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
-    r = -pthread_create(&queue->watcher, NULL, watch, queue);
+    r = watch_start(queue);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
-    queue->watching = r == 0;
     if (r < 0) {
         jmp_queue_free(queue);
         return r;
@@ -186,7 +200,6 @@ struct jmp_queue *jmp_queue_free(struct jmp_queue *queue)
 
         while (write(queue->stopfd, &one, sizeof(one)) < 0 && errno == EINTR)
             ;
-        sem_post(&queue->seen);
         pthread_join(queue->watcher, NULL);
     }
 
@@ -208,7 +221,7 @@ struct jmp_queue *jmp_queue_free(struct jmp_queue *queue)
     grpc_completion_queue_destroy(queue->cq);
     grpc_shutdown_blocking();
 
-    sem_destroy(&queue->seen);
+    jmp_close(queue->watchfd);
     jmp_close(queue->stopfd);
     free(queue);
     return NULL;

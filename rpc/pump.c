@@ -25,6 +25,8 @@ struct jmp_pump {
     /* Descriptor to peer. */
     bool sending;                      /* a message is in flight: nothing is read meanwhile */
     bool early;                        /* more came during it: not watched until all that is there has been read */
+    bool more;                         /* the last read may have left something */
+    bool ends;                         /* the far side has: behind what it said comes the end, of which there is no more news */
     bool eof, goaway_due, goaway_sent;
     int read_error;
 
@@ -52,7 +54,7 @@ static void watch(struct jmp_pump *pump)
      * already, and none of them wakes the loop.
      */
     if (!pump->eof && !(pump->sending && pump->early))
-        events |= EPOLLIN;
+        events |= EPOLLIN | EPOLLRDHUP;
     if (pump->rest_length > 0)
         events |= EPOLLOUT;
     if (events)
@@ -133,6 +135,10 @@ static void read_some(struct jmp_pump *pump)
 
         if (n > 0 || (n == 0 && pump->is_datagram)) {
             pump->stats.bytes_out += (uint64_t)n;
+            /* A stream socket gives all it has. */
+            pump->more = pump->ends || !pump->is_socket || pump->is_datagram || (size_t)n == sizeof(chunk);
+            if (!pump->more)
+                pump->early = false;
             if (!send_frame(pump, JMP_FRAME_DATA, (size_t)n))
                 return;   /* the call is ending */
         } else if (n == 0 || errno == EIO || errno == ECONNRESET) {
@@ -140,7 +146,7 @@ static void read_some(struct jmp_pump *pump)
             pump->stats.error = n == 0 ? 0 : -errno;
             end_of_input(pump, 0);
         } else if (errno == EAGAIN) {
-            pump->early = false;
+            pump->early = pump->more = false;
             return;
         } else if (errno != EINTR && !(pump->is_datagram && errno == ECONNREFUSED)) {
             pump->stats.error = -errno;
@@ -181,13 +187,15 @@ static void write_some(struct jmp_pump *pump)
     }
     drop_held(pump);
     if (pump->rpc && !pump->peer_ended)
-        jmp_rpc_receive(pump->rpc);
+        jmp_rpc_receive_next(pump->rpc);
 }
 
 static void on_io(struct jmp_io *io, uint32_t revents)
 {
     struct jmp_pump *pump = CONTAINER_OF(io, struct jmp_pump, io);
 
+    if (revents & (EPOLLRDHUP | EPOLLERR | EPOLLHUP))
+        pump->ends = true;
     if (revents & (EPOLLOUT | EPOLLERR | EPOLLHUP) && pump->rest_length > 0)
         write_some(pump);
     if (revents & (EPOLLIN | EPOLLERR | EPOLLHUP)) {
@@ -258,8 +266,9 @@ static void on_sent(struct jmp_rpc *rpc, bool ok, void *user)
     if (pump->goaway_due && !pump->goaway_sent)
         say_goaway(pump);
     maybe_finish(pump);
-    /* Most of the time the next bytes are there already. */
-    read_some(pump);
+    /* In bulk transfers the next bytes are there already. */
+    if (pump->early || pump->more || pump->ends)
+        read_some(pump);
     watch(pump);
 }
 
@@ -366,6 +375,7 @@ int jmp_pump_serve(struct jmp_rpc *rpc, int fd, const struct jmp_pump_events *ev
 
 void jmp_pump_end(struct jmp_pump *pump)
 {
+    pump->ends = true;
     if (pump->is_socket && pump->fd >= 0)
         shutdown(pump->fd, SHUT_RD);
     else

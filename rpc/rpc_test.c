@@ -580,6 +580,81 @@ JMP_TEST(a_pump_carries_ten_megabytes_unchanged_and_both_ends_hear_the_end)
     bench_stop(&bench);
 }
 
+/*
+ * A dialogue, a byte each time: "q" is said by the near end, "a" by the far one, each when the one before has arrived; "." is a "q" with
+ * the end behind it at once.
+ */
+struct dialogue {
+    struct jmp_io near, far;
+    const char *left;
+    bool over;
+};
+
+static void speak(struct dialogue *dialogue)
+{
+    struct jmp_io *speaker = *dialogue->left == 'a' ? &dialogue->far : &dialogue->near;
+
+    assert_int_equal(write(speaker->fd, dialogue->left, 1), 1);
+    if (*dialogue->left == '.')
+        shutdown(speaker->fd, SHUT_WR);
+}
+
+static void hear(struct dialogue *dialogue, struct jmp_io *io)
+{
+    char byte;
+    ssize_t n = read(io->fd, &byte, 1);
+
+    if (n < 0)
+        return;
+    if (n == 0) {
+        assert_int_equal(*dialogue->left, '\0');
+        dialogue->over = true;
+        jmp_io_pause(io);
+        shutdown(io->fd, SHUT_WR);
+        return;
+    }
+    assert_ptr_equal(io, byte == 'a' ? &dialogue->near : &dialogue->far);
+    assert_int_equal(byte, *dialogue->left++);
+    if (*dialogue->left)
+        speak(dialogue);
+}
+
+static void hear_near(struct jmp_io *io, uint32_t revents) { hear(CONTAINER_OF(io, struct dialogue, near), io); }
+static void hear_far(struct jmp_io *io, uint32_t revents) { hear(CONTAINER_OF(io, struct dialogue, far), io); }
+
+JMP_TEST(whoever_speaks_next_is_heard)
+{
+    static const char *const rows[] = {
+        ".", "q.", "qa.", "qaqaqaqaqaqaqaqaqaqaqaqaqaqa.",
+        "qaqaqaqaqaqaqqqqqq.",         /* no answer any more */
+        "qaqaqaqaqaqaaaaaaa.",         /* answers to nothing */
+        "qaqaqaqaqaqaqqaqaqqaqaqaqaqaqaqqqaaaqaqaqaqa.",
+        "aaaaaaaaqaqaqaqaqa.",
+    };
+
+    for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+        _cleanup_close_ int near = -EBADF, far = -EBADF;
+        struct dialogue dialogue = { .left = rows[i] };
+        struct bench bench;
+        int client[2], server[2];
+
+        bench_start(&bench, NULL);
+        join(&bench, SOCK_STREAM, client, server);
+        near = client[0];
+        far = server[0];
+        assert_int_equal(jmp_io_start(bench.loop, &dialogue.near, near, EPOLLIN, hear_near), 0);
+        assert_int_equal(jmp_io_start(bench.loop, &dialogue.far, far, EPOLLIN, hear_far), 0);
+        speak(&dialogue);
+        bench.wanted = 'C';
+        run(&bench);
+        assert_true(dialogue.over);
+        assert_int_equal(bench.code, JMP_OK);
+        jmp_io_close(&dialogue.near);
+        jmp_io_close(&dialogue.far);
+        bench_stop(&bench);
+    }
+}
+
 static void drink_datagrams(struct jmp_io *io, uint32_t revents)
 {
     struct mover *mover = CONTAINER_OF(io, struct mover, io);

@@ -130,15 +130,17 @@ static const struct timespec *time_left(struct jmp_usb_handle *handle, uint64_t 
 
 int jmp_usb_wait(struct jmp_usb_handle *handle, struct jmp_call *call, int fd, short events, uint64_t deadline)
 {
+    enum { CANCEL, STREAM, DEVICE, LIBUSB }; /* and those that follow */
     /* usbfs hangs up when the device is unplugged, also when no transfer is under way that could tell. */
-    struct pollfd polls[POLLS_MAX] = { { .fd = jmp_call_cancel_fd(call), .events = POLLIN },
-                                       { .fd = events ? fd : -1, .events = events },
-                                       { .fd = handle->fd } };
+    struct pollfd polls[POLLS_MAX] = { [CANCEL] = { .fd = jmp_call_cancel_fd(call), .events = POLLIN },
+                                       [STREAM] = { .fd = events ? fd : -1, .events = events },
+                                       [DEVICE] = { .fd = handle->fd } };
     const struct libusb_pollfd **descriptors = libusb_get_pollfds(handle->context);
     struct timeval none = { 0 };
     struct timespec limit;
-    nfds_t count = 3;
-    int n, r;
+    nfds_t count = LIBUSB;
+    short theirs = 0;
+    int n, r = 0;
 
     if (!descriptors)
         return -ENOMEM;
@@ -149,12 +151,20 @@ int jmp_usb_wait(struct jmp_usb_handle *handle, struct jmp_call *call, int fd, s
     n = ppoll(polls, count, time_left(handle, deadline, &limit), NULL);
     if (n < 0 && errno != EINTR)
         return -errno;
-    r = libusb_handle_events_timeout_completed(handle->context, &none, NULL);
-    if (n > 0 && polls[2].revents & POLLHUP)
+    if (n < 0)
+        return 0;
+    for (nfds_t i = LIBUSB; i < count; i++)
+        theirs |= polls[i].revents;
+    /* It polls them once more, which a stream that moves alone need not pay for. */
+    if (theirs || n == 0 || polls[DEVICE].revents || !libusb_pollfds_handle_timeouts(handle->context))
+        r = libusb_handle_events_timeout_completed(handle->context, &none, NULL);
+    if (polls[DEVICE].revents & POLLHUP)
         return -ENODEV;
-    if (n > 0 && polls[0].revents)
+    if (polls[CANCEL].revents)
         return -ECANCELED;
     if (r < 0)
         return jmp_usb_errno(r);
-    return deadline != JMP_USEC_INFINITY && jmp_now() >= deadline ? -ETIMEDOUT : 0;
+    if (deadline != JMP_USEC_INFINITY && jmp_now() >= deadline)
+        return -ETIMEDOUT;
+    return polls[STREAM].revents;
 }

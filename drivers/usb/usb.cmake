@@ -5,10 +5,11 @@ target_sources(jmp-drivers PRIVATE
     usb/ykush.c)
 
 # Both ends: the driver, and jmpctl, which needs no other driver.
-add_library(jmp-usbip STATIC usb/usbip_proto.c)
+add_library(jmp-usbip STATIC usb/usbip_proto.c usb/usbip_input.c)
 target_link_libraries(jmp-drivers PUBLIC jmp-usbip PRIVATE PkgConfig::LIBUSB PkgConfig::USBREDIRHOST)
 
 jmp_test(drivers-usbip-proto-test usb/usbip_proto_test.c LIBS jmp-usbip jmp-base)
+jmp_test(drivers-usbip-input-test usb/usbip_input_test.c LIBS jmp-usbip jmp-base)
 jmp_fuzz(drivers-usbip-fuzz usb/usbip_fuzz.c LIBS jmp-usbip CORPUS ${CMAKE_SOURCE_DIR}/tests/corpus/usbip)
 driver_test(drivers-usb-config-test usb/config_test.c)
 jmp_fuzz(drivers-usb-config-fuzz usb/config_fuzz.c LIBS jmp-drivers jmp-base

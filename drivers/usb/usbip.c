@@ -14,6 +14,7 @@
 #include "drivers/usb/config.h"
 #include "drivers/usb/device.h"
 #include "drivers/usb/usbip_describe.h"
+#include "drivers/usb/usbip_input.h"
 #include "drivers/usb/usbip_proto.h"
 
 #define REQUEST_TIMEOUT (60 * JMP_USEC_PER_SEC) /* for the first bytes of a client; and for taking the last of ours */
@@ -47,6 +48,7 @@ struct urb {
 struct import {
     struct jmp_call *call;
     int fd;
+    struct jmp_usbip_input input;
     struct jmp_usb_claim claim;
     struct urb *urbs;    /* in flight */
     size_t returned;     /* that were, and came back */
@@ -340,8 +342,6 @@ static int prepare(struct urb *urb)
     urb->transfer = libusb_alloc_transfer((int)urb->request.packets);
     if (!urb->buffer || !urb->transfer)
         return -ENOMEM;
-    if (urb->request.in)
-        memset(urb->buffer, 0, urb->buffer_size);
     return 0;
 }
 
@@ -523,9 +523,9 @@ static int receive(struct import *import)
 
     where(import, &to, &size);
     if (size > 0) {
-        n = recv(import->fd, to, size, MSG_DONTWAIT);
+        n = jmp_usbip_input_take(&import->input, to, size);
         if (n < 0)
-            return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+            return n == -EAGAIN ? 0 : (int)n;
         if (n == 0) {
             import->ended = true;
             return import->header_have > 0 || import->reading ? -EPROTO : 0;
@@ -610,8 +610,13 @@ static int carry(struct import *import)
             import->claim.gone = true;
             return 0;
         }
-        for (unsigned i = 0; r >= 0 && i < READS_MAX && !import->ended && (r = receive(import)) > 0; i++)
-            ;
+        if (r > 0)
+            jmp_usbip_input_news(&import->input);
+        for (unsigned i = 0; r >= 0 && (i < READS_MAX || jmp_usbip_input_waiting(&import->input)) && !import->ended; i++) {
+            r = receive(import);
+            if (r == 0)
+                break;
+        }
         if (r >= 0 && import->replies)
             r = send_replies(import);
         if (r < 0)
@@ -721,7 +726,7 @@ static int serve_import(struct usb_device *parent, struct jmp_call *call, int fd
 
     if (!import)
         return -ENOMEM;
-    *import = (struct import){ .call = call, .fd = fd, .last_reply = &import->replies };
+    *import = (struct import){ .call = call, .fd = fd, .input.fd = fd, .last_reply = &import->replies };
     /* Before the kernel's driver loses it for nothing. */
     r = jmp_usb_device_find(parent, &import->claim.info, &error);
     if (r == 0 && strcmp(busid, import->claim.info.path) != 0)

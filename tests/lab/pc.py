@@ -36,7 +36,7 @@ def arguments():
 GIVEN = arguments()
 if not Path("/run/lab/command").exists():       # not in the guest yet
     found = subprocess.run([HERE.parent / "interop/venv.sh"], stdout=subprocess.PIPE, text=True, check=True)
-    how = ["--pc", "2"] if GIVEN.bench else ["--pc", "1", *(f"--device={GIVEN.build}/tests/lab/lab-{name}" for name in PLAYED)]
+    how = ["--pc", "1", *(f"--device={GIVEN.build}/tests/lab/lab-{name}" for name in PLAYED if not GIVEN.bench)]
     boot = [str(HERE / "boot"), *how, "--time", str(TIME), "--"]
     os.execv(boot[0], [*boot, found.stdout.strip(), "-B", __file__, *sys.argv[1:]])
 

@@ -19,7 +19,7 @@ from hardware import PLUG_TIMEOUT, settle
 MIB = 1 << 20
 SIZE = 8 * MIB
 PIECE = MIB
-CALLS = 300
+CALLS = 1000
 USBDEVFS_CONTROL = 0xC0185500      # of 64-bit machines
 SBIN = {**os.environ, "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"}
 

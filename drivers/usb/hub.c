@@ -179,7 +179,7 @@ static int get_status(const struct port *port, const struct jmp_usb_handle *hand
 }
 
 /* The kernel disconnects the device in order, and then switches; it also keeps the port off, whatever happens to the
- * hub. 1: it cannot, or we may not ask it; negative errno: the hub does not do what it says. */
+ * hub. 1: it cannot, or we may not ask it; -ETIMEDOUT: the hub did not answer, and would not answer us either. */
 static int set_by_kernel(const struct port *port, bool on)
 {
     char path[PATH_MAX + 16];
@@ -191,7 +191,9 @@ static int set_by_kernel(const struct port *port, bool on)
     fd = open(path, O_WRONLY | O_CLOEXEC);
     if (fd < 0)
         return 1;
-    return write(fd, on ? "0" : "1", 1) < 0 ? -errno : 0;
+    if (write(fd, on ? "0" : "1", 1) == 1)
+        return 0;
+    return errno == ETIMEDOUT ? -ETIMEDOUT : 1;
 }
 
 static int port_set(const struct port *port, bool on, struct jmp_error *reterr)

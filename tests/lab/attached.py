@@ -5,7 +5,7 @@ from pathlib import Path
 
 from harness.program import Program, wait_until
 
-from hardware import PLUG_TIMEOUT, settle
+from hardware import PLUG_TIMEOUT, is_configured, settle
 
 VHCI = Path("/sys/devices/platform/vhci_hcd.0")
 
@@ -29,7 +29,7 @@ class Attached:
         line = self.program.wait_line(r"^virtual port (\d+): (\S+) (\S+) of", timeout=60, since=self.mark)
         self.mark = self.program.mark()
         self.number, self.busid, self.id = line.groups()
-        wait_until(lambda: self.sysfs() and any(self.sysfs().glob("*:*")), PLUG_TIMEOUT, "the copy is not configured")
+        wait_until(lambda: is_configured(self.sysfs()), PLUG_TIMEOUT, "the copy is not configured")
         settle()
         return self
 
@@ -42,7 +42,7 @@ class Attached:
         return None
 
     def node(self, pattern):
-        found = wait_until(lambda: self.sysfs() and sorted(self.sysfs().glob(pattern)), PLUG_TIMEOUT,
+        found = wait_until(lambda: sorted(p for here in [self.sysfs()] if here for p in here.glob(pattern)), PLUG_TIMEOUT,
                            f"the copy has no {pattern}")
         settle()
         return Path("/dev") / found[0].name

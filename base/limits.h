@@ -9,7 +9,7 @@
 #define JMP_USEC_INFINITY UINT64_MAX
 
 #define JMP_MESSAGE_MAX (4u * 1024 * 1024)        /* one gRPC message; the default of every gRPC peer */
-#define JMP_FRAME_MAX (64u * 1024)                /* payload of one stream frame, as stock peers send */
+#define JMP_FRAME_MAX (256u * 1024)               /* payload of one stream frame of ours; stock peers send 64 KiB and take 4 MiB */
 #define JMP_DETAILS_MAX 2048u                     /* status details: gRPC peers refuse header blocks over 8 KiB */
 #define JMP_NESTING_MAX 100u                      /* levels of nested messages, values or YAML */
 #define JMP_FIELDS_MAX 100000u                    /* fields of one message */

@@ -40,11 +40,11 @@ struct jmp_pump {
     struct jmp_pump_stats stats;
 };
 
-/* A disk's transfer by USB/IP and a piece of an image fit into one message; what a message costs does not depend on its size. */
-#define READ_MAX (256u * 1024)
-
-/* One thread, one buffer: what is read is packed before anything else is read. */
-static char chunk[READ_MAX];
+/*
+ * One thread, one buffer: what is read is packed before anything else is read. What a message costs does not depend on its size, so
+ * a disk's transfer by USB/IP and a piece of an image fit into one.
+ */
+static char chunk[JMP_FRAME_MAX];
 
 static void watch(struct jmp_pump *pump)
 {

@@ -146,13 +146,11 @@ static int reply_unlink(struct import *import, uint32_t sequence, int status)
     return 0;
 }
 
-static int status_of(const struct urb *urb)
+static int errno_of(enum libusb_transfer_status status)
 {
-    switch (urb->transfer->status) {
+    switch (status) {
     case LIBUSB_TRANSFER_COMPLETED:
-        return (urb->request.flags & JMP_USBIP_SHORT_NOT_OK) && urb->transfer->actual_length < (int)urb->request.length
-                   ? -EREMOTEIO
-                   : 0;
+        return 0;
     case LIBUSB_TRANSFER_TIMED_OUT:
         return -ETIMEDOUT;
     case LIBUSB_TRANSFER_CANCELLED:
@@ -169,25 +167,19 @@ static int status_of(const struct urb *urb)
     }
 }
 
+static int status_of(const struct urb *urb)
+{
+    bool is_short = urb->transfer->actual_length < (int)urb->request.length;
+
+    if (urb->transfer->status == LIBUSB_TRANSFER_COMPLETED && is_short && urb->request.flags & JMP_USBIP_SHORT_NOT_OK)
+        return -EREMOTEIO;
+    return errno_of(urb->transfer->status);
+}
+
+/* Linux has a word of its own for a packet that went wrong. */
 static int packet_status(enum libusb_transfer_status status)
 {
-    switch (status) {
-    case LIBUSB_TRANSFER_COMPLETED:
-        return 0;
-    case LIBUSB_TRANSFER_STALL:
-        return -EPIPE;
-    case LIBUSB_TRANSFER_OVERFLOW:
-        return -EOVERFLOW;
-    case LIBUSB_TRANSFER_NO_DEVICE:
-        return -ESHUTDOWN;
-    case LIBUSB_TRANSFER_CANCELLED:
-        return -ECONNRESET;
-    case LIBUSB_TRANSFER_TIMED_OUT:
-        return -ETIMEDOUT;
-    case LIBUSB_TRANSFER_ERROR:
-    default:
-        return -EXDEV;
-    }
+    return status == LIBUSB_TRANSFER_ERROR ? -EXDEV : errno_of(status);
 }
 
 /* What came in packets is sent without the gaps between them. Return: its size. */

@@ -5,7 +5,7 @@ pc.py [--build DIR] [--bench] [--rounds N]
 
 In a PC that QEMU emulates, whose USB controller can do all that real ones can (tests/lab/boot --pc): a sound card that is given
 away, played through isochronous transfers; a headset (lab-headset), played and recorded, also by usbredir; and a camera
-(lab-camera). With --bench, instead: USB/IP beside the kernel's own server, for the same stick by turns; prints figures and judges
+(lab-camera). With --bench, instead: USB/IP beside the kernel's own server, for the same sticks by turns; prints figures and judges
 nothing.
 """
 

@@ -78,7 +78,7 @@ def test_report_names_the_exporter(raw, exporter):
 
 def test_optional_fields_are_absent_not_empty(raw, exporter):
     # What a driver can do beyond the stock one is described, so that clients may know.
-    more = {"send-break", "cycle"} if exporter.native else set()
+    more = {"cycle", "send-break", "touch"} if exporter.native else set()
     for report in raw.report().reports[1:]:
         assert not report.HasField("description"), report
         assert set(report.methods_description) <= more, report

@@ -93,7 +93,7 @@ static void on_sent(struct jmp_rpc *rpc, bool ok, void *user)
     if (end->farewell)
         say_farewell(end);
     else if (ok && end->peer && !end->peer->over)
-        jmp_rpc_receive_next(end->peer->rpc);
+        jmp_rpc_receive(end->peer->rpc);
 }
 
 static void on_closed(struct jmp_rpc *rpc, const struct jmp_status *status, void *user)

@@ -43,9 +43,6 @@ struct jmp_rpc {
     unsigned running;                        /* operations under way */
 
     bool headers_sent, receive_ended, ending, half_closed, half_close_wanted, finish_wanted, finish_sent, ended, closed;
-    bool receive_due;                        /* with the next message of ours, or by @late */
-    struct jmp_timer late;
-    unsigned unanswered, answers;            /* messages since ours; how often it was just one */
     bool keep;                               /* keep the message for closed() instead of showing it */
     ProtobufCMessage *kept;
     grpc_byte_buffer *received;

@@ -190,7 +190,7 @@ static void write_some(struct jmp_pump *pump)
     }
     drop_held(pump);
     if (pump->rpc && !pump->peer_ended)
-        jmp_rpc_receive_next(pump->rpc);
+        jmp_rpc_receive(pump->rpc);
 }
 
 static void on_io(struct jmp_io *io, uint32_t revents)

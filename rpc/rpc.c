@@ -10,9 +10,6 @@
 #include "rpc/codec.h"
 #include "rpc/internal.h"
 
-#define ANSWERS_MIN 4u                        /* in a row, until the next one is believed in */
-#define ANSWER_LATE (2 * JMP_USEC_PER_MSEC)
-
 /* struct jmp_buffer is never defined: it is gRPC's byte buffer under a name that others may know. */
 static grpc_byte_buffer *to_grpc(struct jmp_buffer *buffer) { return (grpc_byte_buffer *)buffer; }
 
@@ -119,7 +116,6 @@ static void unlink_rpc(struct jmp_rpc *rpc)
 void jmp_rpc_release(struct jmp_rpc *rpc)
 {
     unlink_rpc(rpc);
-    jmp_timer_close(&rpc->late);
     if (rpc->call)
         grpc_call_unref(rpc->call);
     if (rpc->received)
@@ -254,8 +250,6 @@ static void on_received(struct jmp_rpc *rpc)
         descriptor = rpc->is_server ? rpc->method->request : rpc->method->response;
     if (!buffer)
         rpc->receive_ended = true;
-    else if (++rpc->unanswered > 1)
-        rpc->answers = 0;
 
     if (!descriptor) {
         if (rpc->events && rpc->events->buffer)
@@ -309,8 +303,6 @@ static void on_operation(struct jmp_tag *tag, bool ok)
         rpc->finish_sent = ok;
         break;
     case OP_END:
-        if (rpc->receive_due)
-            jmp_rpc_receive(rpc);   /* the peer's end comes before the call's */
         rpc->ended = true;
         rpc->ending = true;
         break;
@@ -398,36 +390,8 @@ int jmp_rpc_receive(struct jmp_rpc *rpc)
         return -EALREADY;
     if (rpc->receive_ended || rpc->ended)
         return -EPIPE;
-    rpc->receive_due = false;
     op.data.recv_message.recv_message = &rpc->received;
     return jmp_rpc_start(rpc, OP_RECEIVE, &op, 1);
-}
-
-static void on_late(struct jmp_timer *timer)
-{
-    struct jmp_rpc *rpc = CONTAINER_OF(timer, struct jmp_rpc, late);
-
-    if (rpc->receive_due)
-        jmp_rpc_receive(rpc);
-}
-
-int jmp_rpc_receive_next(struct jmp_rpc *rpc)
-{
-    /* A timer that runs already is early at worst; starting it anew for each message would cost more than it saves. */
-    if (rpc->answers < ANSWERS_MIN || rpc->ending || rpc->ended ||
-        (!rpc->late.running && jmp_timer_start(jmp_rpc_loop(rpc), &rpc->late, ANSWER_LATE, on_late) < 0))
-        return jmp_rpc_receive(rpc);
-    rpc->receive_due = true;
-    return 0;
-}
-
-static void answered(struct jmp_rpc *rpc)
-{
-    if (rpc->unanswered == 1 && rpc->answers < ANSWERS_MIN)
-        rpc->answers++;
-    rpc->unanswered = 0;
-    if (rpc->receive_due)
-        jmp_rpc_receive(rpc);
 }
 
 static int send_buffer(struct jmp_rpc *rpc, struct jmp_buffer *taken, uint32_t flags)
@@ -435,7 +399,6 @@ static int send_buffer(struct jmp_rpc *rpc, struct jmp_buffer *taken, uint32_t f
     _cleanup_(jmp_buffer_freep) struct jmp_buffer *buffer = taken;
     grpc_op ops[2] = { 0 };
     size_t n = 0;
-    int r;
 
     if (rpc->ops[OP_SEND].busy)
         return -EBUSY;
@@ -451,10 +414,7 @@ static int send_buffer(struct jmp_rpc *rpc, struct jmp_buffer *taken, uint32_t f
     ops[n].op = GRPC_OP_SEND_MESSAGE;
     ops[n].flags = flags;
     ops[n++].data.send_message.send_message = to_grpc(buffer);
-    r = jmp_rpc_start(rpc, OP_SEND, ops, n);
-    if (r == 0)
-        answered(rpc);
-    return r;
+    return jmp_rpc_start(rpc, OP_SEND, ops, n);
 }
 
 int jmp_rpc_send_buffer(struct jmp_rpc *rpc, struct jmp_buffer *buffer) { return send_buffer(rpc, buffer, 0); }

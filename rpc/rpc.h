@@ -45,14 +45,6 @@ void *jmp_rpc_user(const struct jmp_rpc *rpc);
 
 /** jmp_rpc_receive() - ask for one message. Return: 0, -EALREADY while one is asked for, -EPIPE after the end. */
 int jmp_rpc_receive(struct jmp_rpc *rpc);
-/**
- * jmp_rpc_receive_next() - the same for what follows a message, where each may be a question that waits for its answer
- *
- * gRPC writes a WINDOW_UPDATE as soon as somebody waits for a message that is not there: in a tunnel, a message of the outer call
- * more for each. So where one message of ours has followed each of the peer's for a while, the next is asked for when ours is on
- * its way, and that update travels with it; two milliseconds later at most.
- */
-int jmp_rpc_receive_next(struct jmp_rpc *rpc);
 /** jmp_rpc_send() - send one message. Return: 0 (sent() follows), -EBUSY while one is in flight, -EPIPE when the call is ending,
  * -EMSGSIZE over JMP_MESSAGE_MAX, -ENOMEM. The message is packed before this returns. */
 int jmp_rpc_send(struct jmp_rpc *rpc, const ProtobufCMessage *message);

@@ -268,6 +268,17 @@ static int serial_set_rts(void *self, struct jmp_call *call)
     return serial_set_line(self, call, "RTS", jmp_tty_set_rts);
 }
 
+/* A descriptor of the port for as long as the turn is away, during which it may vanish or be closed; the caller closes it. */
+static int serial_hold(struct serial *serial, struct jmp_call *call)
+{
+    int r = serial_ready(serial, call), fd;
+
+    if (r < 0)
+        return r;
+    fd = fcntl(jmp_tty_fd(serial->tty), F_DUPFD_CLOEXEC, 3);
+    return fd < 0 ? jmp_call_fail(call, -errno, "%s cannot be held: %m", port_name(serial)) : fd;
+}
+
 /* The turn is away during the break: what is typed meanwhile is not lost, and the port may vanish. */
 static int serial_send_break(void *self, struct jmp_call *call)
 {
@@ -281,12 +292,9 @@ static int serial_send_break(void *self, struct jmp_call *call)
     if (is_loop(serial))
         return 0;
 
-    r = serial_ready(serial, call);
-    if (r < 0)
-        return r;
-    fd = fcntl(jmp_tty_fd(serial->tty), F_DUPFD_CLOEXEC, 3);
+    fd = serial_hold(serial, call);
     if (fd < 0)
-        return jmp_call_fail(call, -errno, "%s cannot be held: %m", port_name(serial));
+        return fd;
 
     r = jmp_tty_set_break(fd, true);
     if (r >= 0) {
@@ -312,12 +320,9 @@ static int serial_touch(void *self, struct jmp_call *call)
     if (is_loop(serial))
         return jmp_call_fail(call, -EOPNOTSUPP, "there is no board behind " LOOP);
 
-    r = serial_ready(serial, call);
-    if (r < 0)
-        return r;
-    fd = fcntl(jmp_tty_fd(serial->tty), F_DUPFD_CLOEXEC, 3);
+    fd = serial_hold(serial, call);
     if (fd < 0)
-        return jmp_call_fail(call, -errno, "%s cannot be held: %m", port_name(serial));
+        return fd;
 
     has_lines = ioctl(fd, TIOCMGET, &lines) == 0;
     r = jmp_touch(call, fd, port_name(serial));

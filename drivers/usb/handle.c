@@ -71,10 +71,11 @@ static int open_error(const struct jmp_usb_device *device, const char *node, int
 }
 
 /* Once, before there is a context: later the library would change another one besides, which its thread may be closing. */
+static int options_result;
 static void set_options(void)
 {
     /* We know which device it is: libusb need not look for all of them, nor listen for new ones. */
-    libusb_set_option(NULL, LIBUSB_OPTION_NO_DEVICE_DISCOVERY);
+    options_result = libusb_set_option(NULL, LIBUSB_OPTION_NO_DEVICE_DISCOVERY);
 }
 
 int jmp_usb_open(const struct jmp_usb_device *device, struct jmp_usb_handle *ret, struct jmp_error *reterr)
@@ -90,7 +91,9 @@ int jmp_usb_open(const struct jmp_usb_device *device, struct jmp_usb_handle *ret
         return open_error(device, node, -errno, reterr);
 
     pthread_once(&options_set, set_options);
-    r = libusb_init(&handle.context);
+    r = options_result;
+    if (r == 0)
+        r = libusb_init(&handle.context);
     if (r == 0)
         r = libusb_wrap_sys_device(handle.context, (intptr_t)handle.fd, &handle.handle);
     r = r < 0 ? jmp_usb_errno(r) : check_same(device, &handle);

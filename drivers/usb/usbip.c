@@ -47,8 +47,7 @@ struct urb {
 
 struct import {
     struct jmp_call *call;
-    int fd;
-    struct jmp_usbip_input input;
+    struct jmp_usbip_input input; /* with the client's socket, which takes the answers, too */
     struct jmp_usb_claim claim;
     struct urb *urbs;    /* in flight */
     size_t returned;     /* that were, and came back */
@@ -570,7 +569,7 @@ static int send_replies(struct import *import)
         add_vector(vectors, &count, urb->packet_bytes, urb->packet_size, &skip);
     }
     message.msg_iovlen = count;
-    n = sendmsg(import->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    n = sendmsg(import->input.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (n < 0)
         return errno == EAGAIN || errno == EINTR ? 0 : -errno;
 
@@ -596,7 +595,7 @@ static int carry(struct import *import)
     int r = 0;
 
     while (!import->ended && !import->claim.gone) {
-        r = jmp_usb_wait(&import->claim.usb, import->call, import->fd,
+        r = jmp_usb_wait(&import->claim.usb, import->call, import->input.fd,
                          (short)(POLLIN | (import->replies ? POLLOUT : 0)), JMP_USEC_INFINITY);
         if (r == -ENODEV) {
             import->claim.gone = true;
@@ -622,7 +621,7 @@ static void flush(struct import *import)
 {
     uint64_t deadline = jmp_now() + FLUSH_TIMEOUT;
 
-    while (import->replies && jmp_call_wait(import->call, import->fd, POLLOUT, deadline) >= 0 &&
+    while (import->replies && jmp_call_wait(import->call, import->input.fd, POLLOUT, deadline) >= 0 &&
            send_replies(import) >= 0)
         ;
 }
@@ -718,7 +717,7 @@ static int serve_import(struct usb_device *parent, struct jmp_call *call, int fd
 
     if (!import)
         return -ENOMEM;
-    *import = (struct import){ .call = call, .fd = fd, .input.fd = fd, .last_reply = &import->replies };
+    *import = (struct import){ .call = call, .input.fd = fd, .last_reply = &import->replies };
     /* Before the kernel's driver loses it for nothing. */
     r = jmp_usb_device_find(parent, &import->claim.info, &error);
     if (r == 0 && strcmp(busid, import->claim.info.path) != 0)

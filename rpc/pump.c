@@ -139,7 +139,7 @@ static void read_some(struct jmp_pump *pump)
         if (n > 0 || (n == 0 && pump->is_datagram)) {
             pump->stats.bytes_out += (uint64_t)n;
             /* A stream socket gives all it has. */
-            pump->more = pump->ends || !pump->is_socket || pump->is_datagram || (size_t)n == sizeof(chunk);
+            pump->more = !pump->is_socket || pump->is_datagram || (size_t)n == sizeof(chunk);
             if (!pump->more)
                 pump->early = false;
             if (!send_frame(pump, JMP_FRAME_DATA, (size_t)n))

@@ -499,10 +499,14 @@ static void client_pump_closed(struct jmp_pump *pump, const struct jmp_status *s
 
 static const struct jmp_pump_events client_events = { .closed = client_pump_closed };
 
-static void join(struct bench *bench, int type, int client[2], int server[2])
+static void join(struct bench *bench, int type, int *retnear, int *retfar)
 {
+    int client[2], server[2];
+
     assert_int_equal(socketpair(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, client), 0);
     assert_int_equal(socketpair(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, server), 0);
+    *retnear = client[0];
+    *retfar = server[0];
     bench->echo_fd = server[1];
     assert_int_equal(jmp_pump_dial(bench->channel, NULL, client[1], &client_events, bench, &bench->client_pump), 0);
 }
@@ -561,12 +565,9 @@ JMP_TEST(a_pump_carries_ten_megabytes_unchanged_and_both_ends_hear_the_end)
     _cleanup_close_ int near = -EBADF, far = -EBADF;
     struct mover in = { .left = 10 << 20 }, out = { 0 };
     struct bench bench;
-    int client[2], server[2];
 
     bench_start(&bench, NULL);
-    join(&bench, SOCK_STREAM, client, server);
-    near = client[0];
-    far = server[0];
+    join(&bench, SOCK_STREAM, &near, &far);
     assert_int_equal(jmp_io_start(bench.loop, &in.io, near, EPOLLOUT, feed), 0);
     assert_int_equal(jmp_io_start(bench.loop, &out.io, far, EPOLLIN, drink), 0);
     bench.wanted = 'C';
@@ -636,12 +637,9 @@ JMP_TEST(whoever_speaks_next_is_heard)
         _cleanup_close_ int near = -EBADF, far = -EBADF;
         struct dialogue dialogue = { .left = rows[i] };
         struct bench bench;
-        int client[2], server[2];
 
         bench_start(&bench, NULL);
-        join(&bench, SOCK_STREAM, client, server);
-        near = client[0];
-        far = server[0];
+        join(&bench, SOCK_STREAM, &near, &far);
         assert_int_equal(jmp_io_start(bench.loop, &dialogue.near, near, EPOLLIN, hear_near), 0);
         assert_int_equal(jmp_io_start(bench.loop, &dialogue.far, far, EPOLLIN, hear_far), 0);
         speak(&dialogue);
@@ -674,13 +672,10 @@ JMP_TEST(datagrams_keep_their_boundaries)
     struct mover out = { 0 };
     struct bench bench;
     char data[1000] = "";
-    int client[2], server[2];
 
     bench_start(&bench, NULL);
     out.bench = &bench;
-    join(&bench, SOCK_DGRAM, client, server);
-    near = client[0];
-    far = server[0];
+    join(&bench, SOCK_DGRAM, &near, &far);
     assert_int_equal(jmp_io_start(bench.loop, &out.io, far, EPOLLIN, drink_datagrams), 0);
     for (size_t i = 1; i < 10; i++)
         assert_int_equal(send(near, data, i * 100, 0), (ssize_t)(i * 100));
@@ -716,13 +711,10 @@ JMP_TEST(a_stream_that_is_cut_short_is_no_orderly_end)
     _cleanup_close_ int near = -EBADF, far = -EBADF;
     struct mover out = { 0 };
     struct bench bench;
-    int client[2], server[2];
 
     bench_start(&bench, NULL);
     out.bench = &bench;
-    join(&bench, SOCK_STREAM, client, server);
-    near = client[0];
-    far = server[0];
+    join(&bench, SOCK_STREAM, &near, &far);
     assert_int_equal(jmp_io_start(bench.loop, &out.io, far, EPOLLIN, cut), 0);
     assert_int_equal(send(near, "half of it", 10, 0), 10);
     bench.wanted = 'X';   /* cut() ends the loop, once the far side has seen the end */

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <pty.h>
 #include <string.h>
+#include <sys/wait.h>
 
 #include "base/test.h"
 
@@ -70,6 +71,36 @@ JMP_TEST(a_program_gets_no_blocked_signal_and_no_descriptor)
     assert_non_null(strstr(text, "0000000000000000"));
     loop = jmp_loop_free(loop);
     sigprocmask(SIG_UNBLOCK, &all, NULL);
+}
+
+static void on_signal(int signal, void *user) { *(int *)user = signal; }
+
+static void note_order(struct jmp_child *child, void *user)
+{
+    const int *signal = user;
+
+    assert_int_equal(jmp_child_killer(child), *signal);
+    jmp_loop_exit(loop, 0);
+}
+
+/* As Ctrl-C on a terminal: both have it, and the child is dead before we look. */
+JMP_TEST(a_signal_to_all_is_known_before_the_end_of_the_program)
+{
+    const struct jmp_child_options options = { .argv = (char *[]){ (char *)"sleep", (char *)"60", NULL } };
+    _cleanup_(jmp_child_freep) struct jmp_child *child = NULL;
+    siginfo_t info;
+    int signal = 0;
+
+    assert_int_equal(jmp_loop_new(&loop), 0);
+    assert_int_equal(jmp_child_start(loop, &options, note_order, &signal, &child, NULL), 0);
+    assert_int_equal(jmp_loop_signal(loop, SIGUSR1, on_signal, &signal), 0);
+    kill(jmp_child_pid(child), SIGUSR1);
+    assert_int_equal(waitid(P_PID, (id_t)jmp_child_pid(child), &info, WEXITED | WNOWAIT), 0);
+    raise(SIGUSR1);
+    jmp_loop_run(loop);
+    assert_int_equal(signal, SIGUSR1);
+    child = jmp_child_free(child);
+    loop = jmp_loop_free(loop);
 }
 
 JMP_TEST(a_program_can_have_a_terminal_of_its_own)

@@ -374,8 +374,12 @@ int jmp_loop_signal(struct jmp_loop *loop, int signal, void (*run)(int signal, v
     if (r != 0)
         return -r;
     r = sd_event_add_signal(loop->event, &entry->source, signal, on_signal, entry);
-    if (r < 0)
+    if (r >= 0)
+        r = sd_event_source_set_priority(entry->source, SD_EVENT_PRIORITY_IMPORTANT);
+    if (r < 0) {
+        sd_event_source_unref(entry->source);
         return r;
+    }
     entry->next = loop->signals;
     loop->signals = TAKE_PTR(entry);
     return 0;

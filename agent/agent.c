@@ -47,12 +47,24 @@ static void describe(struct jmp_writer *writer, void *user)
 {
     const struct agent *agent = user;
 
-    jmp_agent_describe(&(struct jmp_agent_view){
-        .name = agent->config->name, .namespace_ = agent->config->namespace_, .started = agent->started,
-        .state = agent->state, .lease = is_free(agent) ? "" : agent->lease, .client = agent->client,
-        .lease_began = agent->lease_began, .leases = agent->leases, .port = agent->port, .draining = agent->drain,
-        .session = agent->session, .controller = agent->controller, .tunnels = agent->tunnels, .devices = agent->devices,
-    }, writer);
+    jmp_agent_describe(
+        &(struct jmp_agent_view){
+            .name = agent->config->name,
+            .namespace_ = agent->config->namespace_,
+            .started = agent->started,
+            .state = agent->state,
+            .lease = is_free(agent) ? "" : agent->lease,
+            .client = agent->client,
+            .lease_began = agent->lease_began,
+            .leases = agent->leases,
+            .port = agent->port,
+            .draining = agent->drain,
+            .session = agent->session,
+            .controller = agent->controller,
+            .tunnels = agent->tunnels,
+            .devices = agent->devices,
+        },
+        writer);
 }
 
 static const char *drain(void *user) { return agent_drain(user); }
@@ -92,7 +104,8 @@ static int open_metrics(struct agent *agent, struct jmp_error *reterr)
 
     if (!agent->options->metrics)
         return 0;
-    r = jmp_metrics_server_new(agent->loop, agent->options->metrics, print_metrics, agent, &agent->metrics, &port, reterr);
+    r = jmp_metrics_server_new(agent->loop, agent->options->metrics, print_metrics, agent, &agent->metrics, &port,
+                               reterr);
     if (r == 0 && port)
         agent_tell(agent, JMP_LOG_INFO, "metrics at http://localhost:%u/metrics", port);
     return r;
@@ -234,6 +247,7 @@ int jmp_agent_run(const struct jmp_agent_options *options, struct jmp_problems *
     }
 
     r = jmp_keep_exec(keep, options->argv);
-    jmp_log(JMP_LOG_CRITICAL, FIELDS(.exporter = config->name, .error = r), "%s cannot be started anew: %m", options->argv[0]);
+    jmp_log(JMP_LOG_CRITICAL, FIELDS(.exporter = config->name, .error = r), "%s cannot be started anew: %m",
+            options->argv[0]);
     return r;
 }

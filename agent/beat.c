@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A Lease that says that this agent is alive: the "kubernetes" section of its file (docs/kubernetes.md, "Heartbeats"). */
+/* A Lease that says that this agent is alive: the "kubernetes" section of its file (docs/kubernetes.md,
+ * "Heartbeats"). */
 #include "agent/life.h"
 #include "config/yaml.h"
 #include "kube/name.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The loop's side of a call: look up, check, start, cancel, give up, answer. What drivers may do is in call_driver.c. */
+/* The loop's side of a call: look up, check, start, cancel, give up, answer. What drivers may do is in
+ * call_driver.c. */
 #include "agent/call.h"
 
 #include <fcntl.h>
@@ -150,7 +151,8 @@ static void call_free(struct jmp_call *call)
     free(call);
 }
 
-/* The loop and the thread hold a call; whoever is last frees it: after done(), or long after the device was given up. */
+/* The loop and the thread hold a call; whoever is last frees it: after done(), or long after the device was given
+ * up. */
 static void call_drop(struct jmp_call *call)
 {
     bool last;
@@ -346,7 +348,8 @@ static int body_open(struct jmp_call *call)
     return 0;
 }
 
-static int call_new(struct jmp_device *device, const struct jmp_method *method, const char *doing, struct jmp_call **ret)
+static int call_new(struct jmp_device *device, const struct jmp_method *method, const char *doing,
+                    struct jmp_call **ret)
 {
     struct jmp_devices *devices = device->devices;
     struct jmp_call *call = calloc(1, sizeof(*call));
@@ -490,7 +493,10 @@ int jmp_call_start(struct jmp_device *device, const char *name, enum jmp_call_ki
     call->kind = kind;
     call->events = *events;
     call->user = user;
-    call->body = kind == JMP_CALL_UNARY ? body_call : kind == JMP_CALL_ITEMS ? body_items : method->serve ? body_serve : body_open;
+    call->body = kind == JMP_CALL_UNARY   ? body_call
+                 : kind == JMP_CALL_ITEMS ? body_items
+                 : method->serve          ? body_serve
+                                          : body_open;
 
     if (args && args->count > 0) {
         const struct jmp_node *copy = NULL;
@@ -548,7 +554,8 @@ static void start_limit(struct jmp_call *call, uint64_t usec)
 }
 
 int jmp_call_internal(struct jmp_device *device, const char *doing, int (*body)(struct jmp_call *call), uint64_t limit,
-                      void (*done)(struct jmp_call *call, int error, const char *text, const struct jmp_node *result, void *user),
+                      void (*done)(struct jmp_call *call, int error, const char *text, const struct jmp_node *result,
+                                   void *user),
                       struct jmp_call **ret)
 {
     struct jmp_call *call;
@@ -582,7 +589,8 @@ static void call_cancel(struct jmp_call *call)
     if (!call->cancelled) {
         call->cancelled = true;
         if (call->cancel_fd >= 0 && write(call->cancel_fd, &one, sizeof(one)) < 0)
-            jmp_log(JMP_LOG_ERROR, FIELDS(.operation = call->doing, .error = -errno), "a call cannot be told its end: %m");
+            jmp_log(JMP_LOG_ERROR, FIELDS(.operation = call->doing, .error = -errno),
+                    "a call cannot be told its end: %m");
         pthread_cond_signal(&call->turn.wake);
         if (call->serve_fd >= 0)
             shutdown(call->serve_fd, SHUT_RDWR);

@@ -295,8 +295,8 @@ void jmp_call_log(struct jmp_call *call, int level, const char *fmt, ...)
 }
 
 /*
- * A method of another device, a child of this one in the configuration: the thread asks the loop to make the call and waits,
- * without its turn, like anybody else who waits.
+ * A method of another device, a child of this one in the configuration: the thread asks the loop to make the call and
+ * waits, without its turn, like anybody else who waits.
  */
 
 #define TIDY_LIMIT 5000   /* milliseconds */
@@ -343,7 +343,8 @@ static void child_end(struct child_call *request, int error, const char *text)
     request->error = error;
     snprintf(request->text, sizeof(request->text), "%s", text);
     if (write(request->wake, &one, sizeof(one)) < 0)
-        jmp_log(JMP_LOG_ERROR, FIELDS(.operation = request->method, .error = -errno), "a driver cannot be told an answer: %m");
+        jmp_log(JMP_LOG_ERROR, FIELDS(.operation = request->method, .error = -errno),
+                "a driver cannot be told an answer: %m");
     pthread_mutex_unlock(&request->core->lock);
     child_drop(request);
 }

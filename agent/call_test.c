@@ -408,7 +408,8 @@ JMP_TEST(a_driver_that_does_not_return_is_left_behind)
     /* Who waited for its turn is told why it never came. */
     bench_until(bench, &queued.done);
     assert_int_equal(queued.error, -ENODEV);
-    assert_string_equal(queued.text, "part is not available: stuck() did not return within 0.2 s after it was cancelled");
+    assert_string_equal(queued.text,
+                        "part is not available: stuck() did not return within 0.2 s after it was cancelled");
 
     /* The device comes back with another instance, while the old one is still stuck. */
     bench_until_missing(bench, "part", false);

@@ -67,7 +67,8 @@ static int describe(const struct jmp_coder *coder, int error, struct jmp_error *
 
     switch (error) {
     case -EBADMSG:
-        return jmp_error_set(reterr, error, "the %s data is damaged, or is not %s at all, near byte %llu", name, name, at);
+        return jmp_error_set(reterr, error, "the %s data is damaged, or is not %s at all, near byte %llu", name, name,
+                             at);
     case -E2BIG:
         return jmp_error_set(reterr, error, "the %s data asks for more than %u MiB of memory", name,
                              JMP_CODER_MEMORY_MAX / (1024 * 1024));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Compressed files, in pieces: gzip, xz, bz2 and zstd, both ways. What is compressed may come from anybody, so memory is
- * limited and an end that comes too early is an error. Knows nothing of descriptors and threads.
+ * Compressed files, in pieces: gzip, xz, bz2 and zstd, both ways. What is compressed may come from anybody, so memory
+ * is limited and an end that comes too early is an error. Knows nothing of descriptors and threads.
  */
 #pragma once
 
@@ -10,7 +10,7 @@
 
 #include "base/error.h"
 
-#define JMP_CODER_MEMORY_MAX (128u * 1024 * 1024)   /* what a decoder may take: "xz -9" needs 65 MiB, "zstd --long" 128 */
+#define JMP_CODER_MEMORY_MAX (128u * 1024 * 1024) /* what a decoder may take: "xz -9" needs 65 MiB, "zstd --long" 128 */
 
 struct jmp_coder;
 

@@ -110,5 +110,10 @@ static void bz2_close(void *state)
 }
 
 const struct coder_format coder_bz2 = {
-    .name = "bz2", .open = bz2_open, .encode = bz2_encode, .decode = bz2_decode, .restart = bz2_restart, .close = bz2_close,
+    .name = "bz2",
+    .open = bz2_open,
+    .encode = bz2_encode,
+    .decode = bz2_decode,
+    .restart = bz2_restart,
+    .close = bz2_close,
 };

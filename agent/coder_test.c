@@ -165,8 +165,8 @@ JMP_TEST(other_data_and_trailing_garbage_are_errors)
     }
 }
 
-/* Frames of zstd without its checksum, as libraries make them unless they are asked for one: their form is all there is to
- * be wrong. One block of five bytes as they are, in a frame that says how much it holds ("sized") or not. */
+/* Frames of zstd without its checksum, as libraries make them unless they are asked for one: their form is all there is
+ * to be wrong. One block of five bytes as they are, in a frame that says how much it holds ("sized") or not. */
 #define ZSTD_SIZED "\x28\xb5\x2f\xfd\x20\x05"
 #define ZSTD_UNSIZED "\x28\xb5\x2f\xfd\x00\x00"
 #define ZSTD_LAST "\x29\0\0"

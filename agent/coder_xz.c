@@ -63,7 +63,10 @@ static int xz_step(void *state, struct coder_io *io, lzma_action action)
     }
 }
 
-static int xz_encode(void *state, struct coder_io *io, bool finish) { return xz_step(state, io, finish ? LZMA_FINISH : LZMA_RUN); }
+static int xz_encode(void *state, struct coder_io *io, bool finish)
+{
+    return xz_step(state, io, finish ? LZMA_FINISH : LZMA_RUN);
+}
 static int xz_decode(void *state, struct coder_io *io) { return xz_step(state, io, LZMA_RUN); }
 static int xz_restart(void *state) { return xz_start(state); }
 

@@ -34,7 +34,8 @@ static int zstd_open(bool compress, void **ret)
         ready = zstd->encoder && !ZSTD_isError(ZSTD_CCtx_setParameter(zstd->encoder, ZSTD_c_checksumFlag, 1));
     } else {
         zstd->decoder = ZSTD_createDCtx();
-        ready = zstd->decoder && !ZSTD_isError(ZSTD_DCtx_setParameter(zstd->decoder, ZSTD_d_windowLogMax, ZSTD_WINDOW_LOG_MAX));
+        ready = zstd->decoder &&
+                !ZSTD_isError(ZSTD_DCtx_setParameter(zstd->decoder, ZSTD_d_windowLogMax, ZSTD_WINDOW_LOG_MAX));
     }
     if (!ready) {
         zstd_close(zstd);
@@ -94,5 +95,10 @@ static int zstd_restart(void *state)
 }
 
 const struct coder_format coder_zstd = {
-    .name = "zstd", .open = zstd_open, .encode = zstd_encode, .decode = zstd_decode, .restart = zstd_restart, .close = zstd_close,
+    .name = "zstd",
+    .open = zstd_open,
+    .encode = zstd_encode,
+    .decode = zstd_decode,
+    .restart = zstd_restart,
+    .close = zstd_close,
 };

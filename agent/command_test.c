@@ -33,9 +33,11 @@ static void run(const char *arguments, const char *golden)
     FILE *stream;
 
     /* From the directory of the files, so that no path of this machine is in the output. */
-    assert_true(asprintf(&command,
-                         "cd '%s/tests/golden/agent' && JMP_PLUGIN_PATH=/nonexistent JMP_CLIENT_CONFIG_HOME=/nonexistent "
-                         "timeout 20 '%s/agent/jmp-agent' %s 2>&1", source, build, arguments) > 0);
+    assert_true(
+        asprintf(&command,
+                 "cd '%s/tests/golden/agent' && JMP_PLUGIN_PATH=/nonexistent JMP_CLIENT_CONFIG_HOME=/nonexistent "
+                 "timeout 20 '%s/agent/jmp-agent' %s 2>&1",
+                 source, build, arguments) > 0);
     assert_true(asprintf(&path, "%s/tests/golden/agent/%s.txt", source, golden) > 0);
     stream = popen(command, "r");
     assert_non_null(stream);

@@ -32,6 +32,6 @@ int jmp_control_new(struct jmp_loop *loop, const char *path, const struct jmp_co
 struct jmp_control *jmp_control_free(struct jmp_control *control);
 JMP_DEFINE_CLEANUP(struct jmp_control *, jmp_control_free)
 
-/** jmp_control_changed() - something that "status" tells has changed: those who watch hear of it, soon and once. NULL is
- * fine. */
+/** jmp_control_changed() - something that "status" tells has changed: those who watch hear of it, soon and once. NULL
+ * is fine. */
 void jmp_control_changed(struct jmp_control *control);

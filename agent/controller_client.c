@@ -14,9 +14,9 @@
 
 #define UNARY_TIMEOUT (30 * JMP_USEC_PER_SEC)
 #define GOODBYE_TIMEOUT (1 * JMP_USEC_PER_SEC)
-/* When is Listen up? A Go controller sends the headers of a stream with its first message, so there is nothing to wait for.
- * But our request is on its way once flow control has taken it, on the same connection as the report that follows; what is
- * left is that the controller's handler has its turn. Our own service sends headers at once, which ends the wait. */
+/* When is Listen up? A Go controller sends the headers of a stream with its first message, so there is nothing to wait
+ * for. But our request is on its way once flow control has taken it, on the same connection as the report that follows;
+ * what is left is that the controller's handler has its turn. Our own service sends headers at once. */
 #define LISTEN_SETTLES (10 * JMP_USEC_PER_MSEC)
 #define LISTEN_ANSWERED 10   /* the part of it that is left when headers have come */
 #define REMIND_EACH (600 * JMP_USEC_PER_SEC)

@@ -22,8 +22,8 @@ struct jmp_controller_options {
 };
 
 struct jmp_controller_events {
-    /* A message of the Status stream; strings are borrowed, NULL unless @leased. @context: what the client has said about the lease,
-     * a JSON object of strings, or NULL */
+    /* A message of the Status stream; strings are borrowed, NULL unless @leased. @context: what the client has said
+     * about the lease, a JSON object of strings, or NULL */
     void (*status)(bool leased, const char *lease, const char *client, const char *context, void *user);
     /* Listen is up: clients of the lease may dial. Once for each jmp_controller_open_listen(). */
     void (*listening)(void *user);
@@ -47,7 +47,8 @@ void jmp_controller_start(struct jmp_controller *controller);
 
 /**
  * jmp_controller_report() - tell the controller our status, in order, again and again until it was heard or a newer one
- * has come, and once more to a controller that had to be registered with anew. Nothing is sent before the first Status message, which may say that a lease is running.
+ * has come, and once more to a controller that had to be registered with anew. Nothing is sent before the first Status
+ * message, which may say that a lease is running.
  * @message:  copied, cut at 511 bytes
  */
 void jmp_controller_report(struct jmp_controller *controller, enum jmp_exporter_status status, const char *message);
@@ -68,7 +69,7 @@ struct jmp_controller_stats {
     bool connected;                        /* Status speaks to us */
     uint64_t since;                        /* jmp_now() of that change; of the start, if there was none */
     unsigned reconnects;                   /* times it was lost */
-    const char *error;                     /* of the last loss or refusal, "" before any; borrowed until the next event */
+    const char *error; /* of the last loss or refusal, "" before any; borrowed until the next event */
 };
 void jmp_controller_stats(const struct jmp_controller *controller, struct jmp_controller_stats *ret);
 

@@ -291,7 +291,11 @@ static void heard_left(void *user)
 }
 
 static const struct jmp_controller_events events = {
-    .status = heard_status, .listening = heard_listening, .dialled = heard_dialled, .telemetry = heard_telemetry, .changed = heard_changed,
+    .status = heard_status,
+    .listening = heard_listening,
+    .dialled = heard_dialled,
+    .telemetry = heard_telemetry,
+    .changed = heard_changed,
 };
 
 static void fake_open_settling(struct fake *fake, uint64_t settles)

@@ -16,7 +16,8 @@
 
 #define JMP_CALLS_MAX 256u        /* calls of one device at a time: a forward to a device that serves has a hundred */
 #define JMP_CALLS_TOTAL 512u      /* of all together: each may take a thread */
-#define JMP_ITEMS_AHEAD 8u        /* items that a driver may be ahead of its client: enough to keep both busy, too few to matter */
+/* Items that a driver may be ahead of its client: enough to keep both busy, too few to matter. */
+#define JMP_ITEMS_AHEAD 8u
 #define JMP_REPORT_LINES_MAX 10000u   /* lines of one report */
 
 struct jmp_limits {               /* microseconds; tests shorten them */
@@ -59,7 +60,8 @@ struct jmp_device {
     struct jmp_call *opening;                      /* while OPENING */
     char missing[512];                             /* why it is not open; "" while it is */
     bool reported;                                 /* that sentence has been logged */
-    bool again;                                    /* something was plugged in meanwhile: do not wait for the next try */
+    /* Something was plugged in meanwhile: do not wait for the next try. */
+    bool again;
     bool tried;                                    /* counted by jmp_devices_start() */
     uint64_t opened_at;
     struct jmp_backoff backoff;
@@ -162,7 +164,8 @@ struct jmp_call {
 
 /** jmp_call_internal() - run @body for the device's own purposes; done() comes as for any call */
 int jmp_call_internal(struct jmp_device *device, const char *doing, int (*body)(struct jmp_call *call), uint64_t limit,
-                      void (*done)(struct jmp_call *call, int error, const char *text, const struct jmp_node *result, void *user),
+                      void (*done)(struct jmp_call *call, int error, const char *text, const struct jmp_node *result,
+                                   void *user),
                       struct jmp_call **ret);
 /** jmp_call_finish_viewer() - a viewer's stream has ended; done() comes later, on the loop */
 void jmp_call_finish_viewer(struct jmp_call *call, int error, const char *text);

@@ -94,7 +94,8 @@ static void device_set_missing(struct jmp_device *device, const char *reason)
     news = !device->reported || strcmp(text, device->missing) != 0;
     memcpy(device->missing, text, sizeof(text));
     device->reported = true;
-    jmp_log(news ? JMP_LOG_WARNING : JMP_LOG_DEBUG, DEVICE_FIELDS(device, .error = -ENODEV, .result = "failure"), "%s", text);
+    jmp_log(news ? JMP_LOG_WARNING : JMP_LOG_DEBUG, DEVICE_FIELDS(device, .error = -ENODEV, .result = "failure"), "%s",
+            text);
 }
 
 static void on_retry(struct jmp_timer *timer) { device_open(CONTAINER_OF(timer, struct jmp_device, timer)); }
@@ -112,8 +113,8 @@ static void device_retry_later(struct jmp_device *device)
     }
     r = jmp_timer_start(device->devices->loop, &device->timer, jmp_backoff_next(&device->backoff), on_retry);
     if (r < 0)
-        jmp_log(JMP_LOG_ERROR, DEVICE_FIELDS(device, .error = r), "%s is not tried again before its hardware is plugged in: %m",
-                device->path);
+        jmp_log(JMP_LOG_ERROR, DEVICE_FIELDS(device, .error = r),
+                "%s is not tried again before its hardware is plugged in: %m", device->path);
 }
 
 static void on_closed(struct jmp_post *post)
@@ -159,7 +160,8 @@ static void device_close(struct jmp_device *device)
     if (devices->core->keep)
         jmp_keep_drop(devices->core->keep, device->path, NULL);
     device->closing = instance;
-    r = jmp_timer_start(devices->loop, &device->timer, devices->limits.give_up + JMP_DEVICE_CLOSE_LIMIT, on_close_limit);
+    r = jmp_timer_start(devices->loop, &device->timer, devices->limits.give_up + JMP_DEVICE_CLOSE_LIMIT,
+                        on_close_limit);
     if (r < 0)
         jmp_log(JMP_LOG_ERROR, DEVICE_FIELDS(device, .error = r), "closing %s has no limit: %m", device->path);
     jmp_instance_unref(instance, false);
@@ -429,7 +431,8 @@ int jmp_devices_start(struct jmp_devices *devices, void (*done)(void *user), voi
         return r;
     r = jmp_hotplug_new(devices, devices->loop, &devices->hotplug);
     if (r < 0)   /* containers forbid it; the back-off remains */
-        jmp_log(JMP_LOG_INFO, FIELDS(.error = r), "no news of plugged devices, missing ones are tried at intervals: %m");
+        jmp_log(JMP_LOG_INFO, FIELDS(.error = r),
+                "no news of plugged devices, missing ones are tried at intervals: %m");
 
     EACH_DEVICE(device, devices)
         devices->starting.pending++;
@@ -509,8 +512,8 @@ int jmp_devices_end_lease(struct jmp_devices *devices, void (*done)(void *user),
     return 0;
 }
 
-static int report(struct jmp_device *device, const struct jmp_device *parent, int (*each)(const struct jmp_device_report *, void *),
-                  void *user)
+static int report(struct jmp_device *device, const struct jmp_device *parent,
+                  int (*each)(const struct jmp_device_report *, void *), void *user)
 {
     struct jmp_device *real = device->target ? device->target : device;
     struct jmp_device_report line = {
@@ -530,8 +533,8 @@ static int report(struct jmp_device *device, const struct jmp_device *parent, in
     return r;
 }
 
-int jmp_devices_report(const struct jmp_devices *devices, int (*each)(const struct jmp_device_report *report, void *user),
-                       void *user)
+int jmp_devices_report(const struct jmp_devices *devices,
+                       int (*each)(const struct jmp_device_report *report, void *user), void *user)
 {
     return report(devices->root, NULL, each, user);
 }

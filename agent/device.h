@@ -21,7 +21,8 @@ struct jmp_plugins;
  * jmp_devices_new() - build the tree: one root composite, the entries of the config, children of drivers, refs
  * @config:    borrowed; outlives the tree
  * @plugins:   further driver classes, or NULL; borrowed
- * @problems:  every unknown type (with the nearest known), wrong option, dangling or circular ref; nothing is opened yet
+ * @problems:  every unknown type (with the nearest known), wrong option, dangling or circular ref; nothing is opened
+ *             yet
  *
  * Return: 0, -EINVAL, -ENOMEM.
  */
@@ -32,22 +33,22 @@ int jmp_devices_new(struct jmp_loop *loop, const struct jmp_exporter_config *con
 struct jmp_devices *jmp_devices_free(struct jmp_devices *devices);
 JMP_DEFINE_CLEANUP(struct jmp_devices *, jmp_devices_free)
 
-/** jmp_devices_keep() - what drivers park goes to @keep, which is taken; before jmp_devices_start(), which lets go of what
- * an earlier process parked and no device has asked for */
+/** jmp_devices_keep() - what drivers park goes to @keep, which is taken; before jmp_devices_start(), which lets go of
+ * what an earlier process parked and no device has asked for */
 void jmp_devices_keep(struct jmp_devices *devices, struct jmp_keep *keep);
 
 /** jmp_devices_take_keep() - at the end, before jmp_devices_free(): the caller's from now on, or NULL */
 struct jmp_keep *jmp_devices_take_keep(struct jmp_devices *devices);
 
-/** jmp_devices_start() - begin opening all devices, each on its own thread; @done is called on the loop once every one was
- * tried (opened or greyed out) */
+/** jmp_devices_start() - begin opening all devices, each on its own thread; @done is called on the loop once every one
+ * was tried (opened or greyed out) */
 int jmp_devices_start(struct jmp_devices *devices, void (*done)(void *user), void *user);
 
 /** jmp_devices_reset() - a lease begins: run every open device's reset, in parallel; @done once all have returned
  * or their limit passed; a device whose reset failed is greyed out */
 int jmp_devices_reset(struct jmp_devices *devices, void (*done)(void *user), void *user);
-/** jmp_devices_end_lease() - a lease is over: cancel every call and close every stream and resource; @done once all that the
- * lease opened is gone or abandoned (bounded) */
+/** jmp_devices_end_lease() - a lease is over: cancel every call and close every stream and resource; @done once all
+ * that the lease opened is gone or abandoned (bounded) */
 int jmp_devices_end_lease(struct jmp_devices *devices, void (*done)(void *user), void *user);
 
 /* One line of the report; strings live as long as the tree. Order: parents first. A ref appears as its target's uuid,
@@ -62,8 +63,8 @@ struct jmp_device_report {
 };
 
 /** jmp_devices_report() - walk the report in order; stops when @each returns non-zero and returns that */
-int jmp_devices_report(const struct jmp_devices *devices, int (*each)(const struct jmp_device_report *report, void *user),
-                       void *user);
+int jmp_devices_report(const struct jmp_devices *devices,
+                       int (*each)(const struct jmp_device_report *report, void *user), void *user);
 
 /** jmp_devices_each() - all that have hardware or may have it, parents first: neither the root nor refs */
 void jmp_devices_each(const struct jmp_devices *devices, void (*each)(const struct jmp_device *device, void *user),

@@ -15,7 +15,8 @@ struct bench_world bench_world;
 unsigned bench_fault;
 
 static const struct jmp_driver_class composite_class = {
-    JMP_DRIVER_HEAD, .name = "composite", .kind = "composite", .python_type = "test.Composite", .client = "test.CompositeClient",
+    JMP_DRIVER_HEAD, .name = "composite", .kind = "composite", .python_type = "test.Composite",
+    .client = "test.CompositeClient",
 };
 
 /* part: a device that does what it is told, also wrong things */
@@ -157,9 +158,10 @@ static int part_wait(void *self, struct jmp_call *call)
     int r;
 
     atomic_fetch_add(&bench_world.inside, 1);
-    r = jmp_call_wait(call, -1, 0, jmp_call_has(call, "seconds") ? jmp_now() + (uint64_t)(jmp_call_number(call, "seconds") *
-                                                                                    (double)JMP_USEC_PER_SEC)
-                                                                 : JMP_USEC_INFINITY);
+    r = jmp_call_wait(call, -1, 0,
+                      jmp_call_has(call, "seconds")
+                          ? jmp_now() + (uint64_t)(jmp_call_number(call, "seconds") * (double)JMP_USEC_PER_SEC)
+                          : JMP_USEC_INFINITY);
     atomic_fetch_sub(&bench_world.inside, 1);
     return r < 0 ? jmp_call_fail(call, r, "the wait ended: %m") : 0;
 }
@@ -267,8 +269,12 @@ static int part_mirror(void *self, struct jmp_call *call, int fd)
 static const struct jmp_method part_methods[] = {
     { .name = "get", .call = part_get, .help = "the value" },
     { .name = "set_value", .call = part_set, .args = { { "value", JMP_UINT } }, .help = "change the value" },
-    { .name = "echo", .call = part_echo,
-      .args = { { "number", JMP_NUMBER }, { "flag", JMP_BOOL, true }, { "text", JMP_STRING, true }, { "any", JMP_NODE, true } } },
+    { .name = "echo",
+      .call = part_echo,
+      .args = { { "number", JMP_NUMBER },
+                { "flag", JMP_BOOL, true },
+                { "text", JMP_STRING, true },
+                { "any", JMP_NODE, true } } },
     { .name = "fail", .call = part_fail, .args = { { "error", JMP_UINT }, { "text", JMP_STRING, true } } },
     { .name = "garbage", .call = part_garbage },
     { .name = "increment", .call = part_increment },
@@ -366,8 +372,8 @@ static const struct jmp_method console_methods[] = {
 };
 
 static const struct jmp_driver_class console_class = {
-    JMP_DRIVER_HEAD, .name = "console", .kind = "console", .client = "test.ConsoleClient", .size = sizeof(struct console),
-    .options = console_options, .methods = console_methods,
+    JMP_DRIVER_HEAD, .name = "console", .kind = "console", .client = "test.ConsoleClient",
+    .size = sizeof(struct console), .options = console_options, .methods = console_methods,
 };
 
 /* flasher: images in and out */
@@ -379,7 +385,8 @@ static int flasher_flash(void *self, struct jmp_call *call)
 
     if (fd < 0)
         return fd;
-    while (size < sizeof(bench_world.image) && (n = read(fd, bench_world.image + size, sizeof(bench_world.image) - size)) > 0) {
+    while (size < sizeof(bench_world.image) &&
+           (n = read(fd, bench_world.image + size, sizeof(bench_world.image) - size)) > 0) {
         size += (size_t)n;
         if (jmp_call_has(call, "most") && size >= (size_t)jmp_call_number(call, "most"))
             break;
@@ -474,7 +481,10 @@ static const struct jmp_driver_class family_class = {
 };
 
 /* caller: passes a call on to its child "next" */
-static int caller_pass(void *self, struct jmp_call *call) { return jmp_call_child(call, "next", jmp_call_string(call, "method")); }
+static int caller_pass(void *self, struct jmp_call *call)
+{
+    return jmp_call_child(call, "next", jmp_call_string(call, "method"));
+}
 
 static int caller_knows(void *self, struct jmp_call *call)
 {
@@ -504,7 +514,10 @@ const struct jmp_driver_class *const jmp_builtin_drivers[] = {
     &caller_class, &composite_class, &part_class, &plain_class, &console_class, &flasher_class, &family_class, NULL,
 };
 
-static const char *text_of(const struct jmp_node *map, const char *key) { return jmp_node_string(jmp_node_get(map, key)); }
+static const char *text_of(const struct jmp_node *map, const char *key)
+{
+    return jmp_node_string(jmp_node_get(map, key));
+}
 
 static struct jmp_device_config *read_entries(struct jmp_tree *tree, const struct jmp_node *map, const char *parent)
 {
@@ -532,6 +545,11 @@ static struct jmp_device_config *read_entries(struct jmp_tree *tree, const struc
     return first;
 }
 
+static const struct jmp_limits bench_limits = {
+    .open = 300 * JMP_USEC_PER_MSEC, .reset = JMP_USEC_PER_SEC, .give_up = 200 * JMP_USEC_PER_MSEC,
+    .retry = 20 * JMP_USEC_PER_MSEC, .gate = 8 * JMP_USEC_PER_MSEC,
+};
+
 int bench_try(const char *json, struct bench **ret)
 {
     struct bench *bench = calloc(1, sizeof(*bench));
@@ -556,8 +574,7 @@ int bench_try(const char *json, struct bench **ret)
     };
     r = jmp_devices_new(bench->loop, &bench->config, NULL, &bench->devices, &bench->problems);
     if (r == 0)
-        jmp_devices_set_limits(bench->devices, &(struct jmp_limits){ .open = 300 * JMP_USEC_PER_MSEC, .reset = JMP_USEC_PER_SEC,
-                               .give_up = 200 * JMP_USEC_PER_MSEC, .retry = 20 * JMP_USEC_PER_MSEC, .gate = 8 * JMP_USEC_PER_MSEC });
+        jmp_devices_set_limits(bench->devices, &bench_limits);
     *ret = bench;
     return r;
 }

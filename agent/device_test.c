@@ -17,8 +17,10 @@ JMP_TEST(every_wrong_tree_is_refused_with_its_place)
         { "{\"a\":{\"type\":\"prat\"}}", "export.a", "there is no driver of type 'prat'", "did you mean part?" },
         { "{\"a\":{\"type\":\"part\"}}", "export.a.config.label", NULL, NULL },
         { "{\"a\":{\"type\":\"part\",\"config\":{\"label\":\"x\",\"strat\":1}}}", "export.a.config.strat", NULL, NULL },
-        { "{\"a\":{\"type\":\"part\",\"config\":{\"label\":\"x\",\"start\":1001}}}", "export.a", "start is beyond 1000", NULL },
-        { "{\"a\":{\"type\":\"plain\",\"config\":{\"x\":1}}}", "export.a.config", "driver plain has no option 'x'", NULL },
+        { "{\"a\":{\"type\":\"part\",\"config\":{\"label\":\"x\",\"start\":1001}}}", "export.a", "start is beyond 1000",
+          NULL },
+        { "{\"a\":{\"type\":\"plain\",\"config\":{\"x\":1}}}", "export.a.config", "driver plain has no option 'x'",
+          NULL },
         { "{\"a\":{\"type\":\"plain\",\"config\":{\"uuid\":\"nope\"}}}", "export.a", "uuid must be a UUID", NULL },
         { "{\"a\":{\"ref\":\"b.c\"},\"b\":{\"children\":{}}}", "export.a", "ref 'b.c' leads to no device", NULL },
         { "{\"a\":{\"ref\":\"\"}}", "export.a", "ref '' leads to no device", NULL },
@@ -30,7 +32,8 @@ JMP_TEST(every_wrong_tree_is_refused_with_its_place)
         { "{\"f\":{\"type\":\"family\",\"children\":{\"son\":" PART "}}}", "f.son",
           "driver family brings its own child 'son' along", NULL },
         { "{\"f\":{\"type\":\"family\",\"config\":{\"son\":3}}}", "export.f.son", "expected a map of options", NULL },
-        { "{\"f\":{\"type\":\"family\",\"config\":{\"uncle\":{}}}}", "export.f.config", "driver family has no option 'uncle'", NULL },
+        { "{\"f\":{\"type\":\"family\",\"config\":{\"uncle\":{}}}}", "export.f.config",
+          "driver family has no option 'uncle'", NULL },
     };
 
     for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
@@ -56,7 +59,8 @@ JMP_TEST(all_problems_are_named_at_once)
 {
     _cleanup_(bench_freep) struct bench *bench = NULL;
 
-    assert_int_equal(bench_try("{\"a\":{\"type\":\"x\"},\"b\":{\"type\":\"part\"},\"c\":{\"ref\":\"d\"}}", &bench), -EINVAL);
+    assert_int_equal(bench_try("{\"a\":{\"type\":\"x\"},\"b\":{\"type\":\"part\"},\"c\":{\"ref\":\"d\"}}", &bench),
+                     -EINVAL);
     assert_int_equal(bench->problems.errors, 3);
 }
 
@@ -86,7 +90,8 @@ JMP_TEST(the_report_walks_parents_first_and_repeats_what_refs_lead_to)
     _cleanup_(bench_freep) struct bench *bench = bench_new(json), *again = bench_new(json);
     struct lines lines = { 0 }, same = { 0 };
     char expected[1024], *at = expected;
-    struct jmp_device *root = jmp_devices_find_path(bench->devices, ""), *two = jmp_devices_find_path(bench->devices, "group.two");
+    struct jmp_device *root = jmp_devices_find_path(bench->devices, ""),
+                      *two = jmp_devices_find_path(bench->devices, "group.two");
     struct jmp_device *group = jmp_devices_find_path(bench->devices, "group");
 
     assert_int_equal(jmp_devices_report(bench->devices, add_line, &lines), 0);
@@ -126,7 +131,8 @@ static int keep_part(const struct jmp_device_report *report, void *user)
 JMP_TEST(a_report_has_words_labels_and_a_uuid_from_the_configuration)
 {
     _cleanup_(bench_freep) struct bench *bench = bench_new(
-        "{\"part\":{\"type\":\"test.Part\",\"description\":\"a thing\",\"methods_description\":{\"set-value\":\"put it there\"},"
+        "{\"part\":{\"type\":\"test.Part\",\"description\":\"a thing\","
+        "\"methods_description\":{\"set-value\":\"put it there\"},"
         "\"config\":{\"label\":\"x\",\"labels\":{\"site\":\"cellar\"},\"log_level\":\"INFO\","
         "\"uuid\":\"01234567-89AB-cdef-0123-456789abcdef\"}}}");
 

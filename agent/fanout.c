@@ -17,8 +17,9 @@
 #define LOSS_LOG_EVERY (10 * JMP_USEC_PER_SEC)
 
 /*
- * A port that can wait (a pseudo-terminal, a simulated board, flow control) is left to wait while every viewer is far behind,
- * so that a bulk transfer loses nothing. Only for so long as one of them gets on: viewers that stand still stop no board.
+ * A port that can wait (a pseudo-terminal, a simulated board, flow control) is left to wait while every viewer is far
+ * behind, so that a bulk transfer loses nothing. Only for so long as one of them gets on: viewers that stand still stop
+ * no board.
  */
 #define HOLD_BEHIND (JMP_CONSOLE_RING / 4)
 #define HOLD_LIMIT (500 * JMP_USEC_PER_MSEC)
@@ -57,7 +58,8 @@ struct jmp_fanout {
     struct jmp_timer pacer;
     bool patient;                   /* the port can be left to wait without losing anything */
     bool held;                      /* the port is not read, until a viewer has caught up */
-    bool progress;                  /* some viewer has got something since .hold was started, or since they all stood still */
+    /* Some viewer has got something since .hold was started, or since they all stood still. */
+    bool progress;
     struct jmp_timer hold;
 };
 
@@ -121,7 +123,8 @@ static void on_gate(struct jmp_timer *timer)
     struct jmp_gate *gate = CONTAINER_OF(timer, struct jmp_gate, timer);
     struct jmp_fanout *fanout;
 
-    /* Most ports have more by now. Looking costs less than being told, which takes the loop a round for each of them. */
+    /* Most ports have more by now. Looking costs less than being told, which takes the loop a round for each of
+     * them. */
     gate->due = TAKE_PTR(gate->waiting);
     while ((fanout = gate->due)) {
         gate->due = fanout->gate_next;
@@ -277,14 +280,17 @@ static void viewer_lost(struct jmp_viewer *viewer, uint64_t lost)
     uint64_t now = jmp_now();
 
     viewer->lost += lost;
-    snprintf(viewer->notice, sizeof(viewer->notice), "\r\n[jumpstarter: %llu bytes lost]\r\n", (unsigned long long)lost);
+    snprintf(viewer->notice, sizeof(viewer->notice), "\r\n[jumpstarter: %llu bytes lost]\r\n",
+             (unsigned long long)lost);
     viewer->notice_sent = 0;
     if (viewer->lost_logged && now - viewer->lost_logged < LOSS_LOG_EVERY)
         return;
     viewer->lost_logged = now;
-    jmp_log(JMP_LOG_WARNING, FIELDS(.source = JMP_LOG_DRIVER, .driver = device->path, .driver_type = device->driver->kind,
-                                    .operation = viewer->call->doing),
-            "a viewer of %s is too slow and has lost %llu bytes so far", device->path, (unsigned long long)viewer->lost);
+    jmp_log(JMP_LOG_WARNING,
+            FIELDS(.source = JMP_LOG_DRIVER, .driver = device->path, .driver_type = device->driver->kind,
+                   .operation = viewer->call->doing),
+            "a viewer of %s is too slow and has lost %llu bytes so far", device->path,
+            (unsigned long long)viewer->lost);
 }
 
 /* What comes next for a viewer: a notice, or bytes of the ring. */
@@ -300,7 +306,8 @@ static size_t viewer_next(struct jmp_viewer *viewer, const void **retdata)
     }
     n = jmp_ring_peek(ring, &viewer->position, retdata, &lost);
     if (lost > 0) {
-        /* To the middle of the ring, not to its very end: else the next few bytes push it off again, notice by notice. */
+        /* To the middle of the ring, not to its very end: else the next few bytes push it off again, notice by
+         * notice. */
         viewer->position = jmp_ring_head(ring) - (jmp_ring_head(ring) - jmp_ring_tail(ring)) / 2;
         viewer_lost(viewer, viewer->position - before);
         *retdata = viewer->notice;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One descriptor, many viewers: a console is opened once and read for as long as its device is open; each viewer has a
- * socketpair and its own position in one ring. A viewer too slow is moved forward and told what it lost; what viewers write
- * is merged in order of arrival. When the port vanishes the viewers stay and wait for the next one. On the loop.
+ * socketpair and its own position in one ring. A viewer too slow is moved forward and told what it lost; what viewers
+ * write is merged in order of arrival. When the port vanishes the viewers stay and wait for the next one. On the loop.
  */
 #pragma once
 
@@ -15,8 +15,8 @@ struct jmp_device;
 struct jmp_fanout;
 struct jmp_viewer;
 
-/* The leading-edge gate that all consoles share: the first bytes go out at once, then the tty is left alone until the next
- * tick, because what costs is the message and not the byte. */
+/* The leading-edge gate that all consoles share: the first bytes go out at once, then the tty is left alone until the
+ * next tick, because what costs is the message and not the byte. */
 struct jmp_gate {
     struct jmp_loop *loop;
     struct jmp_timer timer;
@@ -33,8 +33,8 @@ int jmp_fanout_attach(struct jmp_fanout *fanout, int fd, double pace);
 /** jmp_fanout_detach() - the port has gone; closes it, viewers stay */
 void jmp_fanout_detach(struct jmp_fanout *fanout);
 
-/** jmp_fanout_replay() - whether the next viewer, that one alone, begins with the oldest byte: for a port that stayed open while
- * the agent was started anew, in the same lease */
+/** jmp_fanout_replay() - whether the next viewer, that one alone, begins with the oldest byte: for a port that stayed
+ * open while the agent was started anew, in the same lease */
 void jmp_fanout_replay(struct jmp_fanout *fanout, bool on);
 
 /** jmp_fanout_view() - one more viewer, from the newest byte on, unless jmp_fanout_replay() was called
@@ -47,5 +47,6 @@ struct jmp_viewer *jmp_viewer_free(struct jmp_viewer *viewer);
 /** jmp_fanout_hangup() - end the @newest viewers, 0: all, each after what it has been sent so far */
 void jmp_fanout_hangup(struct jmp_fanout *fanout, unsigned newest);
 
-/** jmp_socket_end() - close one end of a socketpair so that the other reads to the end and never sees a reset; returns -EBADF */
+/** jmp_socket_end() - close one end of a socketpair so that the other reads to the end and never sees a reset; returns
+ * -EBADF */
 int jmp_socket_end(int fd);

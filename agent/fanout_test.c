@@ -302,7 +302,8 @@ JMP_TEST(a_hangup_is_an_orderly_end_for_the_newest)
 
 JMP_TEST(a_paced_port_gets_byte_by_byte)
 {
-    _cleanup_(bench_freep) struct bench *bench = bench_new("{\"console\":{\"type\":\"console\",\"config\":{\"cps\":200}}}");
+    _cleanup_(bench_freep) struct bench *bench =
+        bench_new("{\"console\":{\"type\":\"console\",\"config\":{\"cps\":200}}}");
     _cleanup_outcome_ struct outcome viewer = OUTCOME;
     char byte;
     uint64_t begin;
@@ -320,7 +321,8 @@ JMP_TEST(a_paced_port_gets_byte_by_byte)
 
 JMP_TEST(a_port_that_is_not_shared_is_opened_for_each)
 {
-    _cleanup_(bench_freep) struct bench *bench = bench_new("{\"console\":{\"type\":\"console\",\"config\":{\"alone\":true}}}");
+    _cleanup_(bench_freep) struct bench *bench =
+        bench_new("{\"console\":{\"type\":\"console\",\"config\":{\"alone\":true}}}");
     _cleanup_outcome_ struct outcome one = OUTCOME, two = OUTCOME;
     int first;
 
@@ -340,7 +342,8 @@ JMP_TEST(a_port_that_is_not_shared_is_opened_for_each)
 /* A real tty: its hang-up is EIO, it fills at 4 KiB, and it is told apart from a socket that has ended. */
 JMP_TEST(a_terminal_that_is_pulled_out_comes_back)
 {
-    _cleanup_(bench_freep) struct bench *bench = bench_new("{\"console\":{\"type\":\"console\",\"config\":{\"pty\":true}}}");
+    _cleanup_(bench_freep) struct bench *bench =
+        bench_new("{\"console\":{\"type\":\"console\",\"config\":{\"pty\":true}}}");
     _cleanup_outcome_ struct outcome viewer = OUTCOME;
     static char out[300000], in[300000];
 

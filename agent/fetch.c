@@ -388,8 +388,8 @@ static bool origin_of(CURLU *url, struct origin *ret)
 }
 
 /*
- * Where the answer sends us, as it was written: a path may be signed. Newer releases of libcurl (8.14) take "/../" out of a path
- * that is given without a host, whatever they were asked for.
+ * Where the answer sends us, as it was written: a path may be signed. Newer releases of libcurl (8.14) take "/../" out
+ * of a path that is given without a host, whatever they were asked for.
  */
 static char *full_location(const struct request *request)
 {

@@ -42,7 +42,8 @@ struct jmp_asker {
     void (*go)(struct jmp_asker *asker);
 };
 
-/** jmp_hearing_ask() - @deadline: jmp_now() time of the call's; whoever has little time is not kept waiting for all of it.
+/** jmp_hearing_ask() - @deadline: jmp_now() time of the call's; whoever has little time is not kept waiting for all of
+ * it.
  * Return: true, answer at once; false, @asker->go() is called later, on the loop. */
 bool jmp_hearing_ask(struct jmp_hearing *hearing, struct jmp_asker *asker, uint64_t deadline);
 void jmp_asker_leave(struct jmp_asker *asker);      /* harmless when it does not wait */

@@ -12,8 +12,10 @@
 static void fill(char *block, unsigned number)
 {
     for (unsigned i = 0; i < BLOCK; i += 8)
-        memcpy(block + i, (char[8]){ (char)('a' + number % 26), (char)('a' + number / 26 % 26), (char)('0' + i / 512), 'x', 'y', 'z',
-                                     '\r', '\n' }, 8);
+        memcpy(block + i,
+               (char[8]){ (char)('a' + number % 26), (char)('a' + number / 26 % 26), (char)('0' + i / 512), 'x', 'y',
+                          'z', '\r', '\n' },
+               8);
 }
 
 static int connect_viewer(struct bench *bench, struct outcome *outcome)

@@ -188,7 +188,8 @@ static void on_exited(struct jmp_child *child, void *user)
         say_done(hook, NULL);
         return;
     }
-    fail(hook, "Hook failed with exit code %d", jmp_child_killer(child) ? -jmp_child_killer(child) : jmp_child_code(child));
+    fail(hook, "Hook failed with exit code %d",
+         jmp_child_killer(child) ? -jmp_child_killer(child) : jmp_child_code(child));
     say_done(hook, hook->failure);
 }
 

@@ -72,12 +72,14 @@ static void run_loop(struct run *run)
 static struct run *start(const char *script, const char *exec, unsigned timeout, char *const *environment)
 {
     struct run *run = calloc(1, sizeof(*run));
+    const struct jmp_hook_options options = {
+        .script = script, .exec = exec, .timeout = timeout, .patience = PATIENCE,
+        .environment = environment ?: environ, .line = on_line, .done = on_done, .user = run,
+    };
 
     assert_non_null(run);
     assert_int_equal(jmp_loop_new(&run->loop), 0);
-    assert_int_equal(jmp_hook_start(run->loop, &(struct jmp_hook_options){
-                     .script = script, .exec = exec, .timeout = timeout, .patience = PATIENCE,
-                     .environment = environment ?: environ, .line = on_line, .done = on_done, .user = run }, &run->hook), 0);
+    assert_int_equal(jmp_hook_start(run->loop, &options, &run->hook), 0);
     assert_false(run->done);
     return run;
 }

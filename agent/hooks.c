@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The owner's scripts around a lease: what they are told, where their words go, what their outcome means. (docs/hooks.md) */
+/* The owner's scripts around a lease: what they are told, where their words go, what their outcome means.
+ * (docs/hooks.md) */
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>

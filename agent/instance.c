@@ -98,9 +98,9 @@ bool jmp_core_wait_idle(struct jmp_core *core, uint64_t deadline)
 
 static void instance_close_job(struct jmp_job *job);
 
-int jmp_instance_new(struct jmp_core *core, const struct jmp_driver_class *driver, const void *template, const char *path,
-                     struct jmp_instance *parent, struct jmp_device *device, void (*closed)(struct jmp_post *post),
-                     struct jmp_instance **ret)
+int jmp_instance_new(struct jmp_core *core, const struct jmp_driver_class *driver, const void *template,
+                     const char *path, struct jmp_instance *parent, struct jmp_device *device,
+                     void (*closed)(struct jmp_post *post), struct jmp_instance **ret)
 {
     struct jmp_instance *instance = calloc(1, sizeof(*instance));
 

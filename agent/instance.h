@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * An opened driver, and what its threads share. A device makes a new instance each time it opens; a call holds on to
- * the one it began with. So a driver that never returns keeps its memory for ever while the device goes on with another.
+ * the one it began with. So a driver that never returns keeps its memory for ever while the device goes on with
+ * another.
  *
  * One lock guards everything that threads and the loop both touch: the turns, the flags of calls, the counters. It is
  * only held for a few instructions, never around driver code.
@@ -76,9 +77,9 @@ struct jmp_instance {
  * @closed:    called on the loop once close() has returned, unless jmp_instance_disown() came first; frees it with
  *             jmp_instance_free()
  */
-int jmp_instance_new(struct jmp_core *core, const struct jmp_driver_class *driver, const void *template, const char *path,
-                     struct jmp_instance *parent, struct jmp_device *device, void (*closed)(struct jmp_post *post),
-                     struct jmp_instance **ret);
+int jmp_instance_new(struct jmp_core *core, const struct jmp_driver_class *driver, const void *template,
+                     const char *path, struct jmp_instance *parent, struct jmp_device *device,
+                     void (*closed)(struct jmp_post *post), struct jmp_instance **ret);
 struct jmp_instance *jmp_instance_ref(struct jmp_instance *instance);
 /** jmp_instance_unref() - the last one closes it, here when @may_block, else on a thread */
 void jmp_instance_unref(struct jmp_instance *instance, bool may_block);
@@ -93,8 +94,8 @@ void jmp_turn_destroy(struct jmp_turn *turn);
 /** jmp_turn_queue() - stand in line, first come first served */
 void jmp_turn_queue(struct jmp_instance *instance, struct jmp_turn *turn);
 /** jmp_turn_wait() - until it is ours; the lock is given away meanwhile
- * @cancelled:  a first turn is not waited for, nor kept, once this is set or the instance is dead; NULL: in the middle of driver
- *              code, which has to have it
+ * @cancelled:  a first turn is not waited for, nor kept, once this is set or the instance is dead; NULL: in the middle
+ *              of driver code, which has to have it
  * Return: 0, -ECANCELED, -ENODEV. */
 int jmp_turn_wait(struct jmp_instance *instance, struct jmp_turn *turn, const bool *cancelled);
 /** jmp_turn_leave() - out of the line, or give back what came already */

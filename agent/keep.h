@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Descriptors that outlive the agent: parked with the service manager (sd_notify FDSTORE=1), which hands them to the next
- * process of the same service; and held here for a process that replaces itself. So a relay's line stays requested and a
- * console open while the agent is started anew. The manager closes them when the service is stopped for good. May be called
- * from any thread.
+ * Descriptors that outlive the agent: parked with the service manager (sd_notify FDSTORE=1), which hands them to the
+ * next process of the same service; and held here for a process that replaces itself. So a relay's line stays requested
+ * and a console open while the agent is started anew. The manager closes them when the service is stopped for good. May
+ * be called from any thread.
  */
 #pragma once
 
@@ -21,8 +21,8 @@ JMP_DEFINE_CLEANUP(struct jmp_keep *, jmp_keep_free)
  * @path:  of the device
  * @name:  the driver's word for this descriptor
  *
- * Return: 1 parked, 0 there is no manager that keeps descriptors: it is there for jmp_keep_exec() alone; -ENOMEM, -EMFILE or
- * what sending says.
+ * Return: 1 parked, 0 there is no manager that keeps descriptors: it is there for jmp_keep_exec() alone; -ENOMEM,
+ * -EMFILE or what sending says.
  */
 int jmp_keep_put(struct jmp_keep *keep, const char *path, const char *name, int fd);
 /** jmp_keep_take() - what an earlier process parked; it also stays parked. Once for each. Return: a descriptor, now the

@@ -335,7 +335,8 @@ static void open_nothing(void)
     bench_free(bench);
 }
 
-/* One agent opens the device and ends; others come after it. Each is a process: threads of ours would not survive the fork. */
+/* One agent opens the device and ends; others come after it. Each is a process: threads of ours would not survive the
+ * fork. */
 static void with_parked_device(void (*next)(void), bool stays)
 {
     struct manager *manager = manager_new();

@@ -21,7 +21,10 @@ static void on_exited(struct jmp_child *child, void *user)
     jmp_loop_exit(wait->loop, jmp_child_code(child));
 }
 
-static void on_limit(struct jmp_timer *timer) { jmp_loop_exit(CONTAINER_OF(timer, struct wait, limit)->loop, -ETIMEDOUT); }
+static void on_limit(struct jmp_timer *timer)
+{
+    jmp_loop_exit(CONTAINER_OF(timer, struct wait, limit)->loop, -ETIMEDOUT);
+}
 
 /* Return: the program's exit code, or negative errno. */
 static int run(const char *program, const char *socket, struct jmp_error *reterr)
@@ -63,5 +66,6 @@ void agent_tell_launcher(const struct agent *agent)
         jmp_log(JMP_LOG_WARNING, FIELDS(.exporter = agent->config->name, .error = r), "the launcher is not told: %s",
                 *error.text ? error.text : strerror(-r));
     else if (r > 0)
-        jmp_log(JMP_LOG_WARNING, FIELDS(.exporter = agent->config->name), "the launcher does not want to end: status %d", r);
+        jmp_log(JMP_LOG_WARNING, FIELDS(.exporter = agent->config->name),
+                "the launcher does not want to end: status %d", r);
 }

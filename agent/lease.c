@@ -74,7 +74,8 @@ static const struct lease_rule rules[] = {
     { S(ENDED), S(STOP), S(STOP_CLOSING), S(RELEASE) | S(CLOSE) },
     { S(ENDED), S(HAND_OVER), S(STOP_CLOSING), S(RELEASE) | S(CLOSE) },
 
-    /* Whoever is on the way here may still come and read why: controllers let nobody in to an exporter that has said it. */
+    /* Whoever is on the way here may still come and read why: controllers let nobody in to an exporter that has said
+     * it. */
     { S(FAILED), S(UNLEASED), S(CLOSING), S(REPORT) | S(CLOSE) },
     { S(FAILED), S(GRACE_OVER), S(PARTING), S(REPORT) | S(RELEASE) | S(CLOSE) },
     { S(FAILED), S(STOP), S(STOP_CLOSING), S(RELEASE) | S(CLOSE) },
@@ -123,8 +124,9 @@ static const struct lease_rule *find(enum jmp_lease_state state, enum jmp_lease_
 }
 
 /*
- * Where an event without a rule is late news. Clients, controllers, people and timers speak whenever they like; what the agent
- * itself has started ends once, so its end comes where the state waits for it or where the state no longer does.
+ * Where an event without a rule is late news. Clients, controllers, people and timers speak whenever they like; what
+ * the agent itself has started ends once, so its end comes where the state waits for it or where the state no longer
+ * does.
  */
 #define ALL ((1u << S(STATES)) - 1)
 #define IN(name) (1u << S(name))
@@ -165,11 +167,25 @@ unsigned jmp_lease_step(enum jmp_lease_state *state, enum jmp_lease_event event)
 const char *jmp_lease_state_name(enum jmp_lease_state state)
 {
     static const char *const names[] = {
-        [S(START)] = "start", [S(IDLE)] = "idle", [S(OPENING)] = "opening", [S(RESUMING)] = "resuming", [S(BEFORE)] = "before",
-        [S(READY)] = "ready", [S(AFTER)] = "after", [S(AFTER_GONE)] = "after-gone", [S(ENDED)] = "ended",
-        [S(FAILED)] = "failed", [S(PARTING)] = "parting", [S(PARTED)] = "parted", [S(CLOSING)] = "closing",
-        [S(STOP_AFTER)] = "stop-after", [S(STOP_FAILED)] = "stop-failed", [S(STOP_CLOSING)] = "stop-closing",
-        [S(LEAVING)] = "leaving", [S(HANDING)] = "handing-over", [S(GONE)] = "gone",
+        [S(START)] = "start",
+        [S(IDLE)] = "idle",
+        [S(OPENING)] = "opening",
+        [S(RESUMING)] = "resuming",
+        [S(BEFORE)] = "before",
+        [S(READY)] = "ready",
+        [S(AFTER)] = "after",
+        [S(AFTER_GONE)] = "after-gone",
+        [S(ENDED)] = "ended",
+        [S(FAILED)] = "failed",
+        [S(PARTING)] = "parting",
+        [S(PARTED)] = "parted",
+        [S(CLOSING)] = "closing",
+        [S(STOP_AFTER)] = "stop-after",
+        [S(STOP_FAILED)] = "stop-failed",
+        [S(STOP_CLOSING)] = "stop-closing",
+        [S(LEAVING)] = "leaving",
+        [S(HANDING)] = "handing-over",
+        [S(GONE)] = "gone",
     };
 
     return (unsigned)state < ELEMENTSOF(names) ? names[state] : "?";
@@ -178,10 +194,21 @@ const char *jmp_lease_state_name(enum jmp_lease_state state)
 const char *jmp_lease_event_name(enum jmp_lease_event event)
 {
     static const char *const names[] = {
-        [S(DEVICES_UP)] = "devices-up", [S(LEASED)] = "leased", [S(RESUMED)] = "resumed", [S(UNLEASED)] = "unleased",
-        [S(SESSION_UP)] = "session-up", [S(SESSION_FAILED)] = "session-failed", [S(SESSION_DOWN)] = "session-down",
-        [S(HOOK_DONE)] = "hook-done", [S(HOOK_FAILED)] = "hook-failed", [S(HOOK_FATAL)] = "hook-fatal",
-        [S(END_SESSION)] = "end-session", [S(GRACE_OVER)] = "grace-over", [S(STOP)] = "stop", [S(HAND_OVER)] = "hand-over", [S(HURRY)] = "hurry",
+        [S(DEVICES_UP)] = "devices-up",
+        [S(LEASED)] = "leased",
+        [S(RESUMED)] = "resumed",
+        [S(UNLEASED)] = "unleased",
+        [S(SESSION_UP)] = "session-up",
+        [S(SESSION_FAILED)] = "session-failed",
+        [S(SESSION_DOWN)] = "session-down",
+        [S(HOOK_DONE)] = "hook-done",
+        [S(HOOK_FAILED)] = "hook-failed",
+        [S(HOOK_FATAL)] = "hook-fatal",
+        [S(END_SESSION)] = "end-session",
+        [S(GRACE_OVER)] = "grace-over",
+        [S(STOP)] = "stop",
+        [S(HAND_OVER)] = "hand-over",
+        [S(HURRY)] = "hurry",
         [S(GOODBYE_SAID)] = "goodbye-said",
     };
 
@@ -191,8 +218,8 @@ const char *jmp_lease_event_name(enum jmp_lease_event event)
 const char *jmp_lease_action_name(unsigned number)
 {
     static const char *const names[] = {
-        "stop hook", "open", "reopen", "run beforeLease", "run afterLease", "report", "show", "start grace", "release", "close",
-        "recall", "say goodbye", "exit",
+        "stop hook",   "open",    "reopen", "run beforeLease", "run afterLease", "report", "show",
+        "start grace", "release", "close",  "recall",          "say goodbye",    "exit",
     };
 
     return number < ELEMENTSOF(names) ? names[number] : NULL;

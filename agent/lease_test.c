@@ -239,7 +239,8 @@ struct world {
     unsigned known;               /* what the exporter has heard last */
     unsigned remembered;          /* in the file */
     bool devices, session, listening, opening, closing, hook, grace, goodbye, gone, stopped;
-    bool clean;                   /* the devices are as a reset or the start has left them; nobody has used them since */
+    /* The devices are as a reset or the start has left them; nobody has used them since. */
+    bool clean;
     bool before_done, available;  /* available: what the controller believes */
     unsigned afters, releases;
 };
@@ -396,7 +397,8 @@ JMP_TEST(a_million_random_events_break_no_promise)
             if (now == S(IDLE) && (event == S(LEASED) || event == S(UNLEASED)))
                 w.remembered = 0;
             if (jmp_lease_sense(now, event) == JMP_LEASE_IMPOSSIBLE)
-                fail_msg("event %u: %s came in state %s", events, jmp_lease_event_name(event), jmp_lease_state_name(now));
+                fail_msg("event %u: %s came in state %s", events, jmp_lease_event_name(event),
+                         jmp_lease_state_name(now));
 
             events++;
             moments[now][event]++;
@@ -443,7 +445,8 @@ static void print_rules(FILE *out)
 
             if (jmp_lease_sense(s, e) != JMP_LEASE_RULE)
                 continue;
-            fprintf(out, "| %s | %s | %s | ", jmp_lease_state_name(s), jmp_lease_event_name(e), jmp_lease_state_name(next));
+            fprintf(out, "| %s | %s | %s | ", jmp_lease_state_name(s), jmp_lease_event_name(e),
+                    jmp_lease_state_name(next));
             for (unsigned i = 0; jmp_lease_action_name(i); i++)
                 if (actions & 1u << i) {
                     fprintf(out, "%s%s", separator, jmp_lease_action_name(i));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the files of the agent know of each other: agent.c (start and end of the process), steps.c (what the lease's table
- * says is carried out), hooks.c (the owner's scripts), stop.c (signals, drain). Everything is the loop's.
+ * What the files of the agent know of each other: agent.c (start and end of the process), steps.c (what the lease's
+ * table says is carried out), hooks.c (the owner's scripts), stop.c (signals, drain). Everything is the loop's.
  */
 #pragma once
 
@@ -24,7 +24,8 @@
 #define JMP_STANDALONE "standalone"   /* the lease of direct mode */
 /* How long AVAILABLE, or why something failed, can be read before we ask for the lease's end ourselves. */
 #define JMP_ENDED_GRACE (5 * JMP_USEC_PER_SEC)
-#define JMP_HEARING (1500 * JMP_USEC_PER_MSEC)     /* until a client learns that something failed: the log comes first */
+/* Until a client learns that something failed: the log comes first. */
+#define JMP_HEARING (1500 * JMP_USEC_PER_MSEC)
 #define JMP_FAILED_GRACE (10 * JMP_USEC_PER_SEC)   /* stock clients look every 5 s whether they have a lease */
 
 struct agent;
@@ -75,7 +76,8 @@ struct agent {
     uint64_t lease_began;
     enum jmp_exporter_status failed;
     bool failure_told;                   /* to the controller */
-    char text[512];                      /* of the status that a hook's outcome has set: LEASE_READY, AVAILABLE or @failed */
+    /* Of the status that a hook's outcome has set: LEASE_READY, AVAILABLE or @failed. */
+    char text[512];
 
     struct jmp_memory memory;            /* the lease that an earlier process, or this one, has made ready */
     struct agent_hook before, after;
@@ -103,7 +105,8 @@ void agent_closed(struct agent *agent);
 
 /* hooks.c */
 void agent_hooks_init(struct agent *agent);
-/** agent_run_hook() - announce it and run it; HOOK_DONE, HOOK_FAILED or HOOK_FATAL is fed, at once when there is none */
+/** agent_run_hook() - announce it and run it; HOOK_DONE, HOOK_FAILED or HOOK_FATAL is fed, at once when there is
+ * none */
 void agent_run_hook(struct agent *agent, struct agent_hook *hook);
 /** agent_stop_hooks() - whichever runs is ended, and its outcome is not fed */
 void agent_stop_hooks(struct agent *agent);
@@ -115,14 +118,14 @@ void agent_free_hooks(struct agent *agent);
 uint64_t agent_hook_limit(const struct agent *agent);
 
 /* beat.c */
-/** agent_start_beating() - keep the Lease of the file's "kubernetes" section fresh, if there is one. What the server does not answer
- * is tried again for ever and is no failure; a kubeconfig that cannot be used is one. */
+/** agent_start_beating() - keep the Lease of the file's "kubernetes" section fresh, if there is one. What the server
+ * does not answer is tried again for ever and is no failure; a kubeconfig that cannot be used is one. */
 int agent_start_beating(struct agent *agent, struct jmp_error *reterr);
 void agent_stop_beating(struct agent *agent);
 
 /* launcher.c */
-/** agent_tell_launcher() - at the end of a process that serves one lease, if $JUMPSTARTER_LAUNCHER_SOCKET is set. Waits for at most
- * ten seconds, on a loop of its own. */
+/** agent_tell_launcher() - at the end of a process that serves one lease, if $JUMPSTARTER_LAUNCHER_SOCKET is set. Waits
+ * for at most ten seconds, on a loop of its own. */
 void agent_tell_launcher(const struct agent *agent);
 
 /* reload.c */
@@ -130,8 +133,8 @@ void agent_tell_launcher(const struct agent *agent);
 void agent_reload(struct agent *agent);
 
 /* restart.c */
-/** agent_is_restarted() - whether the service manager will start us anew as soon as we have ended. May block for some seconds when
- * its bus hangs. */
+/** agent_is_restarted() - whether the service manager will start us anew as soon as we have ended. May block for some
+ * seconds when its bus hangs. */
 bool agent_is_restarted(void);
 
 /* stop.c */

@@ -264,9 +264,10 @@ static const struct command commands[] = {
     { "check", "NAME|FILE", "show what a file would export, and all its problems", plain_options, 1, 1, command_check },
     { "drivers", "[NAME]", "list the drivers, or one with its options and methods", plain_options, 0, 1,
       command_drivers },
-    { "usb", "tree", "show the USB devices of this machine, who has them, and which ports can be switched", usb_options, 1, 1,
-      command_usb },
-    { "suggest", "[NAME]", "print an exporter's file made from what is plugged in", plain_options, 0, 1, command_suggest },
+    { "usb", "tree", "show the USB devices of this machine, who has them, and which ports can be switched", usb_options,
+      1, 1, command_usb },
+    { "suggest", "[NAME]", "print an exporter's file made from what is plugged in", plain_options, 0, 1,
+      command_suggest },
 };
 
 static void help(FILE *out)

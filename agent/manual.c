@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Writes the reference manuals, while the programs are built: jmp-manual TEMPLATE PAGE writes PAGE, which is TEMPLATE with the lines
+ * Writes the reference manuals, while the programs are built: jmp-manual TEMPLATE PAGE writes PAGE, which is TEMPLATE
+ * with the lines
  *     .\" @drivers@     replaced by all drivers built in, their options and methods,
  *     .\" @sections@    by the keys of an exporter's file,
  * from the same rows that read them. Exit status: 0, 1 failed, 2 usage.
@@ -26,7 +27,8 @@ static void put_text(const char *text)
     }
 }
 
-/* Help lines begin small; what is a word of the file itself ("true: ...", "sim-board ...") stays as it is written there. */
+/* Help lines begin small; what is a word of the file itself ("true: ...", "sim-board ...") stays as it is written
+ * there. */
 static void put_sentence(const char *text)
 {
     size_t length = strlen(text), word = strspn(text, "abcdefghijklmnopqrstuvwxyz");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What is counted, for monitoring: operations of drivers, bytes of streams, and what the agent is doing. One process, one
- * set of counters; all of it is the loop's. (docs/metrics.md)
+ * What is counted, for monitoring: operations of drivers, bytes of streams, and what the agent is doing. One process,
+ * one set of counters; all of it is the loop's. (docs/metrics.md)
  */
 #pragma once
 

@@ -188,7 +188,8 @@ static int make_room(const char *path, struct jmp_error *reterr)
     return 0;
 }
 
-static int listen_at(struct jmp_metrics_server *server, const char *address, unsigned *retport, struct jmp_error *reterr)
+static int listen_at(struct jmp_metrics_server *server, const char *address, unsigned *retport,
+                     struct jmp_error *reterr)
 {
     struct sockaddr_storage place = { 0 };
     socklen_t size;

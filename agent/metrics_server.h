@@ -9,8 +9,8 @@ struct jmp_metrics_server;
 
 /**
  * jmp_metrics_server_new() - listen
- * @address:  "unix:/PATH", "PORT", "127.0.0.1:PORT" or "[::1]:PORT"; 0 takes any port. Other addresses are refused: there is no
- *            protection of any kind.
+ * @address:  "unix:/PATH", "PORT", "127.0.0.1:PORT" or "[::1]:PORT"; 0 takes any port. Other addresses are refused:
+ *            there is no protection of any kind.
  * @print:    writes the page
  * @retport:  0 for a socket in the file system; may be NULL
  *

@@ -44,7 +44,8 @@ JMP_TEST(operations_are_counted_with_their_errors_and_their_time)
     text = page();
     expect(text, "jumpstarter_operations_total{driver_type=\"power\",operation=\"on\"} 3");
     expect(text, "jumpstarter_operation_errors_total{driver_type=\"power\",operation=\"on\",error_type=\"timeout\"} 1");
-    expect(text, "jumpstarter_operation_duration_seconds_bucket{driver_type=\"power\",operation=\"on\",le=\"0.001\"} 1");
+    expect(text,
+           "jumpstarter_operation_duration_seconds_bucket{driver_type=\"power\",operation=\"on\",le=\"0.001\"} 1");
     expect(text, "jumpstarter_operation_duration_seconds_bucket{driver_type=\"power\",operation=\"on\",le=\"0.1\"} 2");
     expect(text, "jumpstarter_operation_duration_seconds_bucket{driver_type=\"power\",operation=\"on\",le=\"60\"} 2");
     expect(text, "jumpstarter_operation_duration_seconds_bucket{driver_type=\"power\",operation=\"on\",le=\"+Inf\"} 3");
@@ -105,7 +106,8 @@ static void on_answer(struct jmp_io *io, uint32_t revents)
         jmp_loop_exit(visit->loop, 0);
 }
 
-static void ask_at(struct jmp_loop *loop, const struct sockaddr *address, socklen_t size, const char *request, const char *expected)
+static void ask_at(struct jmp_loop *loop, const struct sockaddr *address, socklen_t size, const char *request,
+                   const char *expected)
 {
     struct visit visit = { .loop = loop, .fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0) };
 

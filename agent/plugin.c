@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A class from a shared object says how large it and its rows were when it was compiled. It is copied into rows of today,
- * so that the rest of the agent never sees an old layout; what is new reads as zero.
+ * A class from a shared object says how large it and its rows were when it was compiled. It is copied into rows of
+ * today, so that the rest of the agent never sees an old layout; what is new reads as zero.
  */
 #include "agent/plugin.h"
 
@@ -56,8 +56,8 @@ static int copy_row(struct copier *c, void *to, size_t to_size, const void *from
 }
 
 /* Rows up to the one that starts with a NULL pointer, as all of ours do; the copy ends the same way. */
-static int copy_rows(struct copier *c, const void *from, size_t from_size, size_t to_size, size_t least, const char *what,
-                     const void **ret)
+static int copy_rows(struct copier *c, const void *from, size_t from_size, size_t to_size, size_t least,
+                     const char *what, const void **ret)
 {
     size_t count = 0;
     char *to;
@@ -106,8 +106,8 @@ static int check_methods(struct copier *c, const struct jmp_driver_class *driver
             return jmp_error_set(c->error, -EPROTO, "method %s of %s has %u functions instead of one", method->name,
                                  driver->name, functions);
         if ((method->shared && !method->open) || (method->quick && !method->call && !method->items))
-            return jmp_error_set(c->error, -EPROTO, "method %s of %s: shared is for open, quick for call and items", method->name,
-                                 driver->name);
+            return jmp_error_set(c->error, -EPROTO, "method %s of %s: shared is for open, quick for call and items",
+                                 method->name, driver->name);
     }
     return 0;
 }
@@ -122,7 +122,8 @@ static int check_class(struct copier *c, const struct jmp_driver_class *driver)
         size_t size = field_size(row->type);
 
         if (size > driver->size || row->offset > driver->size - size)
-            return jmp_error_set(c->error, -EPROTO, "option %s of %s lies outside of its struct", row->key, driver->name);
+            return jmp_error_set(c->error, -EPROTO, "option %s of %s lies outside of its struct", row->key,
+                                 driver->name);
     }
     return check_methods(c, driver);
 }
@@ -141,8 +142,8 @@ static int copy_children(struct copier *c, struct jmp_driver_class *driver)
     driver->children = rows;
     for (struct jmp_child *child = (struct jmp_child *)rows; child && child->name; child++) {
         if (!child->driver || c->depth >= DEPTH_MAX)
-            return jmp_error_set(c->error, -EPROTO, "child %s of %s has no class, or too many levels of them", child->name,
-                                 driver->name);
+            return jmp_error_set(c->error, -EPROTO, "child %s of %s has no class, or too many levels of them",
+                                 child->name, driver->name);
         c->depth++;
         r = copy_class(c, child->driver, &child->driver);
         c->depth--;
@@ -165,18 +166,21 @@ static int copy_class(struct copier *c, const struct jmp_driver_class *from, con
     if (!driver)
         return -ENOMEM;
     if (from->abi != JMP_DRIVER_ABI)
-        return jmp_error_set(c->error, -EPROTO, "a driver class has ABI %zu, this agent has %u", from->abi, JMP_DRIVER_ABI);
+        return jmp_error_set(c->error, -EPROTO, "a driver class has ABI %zu, this agent has %u", from->abi,
+                             JMP_DRIVER_ABI);
     if (from->class_size < class_least)
         return jmp_error_set(c->error, -EPROTO, "a driver class has the impossible size %zu", from->class_size);
     r = copy_row(c, driver, sizeof(*driver), from, from->class_size, "a driver class");
     if (r < 0)
         return r;
 
-    r = copy_rows(c, from->options, from->option_size, sizeof(struct jmp_option), option_least, "the list of options", &rows);
+    r = copy_rows(c, from->options, from->option_size, sizeof(struct jmp_option), option_least, "the list of options",
+                  &rows);
     if (r < 0)
         return r;
     driver->options = rows;
-    r = copy_rows(c, from->methods, from->method_size, sizeof(struct jmp_method), method_least, "the list of methods", &rows);
+    r = copy_rows(c, from->methods, from->method_size, sizeof(struct jmp_method), method_least, "the list of methods",
+                  &rows);
     if (r < 0)
         return r;
     driver->methods = rows;
@@ -230,7 +234,8 @@ static int problem(struct jmp_problems *problems, const char *path, struct jmp_e
     return jmp_problems_add(problems, true, error);
 }
 
-static bool name_is_taken(const struct jmp_plugins *plugins, const struct loaded *loaded, const struct jmp_driver_class *driver)
+static bool name_is_taken(const struct jmp_plugins *plugins, const struct loaded *loaded,
+                          const struct jmp_driver_class *driver)
 {
     if (find_exact(plugins, driver->name) || (driver->python_type && find_exact(plugins, driver->python_type)))
         return true;
@@ -241,8 +246,8 @@ static bool name_is_taken(const struct jmp_plugins *plugins, const struct loaded
     return false;
 }
 
-static int load_classes(struct jmp_plugins *plugins, struct loaded *loaded, const struct jmp_driver_class *const *classes,
-                        const char *path, struct jmp_problems *problems)
+static int load_classes(struct jmp_plugins *plugins, struct loaded *loaded,
+                        const struct jmp_driver_class *const *classes, const char *path, struct jmp_problems *problems)
 {
     for (size_t i = 0; classes[i]; i++) {
         struct jmp_error error = JMP_ERROR_INIT;
@@ -276,7 +281,8 @@ static int load_classes(struct jmp_plugins *plugins, struct loaded *loaded, cons
 
 static int load_file(struct jmp_plugins *plugins, const char *path, struct jmp_problems *problems)
 {
-    _cleanup_(loaded_freep) struct loaded *loaded = calloc(1, sizeof(*loaded) + CLASSES_MAX * sizeof(loaded->classes[0]));
+    _cleanup_(loaded_freep) struct loaded *loaded =
+        calloc(1, sizeof(*loaded) + CLASSES_MAX * sizeof(loaded->classes[0]));
     const struct jmp_driver_class *const *classes;
     struct jmp_error error = JMP_ERROR_INIT;
     int r;
@@ -350,7 +356,8 @@ int jmp_plugins_load(const char *directories, struct jmp_plugins **ret, struct j
 
     if (!plugins || (directories && !list))
         return -ENOMEM;
-    for (char *directory = list ? strtok_r(list, ":", &rest) : NULL; directory; directory = strtok_r(NULL, ":", &rest)) {
+    for (char *directory = list ? strtok_r(list, ":", &rest) : NULL; directory;
+         directory = strtok_r(NULL, ":", &rest)) {
         r = load_directory(plugins, directory, problems);
         if (r < 0)
             return r;
@@ -422,7 +429,8 @@ static const char *find_nearest(const struct jmp_plugins *plugins, const char *t
     return NULL;
 }
 
-const struct jmp_driver_class *jmp_plugins_find(const struct jmp_plugins *plugins, const char *type, const char **retnearest)
+const struct jmp_driver_class *jmp_plugins_find(const struct jmp_plugins *plugins, const char *type,
+                                                const char **retnearest)
 {
     const struct jmp_driver_class *driver = find_exact(plugins, type);
 
@@ -431,7 +439,8 @@ const struct jmp_driver_class *jmp_plugins_find(const struct jmp_plugins *plugin
     return driver;
 }
 
-void jmp_plugins_each(const struct jmp_plugins *plugins, void (*each)(const struct jmp_driver_class *driver, void *user), void *user)
+void jmp_plugins_each(const struct jmp_plugins *plugins,
+                      void (*each)(const struct jmp_driver_class *driver, void *user), void *user)
 {
     for (size_t i = 0; jmp_builtin_drivers[i]; i++)
         each(jmp_builtin_drivers[i], user);

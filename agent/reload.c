@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A changed file, or an upgraded program. The file is read and judged while all goes on; then the process replaces itself, as in
- * a restart: what devices have parked is handed on, so that those which have not changed let nothing go.
+ * A changed file, or an upgraded program. The file is read and judged while all goes on; then the process replaces
+ * itself, as in a restart: what devices have parked is handed on, so that those which have not changed let nothing go.
  */
 #include <stdarg.h>
 #include <string.h>
@@ -46,12 +46,14 @@ static const struct jmp_device_config *find(const struct jmp_device_config *firs
 }
 
 /* Names of options only: their values may be secret. */
-static void compare_options(struct difference *difference, const char *path, const struct jmp_node *old, const struct jmp_node *new)
+static void compare_options(struct difference *difference, const char *path, const struct jmp_node *old,
+                            const struct jmp_node *new)
 {
     if (new && new->kind == JMP_NODE_MAP)
         JMP_NODE_EACH(option, new)
             if (!jmp_node_equal(option, jmp_node_get(old, option->key)))
-                note(difference, "%s: option %s is %s", path, option->key, jmp_node_get(old, option->key) ? "changed" : "new");
+                note(difference, "%s: option %s is %s", path, option->key,
+                     jmp_node_get(old, option->key) ? "changed" : "new");
     if (old && old->kind == JMP_NODE_MAP)
         JMP_NODE_EACH(option, old)
             if (!jmp_node_get(new, option->key))
@@ -72,7 +74,8 @@ static void compare_devices(struct difference *difference, const struct jmp_devi
             note(difference, "%s is another kind of device", old->path);
         else
             compare_options(difference, old->path, old->config, new->config);
-        if (!same(old->description, new->description) || !jmp_node_equal(old->methods_description, new->methods_description))
+        if (!same(old->description, new->description) ||
+            !jmp_node_equal(old->methods_description, new->methods_description))
             note(difference, "%s: its description is changed", old->path);
         compare_devices(difference, old->children, all_new);
     }
@@ -91,16 +94,18 @@ static void list_new(struct difference *difference, const struct jmp_device_conf
 
 static bool same_hook(const struct jmp_hook_config *a, const struct jmp_hook_config *b)
 {
-    return same(a->script, b->script) && same(a->exec, b->exec) && a->timeout == b->timeout && a->on_failure == b->on_failure;
+    return same(a->script, b->script) && same(a->exec, b->exec) && a->timeout == b->timeout &&
+           a->on_failure == b->on_failure;
 }
 
 static bool same_kubernetes(const struct jmp_kubernetes_config *a, const struct jmp_kubernetes_config *b)
 {
-    return same(a->heartbeat, b->heartbeat) && same(a->namespace_, b->namespace_) && same(a->kubeconfig, b->kubeconfig) &&
-           same(a->context, b->context);
+    return same(a->heartbeat, b->heartbeat) && same(a->namespace_, b->namespace_) &&
+           same(a->kubeconfig, b->kubeconfig) && same(a->context, b->context);
 }
 
-static unsigned compare(struct agent *agent, const struct jmp_exporter_config *old, const struct jmp_exporter_config *new)
+static unsigned compare(struct agent *agent, const struct jmp_exporter_config *old,
+                        const struct jmp_exporter_config *new)
 {
     struct difference difference = { .agent = agent };
     const struct { const char *name; bool same; } rows[] = {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The lease that is ready for its client, in a file, so that the next process can go on with it. The file lies in the runtime
- * directory: nothing wears out, and after a reboot, when lines and consoles were let go of, nothing is remembered.
- * (docs/decisions/0009-a-lease-outlives-the-agent.md)
+ * The lease that is ready for its client, in a file, so that the next process can go on with it. The file lies in the
+ * runtime directory: nothing wears out, and after a reboot, when lines and consoles were let go of, nothing is
+ * remembered. (docs/decisions/0009-a-lease-outlives-the-agent.md)
  */
 #pragma once
 
@@ -15,7 +15,8 @@ struct jmp_memory {
     char *motd;                     /* what the hook has added to the message of the day, or NULL */
 };
 
-/** jmp_memory_write() - Return: 0 or negative errno with words; then nothing, or what was there before, is remembered. */
+/** jmp_memory_write() - Return: 0 or negative errno with words; then nothing, or what was there before, is
+ * remembered. */
 int jmp_memory_write(const char *path, const struct jmp_memory *memory, struct jmp_error *reterr);
 /** jmp_memory_read() - @ret is cleared first. A file that makes no sense is -EINVAL. Return: also -ENOENT. */
 int jmp_memory_read(const char *path, struct jmp_memory *ret, struct jmp_error *reterr);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A client's file in a socketpair. Plain bytes go to the driver as they are: it reads or writes the core's end. Compressed
- * ones pass a thread with a coder, and the driver has one end of a second socketpair. A file behind a URL is fetched or left
- * by such a thread, too, and has no stream. Once the call is over the core closes its end, which is what the client waits for.
+ * A client's file in a socketpair. Plain bytes go to the driver as they are: it reads or writes the core's end.
+ * Compressed ones pass a thread with a coder, and the driver has one end of a second socketpair. A file behind a URL is
+ * fetched or left by such a thread, too, and has no stream. Once the call is over the core closes its end, which is
+ * what the client waits for.
  */
 #include "agent/resource.h"
 
@@ -105,7 +106,8 @@ static int wide_pair(int pair[2])
     return 0;
 }
 
-int jmp_resource_open(struct jmp_device *device, const char *encoding, char retuuid[37], int *retfd, struct jmp_error *reterr)
+int jmp_resource_open(struct jmp_device *device, const char *encoding, char retuuid[37], int *retfd,
+                      struct jmp_error *reterr)
 {
     struct jmp_resource *resource;
     int pair[2], flags, r;
@@ -116,7 +118,8 @@ int jmp_resource_open(struct jmp_device *device, const char *encoding, char retu
         return -EINVAL;
     }
     if (device->n_resources >= RESOURCES_MAX)
-        return jmp_error_set(reterr, -EBUSY, "%u files are waiting for a call on %s already", device->n_resources, device->path);
+        return jmp_error_set(reterr, -EBUSY, "%u files are waiting for a call on %s already", device->n_resources,
+                             device->path);
     r = wide_pair(pair);
     if (r < 0)
         return jmp_error_set(reterr, r, "no socket for a file: %m");
@@ -194,7 +197,8 @@ static void wake_locked(struct jmp_resource *resource)
     const uint64_t one = 1;
 
     if (resource->wake >= 0 && write(resource->wake, &one, sizeof(one)) < 0)
-        jmp_log(JMP_LOG_ERROR, FIELDS(.operation = resource->call->doing, .error = -errno), "a transfer cannot be told its end: %m");
+        jmp_log(JMP_LOG_ERROR, FIELDS(.operation = resource->call->doing, .error = -errno),
+                "a transfer cannot be told its end: %m");
 }
 
 void jmp_resources_cancel(struct jmp_call *call)
@@ -308,7 +312,8 @@ static int download(struct jmp_resource *resource, char *buffer, struct jmp_erro
     }
 }
 
-/* A name need not say what a file is: signed and shortened URLs, downloads of build servers. Stock clients cannot say it either. */
+/* A name need not say what a file is: signed and shortened URLs, downloads of build servers. Stock clients cannot say
+ * it either. */
 static int unpack_by_content(struct jmp_resource *resource, const void *data, size_t size)
 {
     const char *encoding = jmp_packed_format(data, size);
@@ -316,7 +321,8 @@ static int unpack_by_content(struct jmp_resource *resource, const void *data, si
     resource->looked_at = true;
     if (resource->coder || !encoding)
         return 0;
-    jmp_call_log(resource->call, JMP_LOG_INFO, "what comes is %s and is unpacked, though its name does not say so", encoding);
+    jmp_call_log(resource->call, JMP_LOG_INFO, "what comes is %s and is unpacked, though its name does not say so",
+                 encoding);
     return jmp_coder_new(encoding, false, &resource->coder);
 }
 
@@ -512,7 +518,8 @@ int jmp_resource_use(struct jmp_call *call, const struct jmp_node *handle, bool 
     if (kind && strcmp(kind, "presigned_request") == 0)
         return use_url(call, handle, write);
     if (!kind || strcmp(kind, "client_stream") != 0 || !uuid || !jmp_uuid_parse(uuid, canonical))
-        return jmp_call_fail(call, -EINVAL, "the handle of a file must be a map with kind \"client_stream\" and a uuid");
+        return jmp_call_fail(call, -EINVAL,
+                             "the handle of a file must be a map with kind \"client_stream\" and a uuid");
     if (!resource || (resource->used && resource->write != write))
         return jmp_call_fail(call, -ENOKEY, "'%.64s'", uuid);
     return use(call, resource, write);

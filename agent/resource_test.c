@@ -73,7 +73,8 @@ static int open_resource(struct bench *bench, const char *encoding, char *args, 
 
     if (jmp_resource_open(jmp_devices_find_path(bench->devices, "flasher"), encoding, uuid, &fd, &error) < 0)
         fail_msg("%s", error.text);
-    snprintf(args, args_size, "[{\"kind\":\"client_stream\",\"uuid\":\"%s\",\"x_jmp_content_encoding\":null}%s]", uuid, more);
+    snprintf(args, args_size, "[{\"kind\":\"client_stream\",\"uuid\":\"%s\",\"x_jmp_content_encoding\":null}%s]", uuid,
+             more);
     return fd;
 }
 
@@ -287,7 +288,8 @@ JMP_TEST(wrong_handles_are_refused)
         bench_answer(bench, "flasher", "flash", cases[i].args, &outcome);
         assert_int_equal(outcome.error, cases[i].error);
     }
-    assert_int_equal(jmp_resource_open(jmp_devices_find_path(bench->devices, "flasher"), "lz4", uuid, &fd, &error), -EINVAL);
+    assert_int_equal(jmp_resource_open(jmp_devices_find_path(bench->devices, "flasher"), "lz4", uuid, &fd, &error),
+                     -EINVAL);
     assert_string_equal(error.text, "content encoding 'lz4' is not supported");
     assert_int_equal(fd, -1);
 }

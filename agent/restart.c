@@ -40,8 +40,8 @@ static int find_unit(sd_bus **ret, char **retpath)
     r = wait_ready(*ret);
     if (r < 0)
         return r;
-    r = sd_bus_call_method(*ret, MANAGER, "/org/freedesktop/systemd1", MANAGER ".Manager", "GetUnitByPID", NULL, &reply, "u",
-                           (uint32_t)getpid());
+    r = sd_bus_call_method(*ret, MANAGER, "/org/freedesktop/systemd1", MANAGER ".Manager", "GetUnitByPID", NULL, &reply,
+                           "u", (uint32_t)getpid());
     if (r >= 0)
         r = sd_bus_message_read(reply, "o", &path);
     if (r < 0)

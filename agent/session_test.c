@@ -501,7 +501,8 @@ JMP_TEST(the_log_says_why_before_the_status_says_that_it_failed)
     bench_start(&bench, bench.client, &jmp_exporter_log_stream, NULL, &empty.base, &reader);
     bench_until(&bench, &asker.closed);
     assert_int_equal(asker.code, JMP_OK);
-    assert_int_equal(((Jumpstarter__V1__GetStatusResponse *)asker.messages[0])->status, JMP_EXPORTER_BEFORE_LEASE_HOOK_FAILED);
+    assert_int_equal(((Jumpstarter__V1__GetStatusResponse *)asker.messages[0])->status,
+                     JMP_EXPORTER_BEFORE_LEASE_HOOK_FAILED);
     must_find(&reader, "this is why");
 
     bench_call(&bench, bench.hook, &jmp_exporter_get_status, NULL, &request.base, &hook);

@@ -206,8 +206,9 @@ static void do_report(struct agent *agent)
         break;
     case JMP_LEASE_READY:
         agent_report(agent, JMP_EXPORTER_LEASE_READY, *agent->text ? agent->text : "Ready for commands", true);
-        agent_tell(agent, agent_is_direct(agent) ? JMP_LOG_DEBUG : JMP_LOG_INFO, "ready for commands %.1f ms after the lease began",
-             (double)(jmp_now() - agent->lease_began) / (double)JMP_USEC_PER_MSEC);
+        agent_tell(agent, agent_is_direct(agent) ? JMP_LOG_DEBUG : JMP_LOG_INFO,
+                   "ready for commands %.1f ms after the lease began",
+                   (double)(jmp_now() - agent->lease_began) / (double)JMP_USEC_PER_MSEC);
         break;
     case JMP_LEASE_FAILED:
     case JMP_LEASE_STOP_FAILED:
@@ -233,7 +234,10 @@ static void do_show(struct agent *agent)
         agent_report(agent, agent->failed, agent->text, false);
 }
 
-static void on_grace(struct jmp_timer *timer) { agent_feed(CONTAINER_OF(timer, struct agent, grace), JMP_LEASE_GRACE_OVER); }
+static void on_grace(struct jmp_timer *timer)
+{
+    agent_feed(CONTAINER_OF(timer, struct agent, grace), JMP_LEASE_GRACE_OVER);
+}
 
 static void do_start_grace(struct agent *agent)
 {
@@ -341,14 +345,25 @@ static void do_stop_hook(struct agent *agent) { agent_stop_hooks(agent); }
 static void note_state(struct agent *agent)
 {
     static const char *const words[JMP_LEASE_STATES] = {
-        [JMP_LEASE_START] = "opening devices", [JMP_LEASE_IDLE] = "available", [JMP_LEASE_OPENING] = "lease begins",
+        [JMP_LEASE_START] = "opening devices",
+        [JMP_LEASE_IDLE] = "available",
+        [JMP_LEASE_OPENING] = "lease begins",
         [JMP_LEASE_RESUMING] = "lease goes on",
-        [JMP_LEASE_BEFORE] = "beforeLease hook", [JMP_LEASE_READY] = "leased", [JMP_LEASE_AFTER] = "afterLease hook",
-        [JMP_LEASE_AFTER_GONE] = "afterLease hook", [JMP_LEASE_ENDED] = "session ended",
-        [JMP_LEASE_FAILED] = "failed", [JMP_LEASE_PARTING] = "releasing the lease",
-        [JMP_LEASE_PARTED] = "waiting for the controller to take the lease back", [JMP_LEASE_CLOSING] = "closing",
-        [JMP_LEASE_STOP_AFTER] = "stopping", [JMP_LEASE_STOP_FAILED] = "stopping",
-        [JMP_LEASE_STOP_CLOSING] = "stopping", [JMP_LEASE_LEAVING] = "stopping", [JMP_LEASE_HANDING] = "restarting", [JMP_LEASE_GONE] = "stopped",
+        [JMP_LEASE_BEFORE] = "beforeLease hook",
+        [JMP_LEASE_READY] = "leased",
+        [JMP_LEASE_AFTER] = "afterLease hook",
+        [JMP_LEASE_AFTER_GONE] = "afterLease hook",
+        [JMP_LEASE_ENDED] = "session ended",
+        [JMP_LEASE_FAILED] = "failed",
+        [JMP_LEASE_PARTING] = "releasing the lease",
+        [JMP_LEASE_PARTED] = "waiting for the controller to take the lease back",
+        [JMP_LEASE_CLOSING] = "closing",
+        [JMP_LEASE_STOP_AFTER] = "stopping",
+        [JMP_LEASE_STOP_FAILED] = "stopping",
+        [JMP_LEASE_STOP_CLOSING] = "stopping",
+        [JMP_LEASE_LEAVING] = "stopping",
+        [JMP_LEASE_HANDING] = "restarting",
+        [JMP_LEASE_GONE] = "stopped",
     };
 
     jmp_control_changed(agent->control);
@@ -360,8 +375,8 @@ static void carry_out(struct agent *agent, unsigned actions)
 {
     /* In the order of their bits. */
     static void (*const todo[])(struct agent *agent) = {
-        do_stop_hook, do_open, do_reopen, do_run_before, do_run_after, do_report, do_show, do_start_grace, do_release, do_close,
-        do_recall, do_say_goodbye, do_exit,
+        do_stop_hook,   do_open,    do_reopen, do_run_before, do_run_after,   do_report, do_show,
+        do_start_grace, do_release, do_close,  do_recall,     do_say_goodbye, do_exit,
     };
 
     for (unsigned i = 0; i < ELEMENTSOF(todo); i++)

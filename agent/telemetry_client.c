@@ -191,8 +191,8 @@ static void push(struct jmp_telemetry *telemetry)
     }
     request.entries = entries;
     metadata[0].value = telemetry->options.bearer(telemetry->options.user);
-    if (jmp_channel_unary(telemetry->channel, &jmp_telemetry_push_logs, metadata, PUSH_TIMEOUT, &request.base, on_pushed,
-                          telemetry, &telemetry->rpc) < 0) {
+    if (jmp_channel_unary(telemetry->channel, &jmp_telemetry_push_logs, metadata, PUSH_TIMEOUT, &request.base,
+                          on_pushed, telemetry, &telemetry->rpc) < 0) {
         telemetry->rpc = NULL;   /* this batch is lost */
         end_flush(telemetry);
     }
@@ -247,7 +247,8 @@ static struct context *read_context(const char *text)
     return context;
 }
 
-void jmp_telemetry_set_lease(struct jmp_telemetry *telemetry, const char *lease, const char *client, const char *context)
+void jmp_telemetry_set_lease(struct jmp_telemetry *telemetry, const char *lease, const char *client,
+                             const char *context)
 {
     struct lease *now;
 

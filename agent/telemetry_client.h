@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Pushes what the exporter logs to the controller's TelemetryService, if it offers one: in batches, as best it can. What
- * cannot be delivered is lost, and the exporter goes on. (docs/protocol.md, "Telemetry")
+ * Pushes what the exporter logs to the controller's TelemetryService, if it offers one: in batches, as best it can.
+ * What cannot be delivered is lost, and the exporter goes on. (docs/protocol.md, "Telemetry")
  */
 #pragma once
 
@@ -29,8 +29,10 @@ struct jmp_telemetry *jmp_telemetry_free(struct jmp_telemetry *telemetry);
 JMP_DEFINE_CLEANUP(struct jmp_telemetry *, jmp_telemetry_free)
 
 /** jmp_telemetry_set_lease() - of what is logged from now on; copied, "" or NULL: none. NULL as @telemetry is fine.
- * @context:  what the client has said about the lease, a JSON object of strings; goes along, as much as the service takes */
-void jmp_telemetry_set_lease(struct jmp_telemetry *telemetry, const char *lease, const char *client, const char *context);
+ * @context:  what the client has said about the lease, a JSON object of strings; goes along, as much as the service
+ *            takes */
+void jmp_telemetry_set_lease(struct jmp_telemetry *telemetry, const char *lease, const char *client,
+                             const char *context);
 
 /** jmp_telemetry_flush() - push what is left, as the program is about to leave; once
  * @limit: microseconds after which the rest is given up

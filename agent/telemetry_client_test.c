@@ -129,15 +129,16 @@ JMP_TEST(what_the_client_has_said_about_its_lease_goes_along_as_far_as_it_fits)
     struct service service;
 
     service_open(&service, "info");
-    jmp_telemetry_set_lease(service.telemetry, "lease-1", "alice", "{\"ticket\":\"JIRA-7\",\"number\":5,\"\":\"x\",\"who\":\"\"}");
+    jmp_telemetry_set_lease(service.telemetry, "lease-1", "alice",
+                            "{\"ticket\":\"JIRA-7\",\"number\":5,\"\":\"x\",\"who\":\"\"}");
     jmp_log(JMP_LOG_INFO, FIELDS(.driver = "board.power"), "with a context");
     expect(&service, "|with a context|exporter|bench|lease-1|alice||||driver=board.power|ticket=JIRA-7|who=\n");
 
     memset(key, 'k', sizeof(key));
     memset(value, 'v', sizeof(value));
     for (unsigned i = 10; i < 25; i++)
-        snprintf(context + strlen(context), sizeof(context) - strlen(context), "%s\"%u%.70s\":\"%.300s\"", i > 10 ? "," : "", i,
-                 key, value);
+        snprintf(context + strlen(context), sizeof(context) - strlen(context), "%s\"%u%.70s\":\"%.300s\"",
+                 i > 10 ? "," : "", i, key, value);
     strcat(context, "}");
     jmp_telemetry_set_lease(service.telemetry, "lease-2", "alice", context);
     jmp_log(JMP_LOG_INFO, NULL, "with much context");
@@ -239,7 +240,8 @@ JMP_TEST(a_flush_is_over_when_the_service_refuses_or_keeps_silent)
         service.code = JMP_UNAVAILABLE;
         for (unsigned i = 0; i < 120; i++)
             jmp_log(JMP_LOG_INFO, NULL, "number %u.", i);
-        jmp_telemetry_flush(service.telemetry, silent ? 50 * JMP_USEC_PER_MSEC : 10 * JMP_USEC_PER_SEC, on_flushed, &service);
+        jmp_telemetry_flush(service.telemetry, silent ? 50 * JMP_USEC_PER_MSEC : 10 * JMP_USEC_PER_SEC, on_flushed,
+                            &service);
         bench_until(&service.bench, &service.flushed);
         assert_true(service.calls <= 1);
         service_close(&service);

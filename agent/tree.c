@@ -18,7 +18,8 @@ struct builder {
 static const char *const base_keys[] = { "uuid", "labels", "log_level" };
 
 /* A problem at a device of the configuration, or at a key of its "config" map. */
-static int problem(struct builder *b, const struct jmp_device *device, const struct jmp_node *at, struct jmp_error *error)
+static int problem(struct builder *b, const struct jmp_device *device, const struct jmp_node *at,
+                   struct jmp_error *error)
 {
     const struct jmp_device *from = device;
     char path[sizeof(error->path)];
@@ -350,7 +351,8 @@ static int add_configured(struct builder *b, struct jmp_device *parent, const st
         if (find_child(parent, config->name, strlen(config->name))) {
             struct jmp_error error = JMP_ERROR_INIT;
 
-            jmp_error_set(&error, -EINVAL, "driver %s brings its own child '%s' along", parent->driver->name, config->name);
+            jmp_error_set(&error, -EINVAL, "driver %s brings its own child '%s' along", parent->driver->name,
+                          config->name);
             jmp_error_at(&error, b->devices->config->file, config->line, config->column, config->path);
             r = jmp_problems_add(b->problems, false, &error);
             if (r < 0)
@@ -508,7 +510,8 @@ int jmp_tree_build(struct jmp_devices *devices, const struct jmp_plugins *plugin
     struct jmp_device *root;
     int r;
 
-    snprintf(space, sizeof(space), "%s/%s", config->namespace_ ? config->namespace_ : "", config->name ? config->name : "");
+    snprintf(space, sizeof(space), "%s/%s", config->namespace_ ? config->namespace_ : "",
+             config->name ? config->name : "");
     b.space = space;
     b.composite = jmp_plugins_find(plugins, "composite", NULL);
     if (!b.composite) {

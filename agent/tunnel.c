@@ -17,8 +17,8 @@
 /* What a session said last (GOAWAY of the inner connection) may still leave. */
 #define LAST_WORDS (1 * JMP_USEC_PER_SEC)
 #define LOOK_EACH (30 * JMP_USEC_PER_SEC)
-/* A router that is dialled and not reached for so long gets a new connection: gRPC gives up by itself after 20 s, unless
- * its timers sleep because somebody has set the clock back. */
+/* A router that is dialled and not reached for so long gets a new connection: gRPC gives up by itself after 20 s,
+ * unless its timers sleep because somebody has set the clock back. */
 #define UNREACHED (30 * JMP_USEC_PER_SEC)
 #define SOCKET_BUFFER (1024 * 1024)
 
@@ -131,8 +131,11 @@ void jmp_tunnels_each(const struct jmp_tunnels *tunnels, void (*each)(const stru
         struct jmp_pump_stats pump;
 
         jmp_pump_stats(tunnel->pump, &pump);
-        each(&(struct jmp_tunnel_stats){ .router = jmp_channel_endpoint(tunnel->router->channel), .opened = tunnel->opened,
-                                         .bytes_in = pump.bytes_in, .bytes_out = pump.bytes_out }, user);
+        each(&(struct jmp_tunnel_stats){ .router = jmp_channel_endpoint(tunnel->router->channel),
+                                         .opened = tunnel->opened,
+                                         .bytes_in = pump.bytes_in,
+                                         .bytes_out = pump.bytes_out },
+             user);
     }
 }
 

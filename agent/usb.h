@@ -18,7 +18,7 @@ int jmp_usb_tree(const char *root, bool json, FILE *out, struct jmp_error *reter
  * @root:  as above
  * @name:  of the exporter
  *
- * Disks that are in use are left out; GPIO lines and ports of hubs only stand in comments, because which one drives what
- * is known to people alone. Return: as above.
+ * Disks that are in use are left out; GPIO lines and ports of hubs only stand in comments, because which one drives
+ * what is known to people alone. Return: as above.
  */
 int jmp_suggest(const char *root, const char *name, FILE *out, struct jmp_error *reterr);

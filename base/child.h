@@ -23,8 +23,8 @@ struct jmp_child_options {
 };
 
 /**
- * jmp_child_start() - start a program; it gets no other descriptor of ours than those named, no blocked signal and the default
- * for SIGPIPE
+ * jmp_child_start() - start a program; it gets no other descriptor of ours than those named, no blocked signal and the
+ * default for SIGPIPE
  * @exited:  on the loop, once, when it has ended; may free the child
  * @ret:     jmp_child_free()
  *

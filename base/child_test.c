@@ -66,8 +66,9 @@ JMP_TEST(a_program_gets_no_blocked_signal_and_no_descriptor)
     sigfillset(&all);
     sigprocmask(SIG_BLOCK, &all, NULL);
     assert_int_equal(jmp_loop_new(&loop), 0);
-    assert_int_equal(run_script("grep SigBlk /proc/self/status; ls -l /proc/$$/fd | grep -c -- '-> /dev/null' || true", &options,
-                                text, sizeof(text)), 0);
+    assert_int_equal(run_script("grep SigBlk /proc/self/status; ls -l /proc/$$/fd | grep -c -- '-> /dev/null' || true",
+                                &options, text, sizeof(text)),
+                     0);
     assert_non_null(strstr(text, "0000000000000000"));
     loop = jmp_loop_free(loop);
     sigprocmask(SIG_UNBLOCK, &all, NULL);
@@ -113,7 +114,8 @@ JMP_TEST(a_program_can_have_a_terminal_of_its_own)
     assert_int_equal(openpty(&master, &slave, name, NULL, NULL), 0);
     options.tty = name;
     assert_int_equal(jmp_loop_new(&loop), 0);
-    assert_int_equal(run_script("test -t 0 && test -t 1 && test -t 2 && echo here >/dev/tty", &options, text, sizeof(text)), 0);
+    assert_int_equal(
+        run_script("test -t 0 && test -t 1 && test -t 2 && echo here >/dev/tty", &options, text, sizeof(text)), 0);
     n = read(master, text, sizeof(text) - 1);
     assert_true(n > 0);
     text[n] = '\0';

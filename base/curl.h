@@ -25,6 +25,7 @@ struct jmp_curl {
 /**
  * jmp_curl() - its functions, from any thread
  *
- * Return: they stay for the life of the process; NULL with -ENOPKG or -ENOMEM in @reterr: it is not installed, or too old.
+ * Return: they stay for the life of the process; NULL with -ENOPKG or -ENOMEM in @reterr: it is not installed, or too
+ * old.
  */
 const struct jmp_curl *jmp_curl(struct jmp_error *reterr);

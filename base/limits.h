@@ -9,7 +9,8 @@
 #define JMP_USEC_INFINITY UINT64_MAX
 
 #define JMP_MESSAGE_MAX (4u * 1024 * 1024)        /* one gRPC message; the default of every gRPC peer */
-#define JMP_FRAME_MAX (256u * 1024)               /* payload of one stream frame of ours; stock peers send 64 KiB and take 4 MiB */
+/* Payload of one stream frame of ours; stock peers send 64 KiB and take 4 MiB. */
+#define JMP_FRAME_MAX (256u * 1024)
 #define JMP_DETAILS_MAX 2048u                     /* status details: gRPC peers refuse header blocks over 8 KiB */
 #define JMP_NESTING_MAX 100u                      /* levels of nested messages, values or YAML */
 #define JMP_FIELDS_MAX 100000u                    /* fields of one message */
@@ -23,4 +24,5 @@
 #define JMP_COMMIT_SLACK (2 * JMP_USEC_PER_SEC)   /* that a busy machine may add to it */
 #define JMP_LOG_RING 1024u                        /* log records kept for LogStream readers */
 #define JMP_CONSOLE_RING (1024u * 1024)           /* bytes of console output kept for slow viewers */
-#define JMP_DESCRIPTORS_MAX 65536u               /* open at once, where the system lets us; some programs walk up to the limit */
+/* Open at once, where the system lets us; some programs walk up to the limit. */
+#define JMP_DESCRIPTORS_MAX 65536u

@@ -516,7 +516,8 @@ void jmp_log(enum jmp_log_level level, const struct jmp_log_fields *fields, cons
     if (length == MESSAGE_MAX)
         length = jmp_text_cut(state.message, length, length - 1);
     state.message[length] = 0;
-    for (size_t i = jmp_text_plain(state.message, length); i < length; i += jmp_text_plain(state.message + i, length - i)) {
+    for (size_t i = jmp_text_plain(state.message, length); i < length;
+         i += jmp_text_plain(state.message + i, length - i)) {
         size_t n = jmp_text_sequence(state.message + i, length - i);
 
         if (n == 0)

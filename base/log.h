@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A log line has fields. Lines go to stderr: coloured text on a terminal, one JSON object per line otherwise. Under
- * systemd the journal gets records with fields: EXPORTER, LEASE, CLIENT, DRIVER, DRIVER_TYPE, OPERATION, RESULT, ...; text with its
- * priority prefix where its socket is not to be had. A program may look at every record (the agent's LogStream does).
- * Any thread may log. Libraries keep quiet: whoever handles an error logs it, once.
+ * systemd the journal gets records with fields: EXPORTER, LEASE, CLIENT, DRIVER, DRIVER_TYPE, OPERATION, RESULT, ...;
+ * text with its priority prefix where its socket is not to be had. A program may look at every record (the agent's
+ * LogStream does). Any thread may log. Libraries keep quiet: whoever handles an error logs it, once.
  */
 #pragma once
 
@@ -44,17 +44,19 @@ void jmp_log(enum jmp_log_level level, const struct jmp_log_fields *fields, cons
 /** jmp_log_open() - set up once, before threads start; without it: text, info
  * @program: for the "component" field */
 void jmp_log_open(const char *program, enum jmp_log_level level, enum jmp_log_format format);
-/** jmp_log_set_scope() - whose every line is from now on that does not say so itself, in JSON and in the journal; copied, NULL or "":
- * nobody's. Any thread. */
+/** jmp_log_set_scope() - whose every line is from now on that does not say so itself, in JSON and in the journal;
+ * copied, NULL or "": nobody's. Any thread. */
 void jmp_log_set_scope(const char *exporter, const char *lease, const char *client);
 /** jmp_log_set_tap() - @tap sees every record, on the thread that logged, after it was written to stderr; it must not
  * log, block or keep pointers. One tap; NULL takes it off (and waits until no thread is inside). */
 void jmp_log_set_tap(void (*tap)(const struct jmp_log_record *record, void *user), void *user);
 /**
- * jmp_log_gather() - the calling thread has a loop and promises to call jmp_log_flush() soon after jmp_log_is_gathered()
+ * jmp_log_gather() - the calling thread has a loop and promises to call jmp_log_flush() soon after
+ * jmp_log_is_gathered()
  *
- * From then on what it says for drivers below WARNING, a line for each call, is written together: by jmp_log_flush(), when there are
- * some kilobytes of it, with the next other line, or when the program crashes. False ends that, and writes what is left.
+ * From then on what it says for drivers below WARNING, a line for each call, is written together: by jmp_log_flush(),
+ * when there are some kilobytes of it, with the next other line, or when the program crashes. False ends that, and
+ * writes what is left.
  */
 void jmp_log_gather(bool gather);
 bool jmp_log_is_gathered(void);   /* lines are waiting for jmp_log_flush() */

@@ -228,8 +228,15 @@ static int be_the_journal(void)
 static int log_to_the_journal(void)
 {
     static const char *const wanted[] = {
-        "MESSAGE=power on: No such device", "PRIORITY=4", "EXPORTER=bench", "LEASE=lease-7", "CLIENT=alice", "DRIVER=board.power",
-        "OPERATION=on", "LOGGER=driver", "ERROR=No such device",
+        "MESSAGE=power on: No such device",
+        "PRIORITY=4",
+        "EXPORTER=bench",
+        "LEASE=lease-7",
+        "CLIENT=alice",
+        "DRIVER=board.power",
+        "OPERATION=on",
+        "LOGGER=driver",
+        "ERROR=No such device",
     };
     int fd = be_the_journal(), found = 0;
     char text[8192];
@@ -238,8 +245,10 @@ static int log_to_the_journal(void)
     if (fd < 0)
         return 77;
     jmp_log_open("exporter", JMP_LOG_INFO, JMP_LOG_JOURNAL);
-    jmp_log(JMP_LOG_WARNING, FIELDS(.source = JMP_LOG_DRIVER, .exporter = "bench", .lease = "lease-7", .client = "alice",
-                                    .driver = "board.power", .operation = "on", .error = -ENODEV), "power on");
+    jmp_log(JMP_LOG_WARNING,
+            FIELDS(.source = JMP_LOG_DRIVER, .exporter = "bench", .lease = "lease-7", .client = "alice",
+                   .driver = "board.power", .operation = "on", .error = -ENODEV),
+            "power on");
     length = recv(fd, text, sizeof(text) - 1, MSG_DONTWAIT);
     if (length < 0)
         return 1;

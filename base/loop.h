@@ -76,8 +76,8 @@ struct jmp_io {
     int fd;
 };
 
-/** jmp_io_start() - watch @fd (not owned) for @events (EPOLLIN, EPOLLOUT; 0: only errors are reported; EPOLLET: news only, the state
- * itself when it is set or resumed).
+/** jmp_io_start() - watch @fd (not owned) for @events (EPOLLIN, EPOLLOUT; 0: only errors are reported; EPOLLET: news
+ * only, the state itself when it is set or resumed).
  * Return: 0, -ENOMEM, or what epoll_ctl says: -EPERM for regular files. */
 int jmp_io_start(struct jmp_loop *loop, struct jmp_io *io, int fd, uint32_t events,
                  void (*run)(struct jmp_io *io, uint32_t revents));
@@ -87,8 +87,8 @@ void jmp_io_pause(struct jmp_io *io);    /* nothing is reported, not even hang-u
 void jmp_io_close(struct jmp_io *io);    /* the struct is zeroed, the descriptor stays open */
 
 /** jmp_loop_signal() - call @run on the loop for @signal, which is blocked in this thread; call before other threads
- * start. @user goes to run(). A signal comes before all else that is ready: Ctrl-C reaches us and our child at once, and
- * the child may have died of it before this loop looks; that it was a Ctrl-C has to be known first. */
+ * start. @user goes to run(). A signal comes before all else that is ready: Ctrl-C reaches us and our child at once,
+ * and the child may have died of it before this loop looks; that it was a Ctrl-C has to be known first. */
 int jmp_loop_signal(struct jmp_loop *loop, int signal, void (*run)(int signal, void *user), void *user);
 
 /*

@@ -10,8 +10,8 @@
  * may be looked at; 0: there is none. Overlong forms and surrogates are none. */
 size_t jmp_text_sequence(const char *text, size_t length);
 
-/** jmp_text_plain() - how many bytes at the start of @text are printable ASCII, without quotation marks and backslashes: what no
- * format has to look at one by one */
+/** jmp_text_plain() - how many bytes at the start of @text are printable ASCII, without quotation marks and
+ * backslashes: what no format has to look at one by one */
 size_t jmp_text_plain(const char *text, size_t length);
 
 /** jmp_text_is_utf8() - whether all @length bytes are well-formed UTF-8 */

@@ -99,7 +99,8 @@ JMP_TEST(plain_text_ends_at_what_a_format_may_have_to_escape)
         const char *text;
         size_t plain;
     } cases[] = {
-        { "", 0 }, { "on", 2 }, { " ~", 2 }, { "a\"", 1 }, { "\\n", 0 }, { "ab\n", 2 }, { "ab\x7f", 2 }, { "caf\xc3\xa9", 3 },
+        { "", 0 },    { "on", 2 },   { " ~", 2 },     { "a\"", 1 },
+        { "\\n", 0 }, { "ab\n", 2 }, { "ab\x7f", 2 }, { "caf\xc3\xa9", 3 },
     };
 
     for (size_t i = 0; i < ELEMENTSOF(cases); i++)

@@ -181,8 +181,8 @@ static void on_answer(const struct jmp_status *status, const ProtobufCMessage *r
 
 int jmp_client_call(struct jmp_client *client, struct jmp_channel *channel, const struct jmp_method_info *method,
                     const struct jmp_metadata *metadata, uint64_t timeout, const ProtobufCMessage *request,
-                    int (*take)(const ProtobufCMessage *response, void *user, struct jmp_error *reterr), void *user, enum jmp_code *retcode,
-                    struct jmp_error *reterr)
+                    int (*take)(const ProtobufCMessage *response, void *user, struct jmp_error *reterr), void *user,
+                    enum jmp_code *retcode, struct jmp_error *reterr)
 {
     struct call call = { .client = client, .take = take, .user = user };
     struct jmp_rpc *rpc = NULL;

@@ -52,7 +52,7 @@ bool jmp_client_interrupted(const struct jmp_client *client);
  */
 int jmp_client_call(struct jmp_client *client, struct jmp_channel *channel, const struct jmp_method_info *method,
                     const struct jmp_metadata *metadata, uint64_t timeout, const ProtobufCMessage *request,
-                    int (*take)(const ProtobufCMessage *response, void *user, struct jmp_error *reterr), void *user, enum jmp_code *retcode,
-                    struct jmp_error *reterr);
+                    int (*take)(const ProtobufCMessage *response, void *user, struct jmp_error *reterr), void *user,
+                    enum jmp_code *retcode, struct jmp_error *reterr);
 /** jmp_client_refuse() - a status as an error: its errno, and its words (or its name, when it has none) in @reterr */
 int jmp_client_refuse(struct jmp_error *reterr, const struct jmp_status *status);

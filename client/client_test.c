@@ -224,10 +224,11 @@ static void way_open(struct lab *lab, struct way *way, uint64_t timeout)
     assert_int_equal(jmp_dialer_new(lab->controller, &options, &way->dialer, NULL), 0);
     snprintf(way->path, sizeof(way->path), "%s/own", lab->directory);
     assert_int_equal(jmp_dialer_listen(way->dialer, way->path, NULL), 0);
-    assert_int_equal(jmp_session_client_new(lab->client,
-                                            &(const struct jmp_session_options){ &(const struct jmp_path){ way->path }, 1, NULL },
-                                            &way->session, NULL),
-                     0);
+    assert_int_equal(
+        jmp_session_client_new(lab->client,
+                               &(const struct jmp_session_options){ &(const struct jmp_path){ way->path }, 1, NULL },
+                               &way->session, NULL),
+        0);
 }
 
 static void way_close(struct way *way)
@@ -377,11 +378,11 @@ static struct jmp_session_client *session_of(struct lab *lab, const char *passph
 {
     struct jmp_session_client *session;
 
-    assert_int_equal(
-        jmp_session_client_new(lab->client,
-                               &(const struct jmp_session_options){ &(const struct jmp_path){ lab->socket }, 1, passphrase },
-                               &session, NULL),
-        0);
+    assert_int_equal(jmp_session_client_new(
+                         lab->client,
+                         &(const struct jmp_session_options){ &(const struct jmp_path){ lab->socket }, 1, passphrase },
+                         &session, NULL),
+                     0);
     return session;
 }
 
@@ -610,8 +611,9 @@ JMP_TEST(a_pipe_whose_writer_takes_its_time_holds_up_nothing)
     _cleanup_close_pair_ int ends[2] = { -EBADF, -EBADF };
 
     assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
-    assert_int_equal(jmp_resource_client_open(
-                         session, &(const struct jmp_resource_options){ .uuid = LAB_POWER, .fd = ends[0] }, &resource, NULL),
+    assert_int_equal(jmp_resource_client_open(session,
+                                              &(const struct jmp_resource_options){ .uuid = LAB_POWER, .fd = ends[0] },
+                                              &resource, NULL),
                      0);
     /* Nothing has been written: a wait ends by its time, which it could not while somebody reads. */
     assert_int_equal(jmp_client_pause(lab->client, JMP_USEC_PER_SEC / 10), 0);
@@ -649,9 +651,10 @@ JMP_TEST(an_exporter_that_is_not_there_is_said_to_be_unreachable)
     _cleanup_(jmp_session_client_freep) struct jmp_session_client *session = NULL;
     struct jmp_driver_tree *tree = NULL;
 
-    assert_int_equal(jmp_session_client_new(lab->client,
-                                            &(const struct jmp_session_options){ &(const struct jmp_path){ "/none/there" }, 1, NULL },
-                                            &session, NULL),
+    assert_int_equal(jmp_session_client_new(
+                         lab->client,
+                         &(const struct jmp_session_options){ &(const struct jmp_path){ "/none/there" }, 1, NULL },
+                         &session, NULL),
                      0);
     assert_int_equal(jmp_session_client_report(session, JMP_USEC_PER_SEC, &tree, NULL), -ECONNREFUSED);
     assert_null(tree);

@@ -117,7 +117,8 @@ static void explain(struct jmp_controller_client *controller, enum jmp_code code
     } else if (code == JMP_DEADLINE_EXCEEDED) {
         jmp_error_set(reterr, -ETIMEDOUT, "the controller at %s does not answer", controller->options.channel.endpoint);
     } else if (code == JMP_UNAUTHENTICATED || is_expired(reterr)) {
-        jmp_error_hint(reterr, "the token of client \"%s\" may have expired: ask for a new one (\"jmpctl auth status\" says)",
+        jmp_error_hint(reterr,
+                       "the token of client \"%s\" may have expired: ask for a new one (\"jmpctl auth status\" says)",
                        controller->options.name);
     }
 }
@@ -135,19 +136,19 @@ static bool renew(struct jmp_controller_client *controller)
 }
 
 static int call(struct jmp_controller_client *controller, const struct jmp_method_info *method, uint64_t timeout,
-                const ProtobufCMessage *request, int (*take)(const ProtobufCMessage *, void *, struct jmp_error *), void *user,
-                enum jmp_code *retcode, struct jmp_error *reterr)
+                const ProtobufCMessage *request, int (*take)(const ProtobufCMessage *, void *, struct jmp_error *),
+                void *user, enum jmp_code *retcode, struct jmp_error *reterr)
 {
     struct jmp_error error = JMP_ERROR_INIT;
     enum jmp_code code = JMP_OK;
     int r;
 
-    r = jmp_client_call(controller->client, controller->channel, method, controller->metadata, timeout, request, take, user, &code,
-                        &error);
+    r = jmp_client_call(controller->client, controller->channel, method, controller->metadata, timeout, request, take,
+                        user, &code, &error);
     if (r < 0 && is_expired(&error) && renew(controller)) {
         error = JMP_ERROR_INIT;
-        r = jmp_client_call(controller->client, controller->channel, method, controller->metadata, timeout, request, take, user,
-                            &code, &error);
+        r = jmp_client_call(controller->client, controller->channel, method, controller->metadata, timeout, request,
+                            take, user, &code, &error);
     }
     if (r < 0) {
         explain(controller, code, &error);
@@ -186,9 +187,10 @@ static const char *copy(struct jmp_tree *tree, const char *text, bool *failed)
     return copied;
 }
 
-/* The bare name of "namespaces/NS/KIND/NAME", and its namespace on the side; anything else is an answer that cannot be used. */
-static int take_name(struct jmp_tree *tree, const char *identifier, const char *kind, const char **retname, const char **retspace,
-                     struct jmp_error *reterr)
+/* The bare name of "namespaces/NS/KIND/NAME", and its namespace on the side; anything else is an answer that cannot be
+ * used. */
+static int take_name(struct jmp_tree *tree, const char *identifier, const char *kind, const char **retname,
+                     const char **retspace, struct jmp_error *reterr)
 {
     struct jmp_ident ident;
     bool failed = false;
@@ -374,7 +376,8 @@ static int take_exporters(const ProtobufCMessage *message, void *user, struct jm
 /* What all lists have in common: page after page into @page. */
 static int list(struct jmp_controller_client *controller, const struct jmp_method_info *method,
                 const struct jmp_list_options *options, const ProtobufCMessage *request, char **token,
-                int (*take)(const ProtobufCMessage *, void *, struct jmp_error *), struct page *page, struct jmp_error *reterr)
+                int (*take)(const ProtobufCMessage *, void *, struct jmp_error *), struct page *page,
+                struct jmp_error *reterr)
 {
     page->next = options->page_token ? options->page_token : "";
     for (unsigned pages = 0; pages < PAGES_MAX; pages++) {
@@ -460,7 +463,8 @@ int jmp_controller_client_leases(struct jmp_controller_client *controller, const
     request.tag_filter = (char *)(options->tag_filter ? options->tag_filter : "");
     request._only_active_case = JUMPSTARTER__CLIENT__V1__LIST_LEASES_REQUEST___ONLY_ACTIVE_ONLY_ACTIVE;
     request.only_active = !options->ended;
-    r = list(controller, &jmp_client_list_leases, options, &request.base, &request.page_token, take_leases, &page, reterr);
+    r = list(controller, &jmp_client_list_leases, options, &request.base, &request.page_token, take_leases, &page,
+             reterr);
     if (r < 0)
         return r;
     *ret = page.leases;

@@ -13,8 +13,8 @@ struct jmp_controller_options {
     const char *namespace_, *name;        /* of the client object */
     const char *token;                    /* never logged */
     /*
-     * A call that is refused because the token has expired is made once more with what this gives: 0 and a token, free() it; else a
-     * negative errno. It may take its time. NULL: there is no other token to be had.
+     * A call that is refused because the token has expired is made once more with what this gives: 0 and a token,
+     * free() it; else a negative errno. It may take its time. NULL: there is no other token to be had.
      */
     int (*renew)(void *user, char **ret);
     void *user;
@@ -43,7 +43,8 @@ struct jmp_leases {
 
 /* Which of them. Zeroed memory: all that are there, leases that have not ended. */
 struct jmp_list_options {
-    const char *filter;           /* label selector, NULL: all; controllers compare equalities of leases only (client/selector.h) */
+    /* Label selector, NULL: all; controllers compare equalities of leases only (client/selector.h). */
+    const char *filter;
     const char *tag_filter;       /* of leases: by their tags; NULL: all */
     bool ended;                   /* also leases that are over */
     bool hidden_labels;           /* also labels of exporters that the lab hides */
@@ -85,7 +86,8 @@ struct jmp_lease_change {
     const char *client;         /* bare name of the new owner, NULL: as it is */
 };
 
-/** jmp_controller_client_update() - @name: of the lease, bare or whole. Return: also -EINVAL, when there is nothing to change. */
+/** jmp_controller_client_update() - @name: of the lease, bare or whole. Return: also -EINVAL, when there is nothing to
+ * change. */
 int jmp_controller_client_update(struct jmp_controller_client *controller, const char *name,
                                  const struct jmp_lease_change *change, struct jmp_tree *tree, struct jmp_lease *ret,
                                  struct jmp_error *reterr);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Exporters and leases as documents, with the keys and values of the stock client: base/json.h and config/yaml.h print them. */
+/* Exporters and leases as documents, with the keys and values of the stock client: base/json.h and config/yaml.h print
+ * them. */
 #pragma once
 
 #include "base/writer.h"

@@ -21,7 +21,8 @@ bool jmp_path_is_tcp(const char *host)
     return !*end && port >= 1 && port <= 65535;
 }
 
-static int open_path(struct jmp_client *client, const struct jmp_path *path, struct jmp_channel **ret, struct jmp_error *reterr)
+static int open_path(struct jmp_client *client, const struct jmp_path *path, struct jmp_channel **ret,
+                     struct jmp_error *reterr)
 {
     bool tcp = jmp_path_is_tcp(path->host);
     struct jmp_channel_options options = { .ca = path->ca,
@@ -44,8 +45,8 @@ int jmp_multipath_new(struct jmp_client *client, const struct jmp_path *paths, s
     _cleanup_(jmp_multipath_freep) struct jmp_multipath *multipath = NULL;
 
     if (count < 1 || count > JMP_PATHS_MAX)
-        return jmp_error_set(reterr, -EINVAL, "%zu ways to the exporter were given; one is needed, %u are the most", count,
-                             JMP_PATHS_MAX);
+        return jmp_error_set(reterr, -EINVAL, "%zu ways to the exporter were given; one is needed, %u are the most",
+                             count, JMP_PATHS_MAX);
     multipath = calloc(1, sizeof(*multipath));
     if (!multipath)
         return jmp_error_set(reterr, -ENOMEM, "%m");

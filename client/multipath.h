@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Several ways to one exporter, the best first: its socket on this machine, then the router, say. Every call chooses anew, so
- * that a way that breaks is left at the next call, and used again once it is back. A call that has begun stays where it is.
+ * Several ways to one exporter, the best first: its socket on this machine, then the router, say. Every call chooses
+ * anew, so that a way that breaks is left at the next call, and used again once it is back. A call that has begun stays
+ * where it is.
  */
 #pragma once
 
@@ -35,7 +36,8 @@ JMP_DEFINE_CLEANUP(struct jmp_multipath *, jmp_multipath_free)
 /**
  * jmp_multipath_channel() - for one call that begins now
  *
- * The first path with a connection, and those before it are asked to make one; when none has one, the last. So the first call
- * of all goes the last way, which is therefore the one that can be relied on, and a call never waits for a better one.
+ * The first path with a connection, and those before it are asked to make one; when none has one, the last. So the
+ * first call of all goes the last way, which is therefore the one that can be relied on, and a call never waits for a
+ * better one.
  */
 struct jmp_channel *jmp_multipath_channel(struct jmp_multipath *multipath);

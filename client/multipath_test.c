@@ -55,7 +55,9 @@ static void stream(struct jmp_rpc *rpc, const ProtobufCMessage *message, void *u
     jmp_rpc_finish(rpc, JMP_OK, "%s", "");
 }
 
-static const struct jmp_handler handlers[] = { { &jmp_exporter_get_status, get_status }, { &jmp_router_stream, stream }, {} };
+static const struct jmp_handler handlers[] = { { &jmp_exporter_get_status, get_status },
+                                               { &jmp_router_stream, stream },
+                                               {} };
 
 static void site_start(struct site *site)
 {
@@ -78,8 +80,8 @@ static void open_session(struct bench *bench)
 {
     const struct jmp_path paths[] = { { .host = bench->a.path }, { .host = bench->b.path } };
 
-    assert_int_equal(jmp_session_client_new(bench->client, &(const struct jmp_session_options){ paths, 2, NULL }, &bench->session,
-                                            NULL),
+    assert_int_equal(jmp_session_client_new(bench->client, &(const struct jmp_session_options){ paths, 2, NULL },
+                                            &bench->session, NULL),
                      0);
 }
 
@@ -232,7 +234,8 @@ JMP_TEST(a_call_that_has_begun_stays_where_it_is)
     until(bench, "a");
     bench->a.hold = true;
     calls = bench->b.calls;
-    assert_int_equal(jmp_timer_start(jmp_client_loop(bench->client), &bench->a.timer, 50 * JMP_USEC_PER_MSEC, on_stop), 0);
+    assert_int_equal(jmp_timer_start(jmp_client_loop(bench->client), &bench->a.timer, 50 * JMP_USEC_PER_MSEC, on_stop),
+                     0);
     assert_string_equal(ask(bench, &r), "");
     assert_true(r < 0);
     assert_int_equal(bench->b.calls, calls);

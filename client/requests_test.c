@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a controller is asked, message by message, and what becomes of its answers, also of those that no controller should give. */
+/* What a controller is asked, message by message, and what becomes of its answers, also of those that no controller
+ * should give. */
 #include <signal.h>
 #include <string.h>
 #include <time.h>
@@ -259,9 +260,11 @@ JMP_TEST(a_lease_is_asked_for_with_all_that_can_be_wished)
 {
     static const uint8_t expected[] = {
         0x0a, 0x0e, 'n',  'a',  'm',  'e',  's',  'p',  'a',  'c',  'e',  's',  '/',  'l',  'a',  'b', 0x12,
-        0x02, 'm',  'y',  0x1a, 0x27, 0x1a, 0x08, 0x08, 0x01, 0x10, 0x80, 0xca, 0xb5, 0xee, 0x01, /* duration: 1 s, 500000000 ns */
+        /* Duration: 1 s, 500000000 ns. */
+        0x02, 'm',  'y',  0x1a, 0x27, 0x1a, 0x08, 0x08, 0x01, 0x10, 0x80, 0xca, 0xb5, 0xee, 0x01,
         0x2a, 0x06, 0x08, 0xa0, 0x9a, 0xca, 0xac, 0x06, /* begin_time: 2024-01-01T10:00:00Z */
-        0x62, 0x01, 'e',  0x6a, 0x06, 0x0a, 0x01, 'a',  0x12, 0x01, 'b',  0x70, 0x01, /* exporter_name, tags, allow_disabled */
+        /* Exporter_name, tags, allow_disabled. */
+        0x62, 0x01, 'e',  0x6a, 0x06, 0x0a, 0x01, 'a',  0x12, 0x01, 'b',  0x70, 0x01,
         0x7a, 0x06, 0x0a, 0x01, 'c',  0x12, 0x01, 'd',                                /* context */
     };
     struct jmp_pair tag = { "a", "b" }, context = { "c", "d" };

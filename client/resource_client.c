@@ -80,8 +80,8 @@ static void on_readable(struct jmp_io *io, uint32_t revents)
     send_piece(CONTAINER_OF(io, struct jmp_resource_client, io));
 }
 
-/* One frame at a time: the next is read from the file when the last was accepted. A pipe whose writer takes its time holds up
- * nobody, least of all Ctrl-C. */
+/* One frame at a time: the next is read from the file when the last was accepted. A pipe whose writer takes its time
+ * holds up nobody, least of all Ctrl-C. */
 static void send_next(struct jmp_resource_client *resource)
 {
     if (resource->sending || resource->sent_all)

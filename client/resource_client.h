@@ -34,7 +34,7 @@ const struct jmp_node *jmp_resource_client_handle(const struct jmp_resource_clie
 /** jmp_resource_client_finish() - wait until the exporter has had, or given, everything. Return: 0, or why the file is
  * not whole. */
 int jmp_resource_client_finish(struct jmp_resource_client *resource, uint64_t timeout, struct jmp_error *reterr);
-/** jmp_resource_client_problem() - when the driver call has failed: was it because of our file? Return: 0, or what was wrong
- * with reading or writing it, in words. */
+/** jmp_resource_client_problem() - when the driver call has failed: was it because of our file? Return: 0, or what was
+ * wrong with reading or writing it, in words. */
 int jmp_resource_client_problem(const struct jmp_resource_client *resource, struct jmp_error *reterr);
 uint64_t jmp_resource_client_bytes(const struct jmp_resource_client *resource);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Any two texts as the selector of a lease and a filter for it, with a line end between: no crash, and what a controller is asked for
- * finds the lease that has it. */
+/* Any two texts as the selector of a lease and a filter for it, with a line end between: no crash, and what a
+ * controller is asked for finds the lease that has it. */
 #include "client/selector.h"
 
 #include <stdint.h>

@@ -91,16 +91,16 @@ void jmp_session_client_metadata(const struct jmp_session_client *session, const
 }
 
 static int call(struct jmp_session_client *session, const struct jmp_method_info *method, uint64_t timeout,
-                const ProtobufCMessage *request, int (*take)(const ProtobufCMessage *, void *, struct jmp_error *), void *user,
-                struct jmp_error *reterr)
+                const ProtobufCMessage *request, int (*take)(const ProtobufCMessage *, void *, struct jmp_error *),
+                void *user, struct jmp_error *reterr)
 {
     struct jmp_metadata metadata[4];
     enum jmp_code code = JMP_OK;
     int r;
 
     jmp_session_client_metadata(session, NULL, NULL, metadata);
-    r = jmp_client_call(session->client, jmp_session_client_channel(session), method, metadata, timeout, request, take, user, &code,
-                        reterr);
+    r = jmp_client_call(session->client, jmp_session_client_channel(session), method, metadata, timeout, request, take,
+                        user, &code, reterr);
     if (r < 0 && code == JMP_UNAUTHENTICATED)
         jmp_error_hint(reterr, "--passphrase-file or JMP_GRPC_PASSPHRASE gives the passphrase of a direct exporter");
     if (r < 0 && code == JMP_DEADLINE_EXCEEDED && timeout != JMP_USEC_INFINITY)
@@ -359,8 +359,8 @@ int jmp_session_client_items(struct jmp_session_client *session, const char *uui
     request.uuid = (char *)uuid;
     request.method = (char *)method;
     jmp_session_client_metadata(session, NULL, NULL, metadata);
-    r = jmp_channel_call(jmp_session_client_channel(session), &jmp_exporter_streaming_driver_call, metadata, JMP_USEC_INFINITY,
-                         &request.base, &events, &items, &rpc);
+    r = jmp_channel_call(jmp_session_client_channel(session), &jmp_exporter_streaming_driver_call, metadata,
+                         JMP_USEC_INFINITY, &request.base, &events, &items, &rpc);
     if (r < 0)
         return jmp_error_set(reterr, r, "the call cannot be made: %m");
     jmp_rpc_receive(rpc);
@@ -470,8 +470,8 @@ static void start_logs(struct logs *logs)
     int r;
 
     jmp_session_client_metadata(logs->session, NULL, NULL, metadata);
-    r = jmp_channel_call(jmp_session_client_channel(logs->session), &jmp_exporter_log_stream, metadata, JMP_USEC_INFINITY,
-                         &request.base, &events, logs, &logs->rpc);
+    r = jmp_channel_call(jmp_session_client_channel(logs->session), &jmp_exporter_log_stream, metadata,
+                         JMP_USEC_INFINITY, &request.base, &events, logs, &logs->rpc);
     if (r < 0) {
         again(logs);
         return;

@@ -15,8 +15,8 @@ struct jmp_session_options {
     const char *passphrase;         /* NULL: none; never logged */
 };
 
-/** jmp_session_client_new() - does not connect yet; options are copied, but grpc_options of the paths, which are borrowed. Each
- * call and stream takes the path that is best when it begins (client/multipath.h). */
+/** jmp_session_client_new() - does not connect yet; options are copied, but grpc_options of the paths, which are
+ * borrowed. Each call and stream takes the path that is best when it begins (client/multipath.h). */
 int jmp_session_client_new(struct jmp_client *client, const struct jmp_session_options *options,
                            struct jmp_session_client **ret, struct jmp_error *reterr);
 /** jmp_session_client_free() - pumps and resources must be gone; the log is ended */

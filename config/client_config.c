@@ -326,7 +326,8 @@ static int read_current(struct jmp_tree *tree, const char **ret, char **retfile,
     section.tree = tree;
     root = jmp_section_map(&section, root, "");
     if (jmp_section_read(&section, user_options, &top, root, ""))
-        jmp_section_read(&section, user_config_options, &current, jmp_section_map(&section, top.config, "config"), "config");
+        jmp_section_read(&section, user_config_options, &current, jmp_section_map(&section, top.config, "config"),
+                         "config");
     *ret = current.current_client;
     return section.error;
 }
@@ -366,7 +367,8 @@ static void hint_aliases(struct jmp_error *error, struct jmp_tree *tree, const c
     else if (near)
         jmp_error_hint(error, "did you mean \"%s\"? \"jmpctl config client list\" lists yours", near);
     else
-        jmp_error_hint(error, "\"jmpctl config client list\" lists yours%s", wanted ? "" : ", \"jmpctl config client use NAME\" chooses one");
+        jmp_error_hint(error, "\"jmpctl config client list\" lists yours%s",
+                       wanted ? "" : ", \"jmpctl config client use NAME\" chooses one");
 }
 
 /* The file of that client. @ret: its path, free(). */

@@ -59,7 +59,8 @@ struct jmp_exporter_config {
     struct jmp_kubernetes_config kubernetes;
 };
 
-/* The keys of a file by place, for its manual; ends with a NULL path. A row with neither help nor words is not for people. */
+/* The keys of a file by place, for its manual; ends with a NULL path. A row with neither help nor words is not for
+ * people. */
 struct jmp_config_section {
     const char *path, *title;            /* "export.NAME", "" for the top level */
     const struct jmp_option *options;

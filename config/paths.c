@@ -144,11 +144,14 @@ static int add_aliases(struct jmp_tree *tree, struct jmp_node *list, const char 
     int r = 0;
 
     if (!dir)
-        return errno == ENOENT || errno == ENOTDIR || errno == EACCES ? 0 : jmp_error_set(reterr, -errno, "%s: %m", directory);
+        return errno == ENOENT || errno == ENOTDIR || errno == EACCES
+                   ? 0
+                   : jmp_error_set(reterr, -errno, "%s: %m", directory);
     while (r == 0 && (entry = readdir(dir))) {
         size_t length = strlen(entry->d_name);
 
-        if (length > strlen(".yaml") && *entry->d_name != '.' && strcmp(entry->d_name + length - strlen(".yaml"), ".yaml") == 0)
+        if (length > strlen(".yaml") && *entry->d_name != '.' &&
+            strcmp(entry->d_name + length - strlen(".yaml"), ".yaml") == 0)
             r = add_alias(tree, list, entry->d_name, length - strlen(".yaml"));
         if (r == 0 && list->count > ALIASES_MAX)
             r = jmp_error_set(reterr, -E2BIG, "%s holds more than %u files", directory, ALIASES_MAX);

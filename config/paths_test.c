@@ -109,8 +109,10 @@ static void put(const char *directory, const char *name)
 
 static void clear(const char *directory)
 {
-    static const char *const names[] = { "clients/b.yaml", "clients/a.yaml", "clients/note.txt", "clients/.c.yaml", "clients/.yaml",
-                                         "clients", "exporters/jmp-none.yaml", "exporters", "config.yaml", "" };
+    static const char *const names[] = {
+        "clients/b.yaml", "clients/a.yaml",          "clients/note.txt", "clients/.c.yaml", "clients/.yaml",
+        "clients",        "exporters/jmp-none.yaml", "exporters",        "config.yaml",     ""
+    };
     char file[160];
 
     for (size_t i = 0; i < ELEMENTSOF(names); i++) {

@@ -218,7 +218,8 @@ static int put_secret(struct jmp_tree *tree, struct jmp_node **node, const char 
     return 0;
 }
 
-int jmp_config_save_token(const char *path, const char *to, const char *token, const char *refresh, struct jmp_error *reterr)
+int jmp_config_save_token(const char *path, const char *to, const char *token, const char *refresh,
+                          struct jmp_error *reterr)
 {
     _cleanup_(jmp_tree_freep) struct jmp_tree *tree = NULL;
     _cleanup_free_ char *text = NULL, *changed = NULL;

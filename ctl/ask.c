@@ -43,7 +43,8 @@ static char *read_hidden(char *answer, size_t size)
     return read;
 }
 
-/* A loop that listens to signals keeps them blocked; while nobody runs it, they shall end us as they end any program. */
+/* A loop that listens to signals keeps them blocked; while nobody runs it, they shall end us as they end any
+ * program. */
 static char *read_line(char *answer, size_t size, bool hidden)
 {
     sigset_t ending, before;

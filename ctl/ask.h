@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Questions to the person at the terminal. Without a terminal nothing is asked: a program that calls us shall not hang. */
+/* Questions to the person at the terminal. Without a terminal nothing is asked: a program that calls us shall not
+ * hang. */
 #pragma once
 
 #include <stdbool.h>
@@ -23,5 +24,6 @@ bool jmp_ask_possible(void);
  * Return: free() it, after explicit_bzero() if it is a secret; NULL: nobody is there, or nothing was said.
  */
 char *jmp_ask(const char *question, bool hidden);
-/** jmp_confirm() - whether yes was said; no, when nobody is there or nothing was said. What is neither is asked again. */
+/** jmp_confirm() - whether yes was said; no, when nobody is there or nothing was said. What is neither is asked
+ * again. */
 bool jmp_confirm(const char *question);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where a browser is sent after a login: a port of this machine that hears one answer, and only the one that belongs to it. */
+/* Where a browser is sent after a login: a port of this machine that hears one answer, and only the one that belongs to
+ * it. */
 #pragma once
 
 #include <stdint.h>
@@ -32,5 +33,6 @@ void jmp_callback_close(struct jmp_callback *callback);
 int jmp_callback_wait(struct jmp_callback *callback, const char *state, uint64_t timeout, char **ret,
                       struct jmp_error *reterr);
 
-/** jmp_callback_value() - one value of a query, its escapes resolved; free() @ret. Return: 0, -ENOENT, -EINVAL (an escape), -ENOMEM. */
+/** jmp_callback_value() - one value of a query, its escapes resolved; free() @ret. Return: 0, -ENOENT, -EINVAL (an
+ * escape), -ENOMEM. */
 int jmp_callback_value(const char *query, const char *key, char **ret);

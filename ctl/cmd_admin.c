@@ -31,10 +31,13 @@
 static const char *const name_words[] = { "table", "name", NULL }, *const path_words[] = { "table", "path", NULL };
 static const char *const object_words[] = { "table", "json", "yaml", "name", NULL };
 
-#define ONE_OUTPUT(s, f)                                                                                               \
-    { JMP_FIELD(s, output), .letter = 'o', .value_name = "FORMAT", .words = f, .preset = "table", .help = "how to print" }
+#define ONE_OUTPUT(s, f) \
+    { JMP_FIELD(s, output), .letter = 'o', .value_name = "FORMAT", .words = f, .preset = "table", \
+      .help = "how to print" }
 
-const struct jmp_option jmp_admin_get_client_options[] = { ONE_OUTPUT(struct jmp_admin_get, object_words), JMP_KUBE_ACCESS_OPTIONS, {} };
+const struct jmp_option jmp_admin_get_client_options[] = {
+    ONE_OUTPUT(struct jmp_admin_get, object_words), JMP_KUBE_ACCESS_OPTIONS, {}
+};
 
 const struct jmp_option jmp_admin_get_exporter_options[] = {
     { JMP_FIELD(struct jmp_admin_get, devices), .letter = 'd', .help = "a line for each device" },
@@ -47,7 +50,8 @@ const struct jmp_option jmp_admin_get_lease_options[] = {
 };
 
 const struct jmp_option jmp_admin_create_client_options[] = {
-    CREATE_OPTIONS, CLIENT_OPTIONS, SAVE_OPTIONS, ONE_OUTPUT(struct jmp_admin_create, object_words), JMP_KUBE_ACCESS_OPTIONS, {}
+    CREATE_OPTIONS, CLIENT_OPTIONS, SAVE_OPTIONS, ONE_OUTPUT(struct jmp_admin_create, object_words),
+    JMP_KUBE_ACCESS_OPTIONS, {}
 };
 
 const struct jmp_option jmp_admin_create_exporter_options[] = {
@@ -70,7 +74,8 @@ const struct jmp_option jmp_admin_delete_options[] = {
 };
 
 const struct jmp_option jmp_admin_rotate_options[] = {
-    { JMP_FIELD(struct jmp_admin_create, save), .letter = 's', .help = "save it in this user's configuration of the client" },
+    { JMP_FIELD(struct jmp_admin_create, save), .letter = 's',
+      .help = "save it in this user's configuration of the client" },
     { JMP_FIELD(struct jmp_admin_create, out), .value_name = "FILE", .help = "save a configuration there" },
     ONE_OUTPUT(struct jmp_admin_create, name_words), JMP_KUBE_ACCESS_OPTIONS, {}
 };
@@ -94,8 +99,8 @@ struct admin {
     char *token, *ca;
 };
 
-static int open_admin(struct admin *admin, struct jmp_ctl *ctl, const struct jmp_kube_options *options, const char *output,
-                      enum jmp_kube_kind kind, struct jmp_error *reterr)
+static int open_admin(struct admin *admin, struct jmp_ctl *ctl, const struct jmp_kube_options *options,
+                      const char *output, enum jmp_kube_kind kind, struct jmp_error *reterr)
 {
     *admin = (struct admin){ .ctl = ctl, .options = options, .kind = kind, .output = jmp_output_parse(output),
                              .noun = jmp_kube_kind_name(kind)->singular };
@@ -137,12 +142,13 @@ static void say(const struct admin *admin, const char *fmt, ...)
 /* "Client", "Exporter" */
 static const char *kind_word(const struct admin *admin) { return jmp_kube_kind_name(admin->kind)->kind; }
 
-static int ask_object(struct admin *admin, const char *method, const char *name, const char *query, json_t **ret, struct jmp_error *reterr)
+static int ask_object(struct admin *admin, const char *method, const char *name, const char *query, json_t **ret,
+                      struct jmp_error *reterr)
 {
     const struct jmp_kube_kind_name *kind = jmp_kube_kind_name(admin->kind);
 
-    return jmp_ctl_ask_object(&admin->kube, method, kind->group, kind->version, admin->options->namespace_, kind->plural, name, query, ret,
-                              reterr);
+    return jmp_ctl_ask_object(&admin->kube, method, kind->group, kind->version, admin->options->namespace_,
+                              kind->plural, name, query, ret, reterr);
 }
 
 static void on_done(const struct jmp_error *error, const struct jmp_provisioned *result, void *user)
@@ -187,8 +193,11 @@ static int await(struct admin *admin, int r, struct jmp_provision *provision, st
 static int get(struct jmp_ctl *ctl, const struct jmp_admin_get *options, enum jmp_kube_kind kind, const char *name,
                struct jmp_error *reterr)
 {
-    struct jmp_kube_view view = { .kind = kind, .output = jmp_output_parse(options->output), .devices = options->devices,
-                                  .namespace_ = options->kube.namespace_, .now = time(NULL) };
+    struct jmp_kube_view view = { .kind = kind,
+                                  .output = jmp_output_parse(options->output),
+                                  .devices = options->devices,
+                                  .namespace_ = options->kube.namespace_,
+                                  .now = time(NULL) };
     _cleanup_free_ char *query = jmp_kube_query(options->active ? "!jumpstarter.dev/lease-ended" : NULL, NULL);
     struct admin admin;
     json_t *answer = NULL;
@@ -200,7 +209,8 @@ static int get(struct jmp_ctl *ctl, const struct jmp_admin_get *options, enum jm
     if (r == 0)
         r = ask_object(&admin, "GET", name, query, &answer, reterr);
     if (r == 0)
-        r = name ? jmp_kube_print_object(stdout, &view, answer, reterr) : jmp_kube_print_list(stdout, &view, answer, reterr);
+        r = name ? jmp_kube_print_object(stdout, &view, answer, reterr)
+                 : jmp_kube_print_list(stdout, &view, answer, reterr);
     json_decref(answer);
     close_admin(&admin);
     return r;
@@ -230,13 +240,19 @@ static const char *member(const json_t *object, const char *outer, const char *i
     return json_string_value(json_object_get(json_object_get(object, outer), inner));
 }
 
-static int print_config(const struct admin *admin, const struct jmp_admin_create *options, char **ret, struct jmp_error *reterr)
+static int print_config(const struct admin *admin, const struct jmp_admin_create *options, char **ret,
+                        struct jmp_error *reterr)
 {
     _cleanup_(jmp_tree_freep) struct jmp_tree *tree = NULL;
     struct jmp_new_config config = {
-        .is_client = admin->kind == JMP_KUBE_CLIENT, .namespace_ = member(admin->object, "metadata", "namespace") ?: "",
-        .name = member(admin->object, "metadata", "name") ?: "", .endpoint = member(admin->object, "status", "endpoint") ?: "",
-        .insecure = options->insecure, .unsafe = options->unsafe, .token = admin->token, .ca = admin->ca,
+        .is_client = admin->kind == JMP_KUBE_CLIENT,
+        .namespace_ = member(admin->object, "metadata", "namespace") ?: "",
+        .name = member(admin->object, "metadata", "name") ?: "",
+        .endpoint = member(admin->object, "status", "endpoint") ?: "",
+        .insecure = options->insecure,
+        .unsafe = options->unsafe,
+        .token = admin->token,
+        .ca = admin->ca,
     };
     int r;
 
@@ -265,8 +281,8 @@ static int config_path(const struct admin *admin, const char *name, char **ret, 
 }
 
 /* The configuration of @name, of which @object was read already unless it is NULL. */
-static int save_config(struct admin *admin, const struct jmp_admin_create *options, json_t *object, const char *name, char **retpath,
-                       struct jmp_error *reterr)
+static int save_config(struct admin *admin, const struct jmp_admin_create *options, json_t *object, const char *name,
+                       char **retpath, struct jmp_error *reterr)
 {
     _cleanup_free_ char *path = options->out ? strdup(options->out) : NULL, *text = NULL;
     struct jmp_provision *provision = NULL;
@@ -277,7 +293,8 @@ static int save_config(struct admin *admin, const struct jmp_admin_create *optio
     else if (!path)
         r = jmp_error_set(reterr, -ENOMEM, "%m");
     if (r == 0) {
-        r = jmp_provision_login(admin->kube.kube, admin->kind, admin->options->namespace_, name, object, on_done, admin, &provision);
+        r = jmp_provision_login(admin->kube.kube, admin->kind, admin->options->namespace_, name, object, on_done, admin,
+                                &provision);
         r = await(admin, r, provision, reterr);
     }
     if (r == 0)
@@ -297,11 +314,13 @@ static int save_config(struct admin *admin, const struct jmp_admin_create *optio
 /* What a client may load: asked for as the stock command asks, unless it was given. @owned: the answer. */
 static void ask_what_to_load(const struct admin *admin, struct jmp_admin_create *chosen, char **owned)
 {
-    if (admin->kind != JMP_KUBE_CLIENT || chosen->nointeractive || chosen->unsafe || chosen->allow || !jmp_ask_possible())
+    if (admin->kind != JMP_KUBE_CLIENT || chosen->nointeractive || chosen->unsafe || chosen->allow ||
+        !jmp_ask_possible())
         return;
     chosen->unsafe = jmp_confirm("Allow unsafe driver client imports?");
     if (!chosen->unsafe)
-        chosen->allow = *owned = jmp_ask("Enter a comma-separated list of allowed driver packages (optional) []", false);
+        chosen->allow = *owned =
+            jmp_ask("Enter a comma-separated list of allowed driver packages (optional) []", false);
 }
 
 static int confirm_insecure(const struct jmp_admin_create *options, struct jmp_error *reterr)
@@ -349,19 +368,20 @@ static int create_object(struct admin *admin, const struct jmp_admin_create *opt
     if (r < 0)
         return r;
     say(admin, "Creating %s '%s' in namespace '%s'", admin->noun, name, admin->options->namespace_);
-    r = jmp_provision_create(admin->kube.kube, admin->kind, admin->options->namespace_, name, labels, options->oidc_username, on_done,
-                             admin, &provision);
+    r = jmp_provision_create(admin->kube.kube, admin->kind, admin->options->namespace_, name, labels,
+                             options->oidc_username, on_done, admin, &provision);
     json_decref(labels);
     r = await(admin, r, provision, reterr);
     if (r == -ETIMEDOUT && admin->error.error == -ETIMEDOUT)
-        jmp_error_hint(reterr, "it is there all the same: once a controller runs, jmpctl admin import %s %s", admin->noun, name);
+        jmp_error_hint(reterr, "it is there all the same: once a controller runs, jmpctl admin import %s %s",
+                       admin->noun, name);
     if (r == 0)
         *ret = json_incref(admin->object);
     return r;
 }
 
-static int create(struct jmp_ctl *ctl, const struct jmp_admin_create *options, enum jmp_kube_kind kind, const char *name,
-                  struct jmp_error *reterr)
+static int create(struct jmp_ctl *ctl, const struct jmp_admin_create *options, enum jmp_kube_kind kind,
+                  const char *name, struct jmp_error *reterr)
 {
     struct jmp_kube_view view = { .kind = kind, .output = jmp_output_parse(options->output),
                                   .namespace_ = options->kube.namespace_, .now = time(NULL) };
@@ -412,7 +432,8 @@ int jmp_cmd_admin_create_exporter(struct jmp_ctl *ctl, void *options, char **wor
  * import
  */
 
-/* A file of that name is there, of this user or, for an exporter, of the system: it would be used, so it is not replaced. */
+/* A file of that name is there, of this user or, for an exporter, of the system: it would be used, so it is not
+ * replaced. */
 static int refuse_to_replace(const struct admin *admin, const struct jmp_admin_create *options, const char *name,
                              struct jmp_error *reterr)
 {
@@ -430,8 +451,8 @@ static int refuse_to_replace(const struct admin *admin, const struct jmp_admin_c
     return jmp_error_set(reterr, -EEXIST, "A client with the name '%s' already exists", name);
 }
 
-static int import(struct jmp_ctl *ctl, const struct jmp_admin_create *options, enum jmp_kube_kind kind, const char *name,
-                  struct jmp_error *reterr)
+static int import(struct jmp_ctl *ctl, const struct jmp_admin_create *options, enum jmp_kube_kind kind,
+                  const char *name, struct jmp_error *reterr)
 {
     struct jmp_admin_create chosen = *options;
     _cleanup_free_ char *path = NULL, *said = NULL;
@@ -470,7 +491,8 @@ int jmp_cmd_admin_import_exporter(struct jmp_ctl *ctl, void *options, char **wor
  * delete
  */
 
-static int delete_config(struct admin *admin, const struct jmp_admin_delete *options, const char *name, struct jmp_error *reterr)
+static int delete_config(struct admin *admin, const struct jmp_admin_delete *options, const char *name,
+                         struct jmp_error *reterr)
 {
     _cleanup_free_ char *path = NULL, *left = NULL;
     char question[64];
@@ -490,12 +512,13 @@ static int delete_config(struct admin *admin, const struct jmp_admin_delete *opt
         say(admin, "%s configuration successfully deleted", kind_word(admin));
     }
     if (admin->kind == JMP_KUBE_EXPORTER && jmp_paths_exporter(name, &left, NULL) == 0 && strcmp(left, path) != 0)
-        jmp_ctl_note(admin->ctl, "warning: a system config at %s was not removed and may still be used by the exporter", left);
+        jmp_ctl_note(admin->ctl, "warning: a system config at %s was not removed and may still be used by the exporter",
+                     left);
     return 0;
 }
 
-static int delete(struct jmp_ctl *ctl, const struct jmp_admin_delete *options, enum jmp_kube_kind kind, const char *name,
-                  struct jmp_error *reterr)
+static int delete(struct jmp_ctl *ctl, const struct jmp_admin_delete *options, enum jmp_kube_kind kind,
+                  const char *name, struct jmp_error *reterr)
 {
     struct admin admin;
     int r;
@@ -528,7 +551,8 @@ int jmp_cmd_admin_delete_exporter(struct jmp_ctl *ctl, void *options, char **wor
  */
 
 /* A configuration that is there keeps all but its token; otherwise there is one from now on. */
-static int save_token(struct admin *admin, const struct jmp_admin_create *options, const char *name, struct jmp_error *reterr)
+static int save_token(struct admin *admin, const struct jmp_admin_create *options, const char *name,
+                      struct jmp_error *reterr)
 {
     _cleanup_free_ char *own = NULL, *path = NULL;
     int r;

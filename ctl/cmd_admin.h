@@ -23,9 +23,10 @@ struct jmp_admin_delete {
     bool delete_, nointeractive;
 };
 
-extern const struct jmp_option jmp_admin_get_client_options[], jmp_admin_get_exporter_options[], jmp_admin_get_lease_options[],
-    jmp_admin_create_client_options[], jmp_admin_create_exporter_options[], jmp_admin_import_client_options[],
-    jmp_admin_import_exporter_options[], jmp_admin_delete_options[], jmp_admin_rotate_options[];
+extern const struct jmp_option jmp_admin_get_client_options[], jmp_admin_get_exporter_options[],
+    jmp_admin_get_lease_options[], jmp_admin_create_client_options[], jmp_admin_create_exporter_options[],
+    jmp_admin_import_client_options[], jmp_admin_import_exporter_options[], jmp_admin_delete_options[],
+    jmp_admin_rotate_options[];
 
 int jmp_cmd_admin_get_client(struct jmp_ctl *ctl, void *options, char **words, struct jmp_error *reterr);
 int jmp_cmd_admin_get_exporter(struct jmp_ctl *ctl, void *options, char **words, struct jmp_error *reterr);

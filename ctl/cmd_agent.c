@@ -110,7 +110,8 @@ static int find_socket(const char *name, char **ret, struct jmp_error *reterr)
         return -ENOTUNIQ;
     }
     if (name)
-        jmp_error_set(reterr, -ENOENT, "no exporter %s runs on this machine%s", name, denied ? " that you may see" : "");
+        jmp_error_set(reterr, -ENOENT, "no exporter %s runs on this machine%s", name,
+                      denied ? " that you may see" : "");
     else
         jmp_error_set(reterr, -ENOENT, "no exporter runs on this machine%s", denied ? " that you may see" : "");
     if (denied)

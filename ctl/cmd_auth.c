@@ -74,8 +74,9 @@ static void print_status(const struct jmp_node *claims, int64_t now, bool verbos
         else
             printf("Status: %s (%s remaining)\n", expiry - now < SOON ? "EXPIRING SOON" : "Valid", text);
         if (expiry - now < SOON)
-            puts(renewable ? "Have a new one: \"jmpctl auth refresh\", or just go on, and it is done for you."
-                           : "Ask for a new one: \"jmpctl auth rotate\" while it is valid, otherwise whoever runs the lab.");
+            puts(renewable
+                     ? "Have a new one: \"jmpctl auth refresh\", or just go on, and it is done for you."
+                     : "Ask for a new one: \"jmpctl auth rotate\" while it is valid, otherwise whoever runs the lab.");
     }
     print_claim(claims, "sub", "Subject: ");
     print_claim(claims, "iss", "Issuer: ");
@@ -119,7 +120,8 @@ static int print_document(enum jmp_output output, const struct jmp_node *claims,
 
 static void print_name(struct jmp_ctl *ctl, enum jmp_output output)
 {
-    jmp_text_put(stdout, output == JMP_OUTPUT_PATH ? (ctl->config->file ?: "") : (ctl->config->alias ?: ctl->config->name ?: ""));
+    jmp_text_put(stdout, output == JMP_OUTPUT_PATH ? (ctl->config->file ?: "")
+                                                   : (ctl->config->alias ?: ctl->config->name ?: ""));
     fputc('\n', stdout);
 }
 
@@ -161,7 +163,8 @@ const struct jmp_option jmp_auth_refresh_options[] = {
     JMP_OUTPUT_OPTION(struct jmp_auth_refresh), JMP_CTL_CLIENT_OPTIONS, JMP_CTL_HELP_OPTION, {}
 };
 
-int jmp_auth_renew(const struct jmp_client_config *config, const char *client_id, bool insecure, char **ret, struct jmp_error *reterr)
+int jmp_auth_renew(const struct jmp_client_config *config, const char *client_id, bool insecure, char **ret,
+                   struct jmp_error *reterr)
 {
     const struct jmp_oidc_field fields[] = {
         { "grant_type", "refresh_token" }, { "refresh_token", config->refresh_token }, { 0 },
@@ -180,7 +183,8 @@ int jmp_auth_renew(const struct jmp_client_config *config, const char *client_id
     r = jmp_oidc_grant(&oidc, fields, &tokens, reterr);
     if (r == -EACCES)
         jmp_error_hint(reterr, "the refresh token is no good any more: log in again, \"jmpctl login\"");
-    /* Some providers take the old refresh token back with the new one, so a file that could not be written would be the end. */
+    /* Some providers take the old refresh token back with the new one, so a file that could not be written would be the
+     * end. */
     if (r == 0)
         r = jmp_config_save_token(config->file, config->file, tokens.access, tokens.refresh, reterr);
     if (r == 0)
@@ -190,7 +194,8 @@ int jmp_auth_renew(const struct jmp_client_config *config, const char *client_id
 }
 
 /* Tokens that were changed are told as a rotated one is, but for the first words. */
-static int print_new(struct jmp_ctl *ctl, enum jmp_output output, const char *words, const char *token, struct jmp_error *reterr)
+static int print_new(struct jmp_ctl *ctl, enum jmp_output output, const char *words, const char *token,
+                     struct jmp_error *reterr)
 {
     _cleanup_(jmp_tree_freep) struct jmp_tree *tree = NULL;
     const struct jmp_node *claims = NULL;
@@ -227,9 +232,12 @@ int jmp_cmd_auth_refresh(struct jmp_ctl *ctl, void *object, char **words, struct
     if (r < 0)
         return r;
     if (!ctl->config->token || !ctl->config->refresh_token) {
-        jmp_error_set(reterr, -ENOENT, "the client configuration holds no %stoken", ctl->config->token ? "refresh " : "");
-        jmp_error_hint(reterr, ctl->config->token ? "tokens of the lab itself have none: \"jmpctl auth rotate\"; others come of \"jmpctl login\""
-                                                  : "\"jmpctl login\" gets one from an identity provider");
+        jmp_error_set(reterr, -ENOENT, "the client configuration holds no %stoken",
+                      ctl->config->token ? "refresh " : "");
+        jmp_error_hint(
+            reterr, ctl->config->token
+                        ? "tokens of the lab itself have none: \"jmpctl auth rotate\"; others come of \"jmpctl login\""
+                        : "\"jmpctl login\" gets one from an identity provider");
         return -ENOENT;
     }
     r = jmp_auth_renew(ctl->config, options->client_id, options->insecure, &token, reterr);
@@ -252,7 +260,8 @@ int jmp_cmd_auth_rotate(struct jmp_ctl *ctl, void *object, char **words, struct 
     if (r < 0)
         return r;
     if (!ctl->config->file) {
-        jmp_error_set(reterr, -EINVAL, "the client configuration comes from the environment: a new token could not be kept");
+        jmp_error_set(reterr, -EINVAL,
+                      "the client configuration comes from the environment: a new token could not be kept");
         jmp_error_hint(reterr, "\"jmpctl config client create\" makes a file of it");
         return -EINVAL;
     }

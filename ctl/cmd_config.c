@@ -36,8 +36,12 @@ static const char *const change_words[] = { "name", "path", NULL };
           .help = "do not check the controller's certificate" },                                                       \
         { JMP_FIELD(struct jmp_config_create, nointeractive), .help = "ask nothing" }
 
-const struct jmp_option jmp_config_list_options[] = { JMP_OUTPUT_OPTION(struct jmp_config_command), JMP_CTL_HELP_OPTION, {} };
-const struct jmp_option jmp_config_change_options[] = { CHANGE_OUTPUT(struct jmp_config_command), JMP_CTL_HELP_OPTION, {} };
+const struct jmp_option jmp_config_list_options[] = { JMP_OUTPUT_OPTION(struct jmp_config_command),
+                                                      JMP_CTL_HELP_OPTION,
+                                                      {} };
+const struct jmp_option jmp_config_change_options[] = { CHANGE_OUTPUT(struct jmp_config_command),
+                                                        JMP_CTL_HELP_OPTION,
+                                                        {} };
 const struct jmp_option jmp_config_create_client_options[] = {
     CREATE_OPTIONS,
     { JMP_FIELD(struct jmp_config_create, allow), .letter = 'a', .value_name = "PATTERNS",
@@ -54,12 +58,15 @@ const struct jmp_option jmp_config_create_exporter_options[] = {
 
 /* A file with everything that its readers take for granted, as the stock client shows it. */
 static const char client_template[] =
-    "{\"apiVersion\":\"jumpstarter.dev/v1alpha1\",\"kind\":\"ClientConfig\",\"metadata\":{\"namespace\":null,\"name\":null},"
-    "\"endpoint\":null,\"tls\":{\"ca\":\"\",\"insecure\":false},\"token\":null,\"refresh_token\":null,\"grpcOptions\":{},"
+    "{\"apiVersion\":\"jumpstarter.dev/v1alpha1\",\"kind\":\"ClientConfig\","
+    "\"metadata\":{\"namespace\":null,\"name\":null},"
+    "\"endpoint\":null,\"tls\":{\"ca\":\"\",\"insecure\":false},\"token\":null,\"refresh_token\":null,"
+    "\"grpcOptions\":{},"
     "\"drivers\":{\"allow\":[],\"unsafe\":false},\"shell\":{\"use_profiles\":false},"
     "\"leases\":{\"acquisition_timeout\":7200,\"retry_timeout\":300}}";
 static const char exporter_template[] =
-    "{\"apiVersion\":\"jumpstarter.dev/v1alpha1\",\"kind\":\"ExporterConfig\",\"metadata\":{\"namespace\":null,\"name\":null},"
+    "{\"apiVersion\":\"jumpstarter.dev/v1alpha1\",\"kind\":\"ExporterConfig\","
+    "\"metadata\":{\"namespace\":null,\"name\":null},"
     "\"endpoint\":null,\"tls\":{\"ca\":\"\",\"insecure\":false},\"token\":null,\"grpcOptions\":{},\"description\":null,"
     "\"export\":{},\"hooks\":{\"beforeLease\":null,\"afterLease\":null},"
     "\"failureDetection\":{\"maxRapidFailures\":5,\"rapidFailureWindow\":60}}";
@@ -253,7 +260,8 @@ static int begin_listing(struct listing *listing, struct jmp_error *reterr)
     if (listing->output == JMP_OUTPUT_TABLE) {
         r = jmp_table_new(listing->kind->exporter ? exporter_heads : client_heads, &listing->table);
     } else if (listing->output == JMP_OUTPUT_JSON || listing->output == JMP_OUTPUT_YAML) {
-        r = jmp_json_parse(listing->kind->template, strlen(listing->kind->template), listing->tree, &listing->template, NULL);
+        r = jmp_json_parse(listing->kind->template, strlen(listing->kind->template), listing->tree, &listing->template,
+                           NULL);
         if (r == 0)
             r = jmp_writer_new(listing->tree, &listing->writer);
         if (r == 0) {
@@ -271,7 +279,8 @@ static int begin_listing(struct listing *listing, struct jmp_error *reterr)
     return r < 0 ? jmp_error_set(reterr, r, "%m") : 0;
 }
 
-static int list(struct jmp_ctl *ctl, const struct kind *kind, const struct jmp_config_command *options, struct jmp_error *reterr)
+static int list(struct jmp_ctl *ctl, const struct kind *kind, const struct jmp_config_command *options,
+                struct jmp_error *reterr)
 {
     _cleanup_(jmp_tree_freep) struct jmp_tree *tree = NULL;
     struct listing listing = { .kind = kind, .output = jmp_output_parse(options->output) };
@@ -360,8 +369,8 @@ static bool is_confirmed(const struct jmp_config_create *options)
     return !options->insecure_tls || options->nointeractive || !jmp_ask_possible() || jmp_confirm(JMP_CONFIRM_INSECURE);
 }
 
-static int write_new(const struct kind *kind, const struct jmp_new_config *config, const char *alias, bool is_own, const char *path,
-                     struct jmp_error *reterr)
+static int write_new(const struct kind *kind, const struct jmp_new_config *config, const char *alias, bool is_own,
+                     const char *path, struct jmp_error *reterr)
 {
     _cleanup_free_ char *text = NULL;
     int r;
@@ -376,8 +385,8 @@ static int write_new(const struct kind *kind, const struct jmp_new_config *confi
     return r < 0 ? r : 0;
 }
 
-static int create(struct jmp_ctl *ctl, const struct kind *kind, const struct jmp_config_create *options, const char *alias,
-                  struct jmp_error *reterr)
+static int create(struct jmp_ctl *ctl, const struct kind *kind, const struct jmp_config_create *options,
+                  const char *alias, struct jmp_error *reterr)
 {
     _cleanup_(jmp_tree_freep) struct jmp_tree *tree = NULL;
     _cleanup_free_ char *path = NULL, *namespace_ = NULL, *name = NULL, *endpoint = NULL, *token = NULL;
@@ -395,9 +404,11 @@ static int create(struct jmp_ctl *ctl, const struct kind *kind, const struct jmp
     if (r == 0)
         r = need(ctl, options, options->name, "name", "Name in the lab", &name, &config.name, reterr);
     if (r == 0)
-        r = need(ctl, options, options->endpoint, "endpoint", "Controller, as HOST:PORT", &endpoint, &config.endpoint, reterr);
+        r = need(ctl, options, options->endpoint, "endpoint", "Controller, as HOST:PORT", &endpoint, &config.endpoint,
+                 reterr);
     if (r == 0)
-        r = need(ctl, options, token ? token : options->token, "token", "Token (hidden)", &token, &config.token, reterr);
+        r = need(ctl, options, token ? token : options->token, "token", "Token (hidden)", &token, &config.token,
+                 reterr);
     if (r == 0 && !is_confirmed(options))
         r = jmp_error_set(reterr, -ECANCELED, "nothing was written");
     if (r == 0)
@@ -462,7 +473,8 @@ static int choose_another(const char *alias, struct jmp_error *reterr)
     return jmp_config_forget_current(alias, next, reterr);
 }
 
-static int delete(const struct kind *kind, const struct jmp_config_command *options, const char *alias, struct jmp_error *reterr)
+static int delete(const struct kind *kind, const struct jmp_config_command *options, const char *alias,
+                  struct jmp_error *reterr)
 {
     _cleanup_free_ char *path = NULL;
     int r;
@@ -495,8 +507,8 @@ int jmp_cmd_config_exporter_delete(struct jmp_ctl *ctl, void *options, char **wo
 /* $VISUAL and $EDITOR may have options in them, so the shell takes them apart. */
 static int run_editor(const char *path, struct jmp_error *reterr)
 {
-    char *const argv[] = { (char *)"sh", (char *)"-c", (char *)"exec ${VISUAL:-${EDITOR:-vi}} \"$1\"", (char *)"sh", (char *)path,
-                           NULL };
+    char *const argv[] = { (char *)"sh", (char *)"-c", (char *)"exec ${VISUAL:-${EDITOR:-vi}} \"$1\"",
+                           (char *)"sh", (char *)path, NULL };
     int status, r;
     pid_t pid;
 
@@ -514,7 +526,8 @@ static int run_editor(const char *path, struct jmp_error *reterr)
     return -ECHILD;
 }
 
-static int edit(const struct kind *kind, const struct jmp_config_command *options, const char *alias, struct jmp_error *reterr)
+static int edit(const struct kind *kind, const struct jmp_config_command *options, const char *alias,
+                struct jmp_error *reterr)
 {
     struct jmp_exporter_config *exporter = NULL;
     struct jmp_client_config *client = NULL;
@@ -528,7 +541,8 @@ static int edit(const struct kind *kind, const struct jmp_config_command *option
     if (r < 0)
         return r;
     /* What was typed is kept, but nobody has to start something to learn that it is wrong. */
-    r = kind->exporter ? jmp_exporter_config_load(path, &exporter, &problems) : jmp_client_config_load(path, &client, &problems);
+    r = kind->exporter ? jmp_exporter_config_load(path, &exporter, &problems)
+                       : jmp_client_config_load(path, &client, &problems);
     for (const struct jmp_problem *problem = problems.first; problem; problem = problem->next)
         jmp_error_print(stderr, problem->warning ? "jmpctl: warning" : "jmpctl", &problem->error);
     jmp_problems_clear(&problems);

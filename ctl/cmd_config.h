@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The rows' functions and options of "jmpctl config ..." and "jmpctl auth ...": files of this user, and the token in one. */
+/* The rows' functions and options of "jmpctl config ..." and "jmpctl auth ...": files of this user, and the token in
+ * one. */
 #pragma once
 
 #include "ctl/ctl.h"
@@ -35,9 +36,9 @@ struct jmp_login {
     bool offline_access, no_offline_access, unsafe, insecure_tls, nointeractive;
 };
 
-extern const struct jmp_option jmp_config_list_options[], jmp_config_change_options[], jmp_config_create_client_options[],
-    jmp_config_create_exporter_options[], jmp_auth_status_options[], jmp_auth_rotate_options[],
-    jmp_auth_refresh_options[], jmp_login_options[];
+extern const struct jmp_option jmp_config_list_options[], jmp_config_change_options[],
+    jmp_config_create_client_options[], jmp_config_create_exporter_options[], jmp_auth_status_options[],
+    jmp_auth_rotate_options[], jmp_auth_refresh_options[], jmp_login_options[];
 
 int jmp_cmd_config_client_list(struct jmp_ctl *ctl, void *options, char **words, struct jmp_error *reterr);
 int jmp_cmd_config_client_create(struct jmp_ctl *ctl, void *options, char **words, struct jmp_error *reterr);

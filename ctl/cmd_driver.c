@@ -99,7 +99,9 @@ static int lease_over(struct jmp_ctl *ctl, int error, struct jmp_error *reterr)
     if (!ctl->dialer || ctl->signal || ctl->usage || jmp_tree_new(0, &tree) < 0 ||
         jmp_controller_client_lease(ctl->controller, jmp_dialer_lease(ctl->dialer), tree, &lease, NULL, NULL) < 0)
         return error;
-    return jmp_acquire_judge(&lease, words, sizeof(words)) == JMP_LEASE_REFUSED ? jmp_error_set(reterr, error, "%s", words) : error;
+    return jmp_acquire_judge(&lease, words, sizeof(words)) == JMP_LEASE_REFUSED
+               ? jmp_error_set(reterr, error, "%s", words)
+               : error;
 }
 
 int jmp_ctl_driver(struct jmp_ctl *ctl, char **words, struct jmp_error *reterr)
@@ -215,7 +217,8 @@ const struct jmp_option jmp_verb_cycle_options[] = {
     {}
 };
 
-/* On the exporter, where it does not end with us. Return: 1 done, 0 this exporter does not do that, or not for so long. */
+/* On the exporter, where it does not end with us. Return: 1 done, 0 this exporter does not do that, or not for so
+ * long. */
 static int cycle_there(struct jmp_ctl *ctl, const struct jmp_driver_ref *driver, double wait, struct jmp_error *reterr)
 {
     _cleanup_(jmp_tree_freep) struct jmp_tree *tree = NULL;

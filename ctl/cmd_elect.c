@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * jmpctl kube elect: run a program only while we lead. Between us and the program stands a guard, this program again, which is told
- * until when the program may run and ends it then by itself: also when we are killed, stopped or hang.
+ * jmpctl kube elect: run a program only while we lead. Between us and the program stands a guard, this program again,
+ * which is told until when the program may run and ends it then by itself: also when we are killed, stopped or hang.
  */
 #include <fcntl.h>
 #include <limits.h>
@@ -19,16 +19,21 @@ struct orders {
 };
 
 const struct jmp_option jmp_kube_elect_options[] = {
-    { .key = "lease", JMP_FIELD_AS(struct jmp_kube_elect, lease), .value_name = "NAME", .required = true,
+    { .key = "lease",
+      JMP_FIELD_AS(struct jmp_kube_elect, lease),
+      .value_name = "NAME",
+      .required = true,
       .help = "the Lease that decides" },
-    { JMP_FIELD(struct jmp_kube_elect, identity), .value_name = "NAME", .help = "who we are (default: host name and a random UUID)" },
+    { JMP_FIELD(struct jmp_kube_elect, identity), .value_name = "NAME",
+      .help = "who we are (default: host name and a random UUID)" },
     { JMP_FIELD(struct jmp_kube_elect, lease_duration), .value_name = "SECONDS", .preset = "15", .min = 1, .max = 86400,
       .help = "after this long without a renewal others may take over" },
-    { JMP_FIELD(struct jmp_kube_elect, renew_deadline), .value_name = "SECONDS", .preset = "10", .min = 0.1, .max = 86400,
-      .help = "after this long without a renewal the program is stopped" },
+    { JMP_FIELD(struct jmp_kube_elect, renew_deadline), .value_name = "SECONDS", .preset = "10", .min = 0.1,
+      .max = 86400, .help = "after this long without a renewal the program is stopped" },
     { JMP_FIELD(struct jmp_kube_elect, retry_period), .value_name = "SECONDS", .preset = "2", .min = 0.05, .max = 86400,
       .help = "how often to renew, or to look" },
-    { JMP_FIELD(struct jmp_kube_elect, release), .help = "give the Lease back at the end, so that others need not wait" },
+    { JMP_FIELD(struct jmp_kube_elect, release),
+      .help = "give the Lease back at the end, so that others need not wait" },
     JMP_KUBE_ACCESS_OPTIONS,
     {}
 };
@@ -52,8 +57,8 @@ static void tell_guard(struct election *election, uint64_t deadline)
     uint64_t margin = (election->timing.lease_duration - election->timing.renew_deadline) / 5;
     const struct orders orders = { .stop_at = deadline, .kill_at = lease_over - margin };
 
-    /* A guard that has gone needs no orders, and its end is told by on_guard_exited(). One that hangs is ended: its orders were
-     * not renewed, so nobody may rely on it. */
+    /* A guard that has gone needs no orders, and its end is told by on_guard_exited(). One that hangs is ended: its
+     * orders were not renewed, so nobody may rely on it. */
     if (write(election->orders, &orders, sizeof(orders)) < 0 && errno != EPIPE)
         jmp_child_signal(election->guard, SIGKILL);
 }
@@ -117,7 +122,8 @@ static void on_stop(void *user)
     election->lost = true;
     fprintf(stderr, "%s is not the leader\n", election->identity);
     if (election->guard) {
-        /* Its orders stand: it stops the program at the deadline, which is now, and kills it before the Lease is over. */
+        /* Its orders stand: it stops the program at the deadline, which is now, and kills it before the Lease is
+         * over. */
         election->orders = jmp_close(election->orders);
     } else {
         election->ended = true;
@@ -189,8 +195,8 @@ int jmp_cmd_kube_elect(struct jmp_ctl *ctl, void *object, char **words, struct j
     }
     r = jmp_ctl_kube_open(&election.kube, &options->kube, reterr);
     if (r == 0)
-        r = jmp_elector_new(election.kube.kube, options->kube.namespace_, options->lease, election.identity, &election.timing,
-                            &events, &election, &election.elector, reterr);
+        r = jmp_elector_new(election.kube.kube, options->kube.namespace_, options->lease, election.identity,
+                            &election.timing, &events, &election, &election.elector, reterr);
     if (r == 0) {
         take_part(&election);
         if (options->release && !election.lost) {
@@ -200,7 +206,10 @@ int jmp_cmd_kube_elect(struct jmp_ctl *ctl, void *object, char **words, struct j
         }
         if (election.error.error < 0 && reterr)
             *reterr = election.error;
-        r = election.error.error < 0 ? election.error.error : election.lost ? JMP_CTL_EXIT_ERROR : election.code < 0 ? 0 : election.code;
+        r = election.error.error < 0 ? election.error.error
+            : election.lost          ? JMP_CTL_EXIT_ERROR
+            : election.code < 0      ? 0
+                                     : election.code;
     }
     jmp_elector_free(election.elector);
     jmp_child_free(election.guard);
@@ -249,7 +258,8 @@ static void on_orders(struct jmp_io *io, uint32_t revents)
 {
     struct guard *guard = CONTAINER_OF(io, struct guard, io);
     struct orders orders;
-    ssize_t n = read(io->fd, &orders, sizeof(orders));   /* whole: they are written at once, and shorter than a pipe's atom */
+    /* Whole: they are written at once, and shorter than a pipe's atom. */
+    ssize_t n = read(io->fd, &orders, sizeof(orders));
 
     if (n == (ssize_t)sizeof(orders)) {
         guard->orders = orders;

@@ -91,7 +91,8 @@ static int show_exporters(struct jmp_ctl *ctl, void *object, char **words, FILE 
     if (r >= 0)
         r = jmp_controller_client_exporters(ctl->controller, &list, tree, &exporters, reterr);
     if (r >= 0 && view.leases)
-        r = jmp_controller_client_leases(ctl->controller, &(const struct jmp_list_options){ .page_size = options->page_size }, tree,
+        r = jmp_controller_client_leases(ctl->controller,
+                                         &(const struct jmp_list_options){ .page_size = options->page_size }, tree,
                                          &leases, reterr);
     if (r < 0)
         return r;

@@ -14,35 +14,37 @@
 #include "kube/monitor.h"
 #include "kube/name.h"
 
-const struct jmp_option jmp_kube_lease_options[] = {
-    { JMP_FIELD(struct jmp_kube_lease_command, selector), .letter = 'l', .value_name = "LABELS", .help = "only Leases with these labels" },
-    JMP_OUTPUT_OPTION(struct jmp_kube_lease_command),
-    JMP_KUBE_ACCESS_OPTIONS,
-    {}
-};
+const struct jmp_option jmp_kube_lease_options[] = { { JMP_FIELD(struct jmp_kube_lease_command, selector),
+                                                       .letter = 'l', .value_name = "LABELS",
+                                                       .help = "only Leases with these labels" },
+                                                     JMP_OUTPUT_OPTION(struct jmp_kube_lease_command),
+                                                     JMP_KUBE_ACCESS_OPTIONS,
+                                                     {} };
 
 const struct jmp_option jmp_kube_release_options[] = { JMP_KUBE_ACCESS_OPTIONS, {} };
 
 const struct jmp_option jmp_kube_apply_options[] = {
-    { JMP_FIELD(struct jmp_kube_apply, file), .letter = 'f', .value_name = "FILE", .required = true, .help = "YAML of one Lease" },
-    { JMP_FIELD(struct jmp_kube_apply, field_manager), .value_name = "NAME", .preset = "jmpctl", .help = "who owns the fields" },
+    { JMP_FIELD(struct jmp_kube_apply, file), .letter = 'f', .value_name = "FILE", .required = true,
+      .help = "YAML of one Lease" },
+    { JMP_FIELD(struct jmp_kube_apply, field_manager), .value_name = "NAME", .preset = "jmpctl",
+      .help = "who owns the fields" },
     { JMP_FIELD(struct jmp_kube_apply, force), .help = "take fields over that others own" },
     JMP_OUTPUT_OPTION(struct jmp_kube_apply),
     JMP_KUBE_ACCESS_OPTIONS,
     {}
 };
 
-const struct jmp_option jmp_kube_heartbeat_options[] = {
-    { JMP_FIELD(struct jmp_kube_heartbeat, name), .value_name = "NAME", .required = true, .help = "name of the Lease, and its holder" },
-    JMP_KUBE_ACCESS_OPTIONS,
-    {}
-};
+const struct jmp_option jmp_kube_heartbeat_options[] = { { JMP_FIELD(struct jmp_kube_heartbeat, name),
+                                                           .value_name = "NAME", .required = true,
+                                                           .help = "name of the Lease, and its holder" },
+                                                         JMP_KUBE_ACCESS_OPTIONS,
+                                                         {} };
 
-const struct jmp_option jmp_kube_monitor_options[] = {
-    { JMP_FIELD(struct jmp_kube_monitor, selector), .letter = 'l', .value_name = "LABELS", .help = "only Leases with these labels" },
-    JMP_KUBE_ACCESS_OPTIONS,
-    {}
-};
+const struct jmp_option jmp_kube_monitor_options[] = { { JMP_FIELD(struct jmp_kube_monitor, selector), .letter = 'l',
+                                                         .value_name = "LABELS",
+                                                         .help = "only Leases with these labels" },
+                                                       JMP_KUBE_ACCESS_OPTIONS,
+                                                       {} };
 
 const struct jmp_option jmp_kube_identity_options[] = {
     { JMP_FIELD(struct jmp_kube_identity_command, component), .value_name = "NAME", .required = true,
@@ -55,11 +57,11 @@ const struct jmp_option jmp_kube_identity_options[] = {
     {}
 };
 
-static int ask_lease(struct jmp_ctl_kube *kube, const char *method, const struct jmp_kube_options *options, const char *name,
-                     const char *query, json_t **ret, struct jmp_error *reterr)
+static int ask_lease(struct jmp_ctl_kube *kube, const char *method, const struct jmp_kube_options *options,
+                     const char *name, const char *query, json_t **ret, struct jmp_error *reterr)
 {
-    return jmp_ctl_ask_object(kube, method, JMP_KUBE_COORDINATION_GROUP, JMP_KUBE_COORDINATION_VERSION, options->namespace_,
-                              JMP_KUBE_COORDINATION_PLURAL, name, query, ret, reterr);
+    return jmp_ctl_ask_object(kube, method, JMP_KUBE_COORDINATION_GROUP, JMP_KUBE_COORDINATION_VERSION,
+                              options->namespace_, JMP_KUBE_COORDINATION_PLURAL, name, query, ret, reterr);
 }
 
 static struct jmp_kube_view view_of(const char *output, const struct jmp_kube_options *options)
@@ -68,7 +70,8 @@ static struct jmp_kube_view view_of(const char *output, const struct jmp_kube_op
                                    .namespace_ = options->namespace_, .now = time(NULL) };
 }
 
-static int get_leases(struct jmp_ctl_kube *kube, const struct jmp_kube_lease_command *options, const char *name, struct jmp_error *reterr)
+static int get_leases(struct jmp_ctl_kube *kube, const struct jmp_kube_lease_command *options, const char *name,
+                      struct jmp_error *reterr)
 {
     const struct jmp_kube_view view = view_of(options->output, &options->kube);
     _cleanup_free_ char *query = jmp_kube_query(options->selector, NULL);
@@ -79,7 +82,8 @@ static int get_leases(struct jmp_ctl_kube *kube, const struct jmp_kube_lease_com
         return jmp_error_set(reterr, -ENOMEM, "%m");
     r = ask_lease(kube, "GET", &options->kube, name, query, &answer, reterr);
     if (r == 0)
-        r = name ? jmp_kube_print_object(stdout, &view, answer, reterr) : jmp_kube_print_list(stdout, &view, answer, reterr);
+        r = name ? jmp_kube_print_object(stdout, &view, answer, reterr)
+                 : jmp_kube_print_list(stdout, &view, answer, reterr);
     json_decref(answer);
     return r;
 }
@@ -97,10 +101,11 @@ int jmp_cmd_kube_lease_get(struct jmp_ctl *ctl, void *object, char **words, stru
     return r;
 }
 
-static int release_lease(struct jmp_ctl_kube *kube, const struct jmp_kube_options *options, const char *name, struct jmp_error *reterr)
+static int release_lease(struct jmp_ctl_kube *kube, const struct jmp_kube_options *options, const char *name,
+                         struct jmp_error *reterr)
 {
-    _cleanup_free_ char *path = jmp_kube_path(JMP_KUBE_COORDINATION_GROUP, JMP_KUBE_COORDINATION_VERSION, options->namespace_,
-                                              JMP_KUBE_COORDINATION_PLURAL, name);
+    _cleanup_free_ char *path = jmp_kube_path(JMP_KUBE_COORDINATION_GROUP, JMP_KUBE_COORDINATION_VERSION,
+                                              options->namespace_, JMP_KUBE_COORDINATION_PLURAL, name);
     struct jmp_kube_call call = { .method = "PUT", .path = path };
     struct jmp_kube_record record;
     json_t *lease = NULL;
@@ -257,9 +262,11 @@ int jmp_cmd_kube_monitor(struct jmp_ctl *ctl, void *object, char **words, struct
 
 #define IDENTITY_LABEL "jumpstarter.dev/identity"
 
-static int be_identity(struct jmp_ctl_kube *kube, const struct jmp_kube_identity_command *options, struct jmp_error *reterr)
+static int be_identity(struct jmp_ctl_kube *kube, const struct jmp_kube_identity_command *options,
+                       struct jmp_error *reterr)
 {
-    char host[HOST_NAME_MAX + 1] = "", name[JMP_NAME_MAX + 1], uuid[JMP_UUID_SIZE], holder[JMP_NAME_MAX + JMP_UUID_SIZE + 2];
+    char host[HOST_NAME_MAX + 1] = "", name[JMP_NAME_MAX + 1], uuid[JMP_UUID_SIZE],
+                              holder[JMP_NAME_MAX + JMP_UUID_SIZE + 2];
     struct jmp_heartbeat_options beat = {
         .namespace_ = options->kube.namespace_, .name = name, .holder = holder, .duration = JMP_IDENTITY_DURATION,
         .interval = JMP_HEARTBEAT_INTERVAL, .failing = on_failing,
@@ -288,7 +295,8 @@ static int be_identity(struct jmp_ctl_kube *kube, const struct jmp_kube_identity
     return r == -ECANCELED ? 0 : r;
 }
 
-static int list_identities(struct jmp_ctl_kube *kube, const struct jmp_kube_identity_command *options, struct jmp_error *reterr)
+static int list_identities(struct jmp_ctl_kube *kube, const struct jmp_kube_identity_command *options,
+                           struct jmp_error *reterr)
 {
     struct jmp_kube_lease_command leases = { .kube = options->kube, .output = options->output };
     _cleanup_free_ char *selector = NULL;

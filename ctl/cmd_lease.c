@@ -51,8 +51,8 @@ const struct jmp_option jmp_get_leases_options[] = {
 };
 
 /* All leases that match; a controller can only compare equalities, the rest is ours. */
-static int find_leases(struct jmp_ctl *ctl, const struct jmp_get_leases *options, struct jmp_tree *tree, struct jmp_leases *ret,
-                       struct jmp_error *reterr)
+static int find_leases(struct jmp_ctl *ctl, const struct jmp_get_leases *options, struct jmp_tree *tree,
+                       struct jmp_leases *ret, struct jmp_error *reterr)
 {
     const char *selector, *filter;
     struct jmp_leases leases, kept = { 0 };
@@ -66,8 +66,10 @@ static int find_leases(struct jmp_ctl *ctl, const struct jmp_get_leases *options
     r = jmp_ctl_need_controller(ctl, reterr);
     if (r >= 0)
         r = jmp_controller_client_leases(ctl->controller,
-                                         &(const struct jmp_list_options){ .filter = filter, .tag_filter = options->tag_filter,
-                                                                           .ended = options->all, .page_size = options->page_size },
+                                         &(const struct jmp_list_options){ .filter = filter,
+                                                                           .tag_filter = options->tag_filter,
+                                                                           .ended = options->all,
+                                                                           .page_size = options->page_size },
                                          tree, &leases, reterr);
     if (r < 0)
         return r;
@@ -308,8 +310,9 @@ int jmp_cmd_delete_leases(struct jmp_ctl *ctl, void *object, char **words, struc
     r = jmp_tree_new(64 * 1024 * 1024, &tree);
     if (r < 0)
         return jmp_error_set(reterr, r, "%m");
-    r = find_leases(ctl, &(const struct jmp_get_leases){ .selector = options->selector, .all_clients = options->all_clients }, tree,
-                    &leases, reterr);
+    r = find_leases(
+        ctl, &(const struct jmp_get_leases){ .selector = options->selector, .all_clients = options->all_clients }, tree,
+        &leases, reterr);
     if (r < 0)
         return r;
     if (leases.count == 0)

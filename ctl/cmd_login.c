@@ -127,7 +127,8 @@ static int take_target(struct login *login, const char *target, struct jmp_error
     return ask_lab(login, host, reterr);
 }
 
-/* The configuration that gets the tokens: the one that was named, else the client of the target, else the current one. */
+/* The configuration that gets the tokens: the one that was named, else the client of the target, else the current
+ * one. */
 static int find_config(struct login *login, struct jmp_error *reterr)
 {
     const struct jmp_ctl_options *common = &login->options->common;

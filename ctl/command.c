@@ -184,9 +184,9 @@ const struct jmp_command jmp_commands[] = {
       .options = jmp_login_options,
       .size = sizeof(struct jmp_login),
       .run = jmp_cmd_login,
-      .details = "HOST is where the lab tells what a client has to know; without it, what is missing is asked for. A browser is\n"
-                 "needed unless a password or a token is given; the link is printed. The tokens go into the client's\n"
-                 "configuration, and it becomes the current one. Labs of jmp-labd need no login." },
+      .details = "HOST is where the lab tells what a client has to know; without it, what is missing is asked for. A\n"
+                 "browser is needed unless a password or a token is given; the link is printed. The tokens go into\n"
+                 "the client's configuration, and it becomes the current one. Labs of jmp-labd need no login." },
     { .name = "auth status",
       .help = "tell how long the token of a client is valid, and whose it is",
       .options = jmp_auth_status_options,
@@ -238,9 +238,9 @@ const struct jmp_command jmp_commands[] = {
       .size = sizeof(struct jmp_kube_elect),
       .run = jmp_cmd_kube_elect,
       .verbatim = true,
-      .details = "COMMAND is started when we become the leader, and ended (SIGTERM, then SIGKILL, to its process group) before\n"
-                 "another can be one, also when this program is killed or hangs. Its standard input is empty. The exit code is\n"
-                 "COMMAND's, or 1 when the Lease was lost." },
+      .details = "COMMAND is started when we become the leader, and ended (SIGTERM, then SIGKILL, to its process\n"
+                 "group) before another can be one, also when this program is killed or hangs. Its standard input\n"
+                 "is empty. The exit code is COMMAND's, or 1 when the Lease was lost." },
     { .name = "kube heartbeat",
       .help = "keep a Lease renewed, as a sign of life",
       .options = jmp_kube_heartbeat_options,
@@ -358,8 +358,8 @@ const struct jmp_command jmp_commands[] = {
       .run = jmp_cmd_admin_lab,
       .verbatim = true,
       .details = "  jmpctl admin lab get clients\n\n"
-                 "runs \"jmp-labd get clients\": get, create, import, rotate, update and delete of clients, exporters and leases.\n"
-                 "\"jmpctl admin lab help\" lists them." },
+                 "runs \"jmp-labd get clients\": get, create, import, rotate, update and delete of clients, exporters\n"
+                 "and leases. \"jmpctl admin lab help\" lists them." },
     { .name = "agent status",
       .help = "show what an exporter of this machine does",
       .words = "[NAME]",
@@ -375,8 +375,9 @@ const struct jmp_command jmp_commands[] = {
       .most = 1,
       PLAIN,
       .run = jmp_cmd_agent_drain,
-      .details = "It stops at once when nobody has a lease. The unit that comes with it starts it again, with what is new in\n"
-                 "its file; \"systemctl stop\" is for good." },
+      .details =
+          "It stops at once when nobody has a lease. The unit that comes with it starts it again, with what is new in\n"
+          "its file; \"systemctl stop\" is for good." },
     { .name = "completion",
       .help = "print a completion script",
       .words = "bash|zsh|fish",
@@ -489,7 +490,8 @@ static unsigned agree(const char *name, char *const *words, const char **next)
 }
 
 /* The words that could follow, each once, as "a, b, c" and as a list for the nearest one. */
-static void list_next(char *const *words, unsigned used, char (*names)[32], const char **list, size_t most, char *text, size_t size)
+static void list_next(char *const *words, unsigned used, char (*names)[32], const char **list, size_t most, char *text,
+                      size_t size)
 {
     size_t n = 0, length = 0;
 
@@ -517,11 +519,13 @@ static const struct {
     const char *name, *why;
 } elsewhere[] = {
     { "admin create leases", "a lease is made by the client who wants it: \"jmpctl create lease\"" },
-    { "admin delete leases", "a lease is given back by the client who holds it: \"jmpctl delete lease\"; of a jmp-labd: "
-                             "\"jmpctl admin lab delete lease\"" },
+    { "admin delete leases",
+      "a lease is given back by the client who holds it: \"jmpctl delete lease\"; of a jmp-labd: "
+      "\"jmpctl admin lab delete lease\"" },
     { "admin import leases", "a lease has no configuration that could be saved" },
     { "admin rotate leases", "a lease has no token" },
-    { "admin rotate exporters", "an exporter's token does not expire: delete its Secret, and \"jmpctl admin import exporter\"" },
+    { "admin rotate exporters",
+      "an exporter's token does not expire: delete its Secret, and \"jmpctl admin import exporter\"" },
 };
 
 static const char *why_not(const char *so_far, const char *word)

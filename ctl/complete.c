@@ -118,7 +118,8 @@ static void offer_objects(const struct completion *completion, enum jmp_kube_kin
             options.namespace_ = word[1];
     }
     if (jmp_ctl_kube_open(&kube, &options, NULL) == 0 &&
-        jmp_ctl_ask_object(&kube, "GET", name->group, name->version, options.namespace_, name->plural, NULL, NULL, &list, NULL) == 0) {
+        jmp_ctl_ask_object(&kube, "GET", name->group, name->version, options.namespace_, name->plural, NULL, NULL,
+                           &list, NULL) == 0) {
         json_array_foreach(json_object_get(list, "items"), i, item) {
             const char *own = json_string_value(json_object_get(json_object_get(item, "metadata"), "name"));
 
@@ -379,12 +380,11 @@ int jmp_cmd_manual(struct jmp_ctl *ctl, void *object, char **words, struct jmp_e
 
 static const char *const version_words[] = { "table", "json", "yaml", NULL };
 
-const struct jmp_option jmp_version_options[] = {
-    { JMP_FIELD(struct jmp_version, output), .letter = 'o', .value_name = "FORMAT", .words = version_words, .preset = "table",
-      .help = "how to print" },
-    JMP_CTL_HELP_OPTION,
-    {}
-};
+const struct jmp_option jmp_version_options[] = { { JMP_FIELD(struct jmp_version, output), .letter = 'o',
+                                                    .value_name = "FORMAT", .words = version_words, .preset = "table",
+                                                    .help = "how to print" },
+                                                  JMP_CTL_HELP_OPTION,
+                                                  {} };
 
 /* @object: NULL: --version */
 int jmp_cmd_version(struct jmp_ctl *ctl, void *object, char **words, struct jmp_error *reterr)

@@ -177,7 +177,8 @@ static void on_dial_failed(const char *words, void *user)
     jmp_ctl_note(ctl, "%s", words);
 }
 
-static int open_session(struct jmp_ctl *ctl, const struct jmp_path *path, const char *passphrase, struct jmp_error *reterr)
+static int open_session(struct jmp_ctl *ctl, const struct jmp_path *path, const char *passphrase,
+                        struct jmp_error *reterr)
 {
     const struct jmp_session_options options = { .paths = path, .n_paths = 1, .passphrase = passphrase };
     int r;
@@ -272,7 +273,8 @@ int jmp_ctl_need_session(struct jmp_ctl *ctl, struct jmp_error *reterr)
                 return r;
         }
         /* Here the variable means no TLS at all, as it does for the stock j. */
-        r = open_session(ctl, &(const struct jmp_path){ .host = host, .plaintext = env_insecure() }, passphrase, reterr);
+        r = open_session(ctl, &(const struct jmp_path){ .host = host, .plaintext = env_insecure() }, passphrase,
+                         reterr);
         if (r < 0 && !tcp && access(host, F_OK) < 0) {
             jmp_error_set(reterr, r, "the shell that made %s has ended", host);
             jmp_error_hint(reterr, "unset JUMPSTARTER_HOST, and start \"jmpctl shell\"");

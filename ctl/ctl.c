@@ -116,8 +116,8 @@ static int run_command(struct jmp_ctl *ctl, const struct jmp_command *command, c
 }
 
 /*
- * In a shell the exporter is at hand, and what it calls a driver is one, also when people abbreviate a command by the same letters:
- * "s" may be a relay. Whole names stay commands; "jmpctl driver" reaches drivers that are called so.
+ * In a shell the exporter is at hand, and what it calls a driver is one, also when people abbreviate a command by the
+ * same letters: "s" may be a relay. Whole names stay commands; "jmpctl driver" reaches drivers that are called so.
  */
 static bool is_driver(struct jmp_ctl *ctl, const char *word)
 {

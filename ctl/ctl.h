@@ -89,7 +89,8 @@ void jmp_ctl_close(struct jmp_ctl *ctl);
  * jmp_auth_renew() - a new token for the one of @config, which has a refresh token, and both into its file (cmd_auth.c)
  * @ret: free() it after explicit_bzero()
  */
-int jmp_auth_renew(const struct jmp_client_config *config, const char *client_id, bool insecure, char **ret, struct jmp_error *reterr);
+int jmp_auth_renew(const struct jmp_client_config *config, const char *client_id, bool insecure, char **ret,
+                   struct jmp_error *reterr);
 
 /** jmp_ctl_open_lease() - a socket of our own through which the exporter of a lease is reached */
 int jmp_ctl_open_lease(struct jmp_ctl *ctl, const char *lease, struct jmp_error *reterr);

@@ -20,7 +20,8 @@ int jmp_ctl_kube_open(struct jmp_ctl_kube *kube, const struct jmp_kube_options *
     struct jmp_kube_access *access = NULL;
     int r;
 
-    /* What the kubeconfig and its plug-ins say in confidence is not for a core file; programs that we run are not concerned. */
+    /* What the kubeconfig and its plug-ins say in confidence is not for a core file; programs that we run are not
+     * concerned. */
     prctl(PR_SET_DUMPABLE, 0);
     r = jmp_kube_access_load(options->kubeconfig, options->context, NULL, jmp_yaml_parse, &access, reterr);
     if (r < 0)
@@ -64,7 +65,8 @@ static void on_answer(const struct jmp_kube_status *status, json_t *answer, void
     jmp_loop_exit(kube->loop, 0);
 }
 
-static int take_answer(struct jmp_ctl_kube *kube, struct jmp_kube_request *request, json_t **ret, struct jmp_error *reterr)
+static int take_answer(struct jmp_ctl_kube *kube, struct jmp_kube_request *request, json_t **ret,
+                       struct jmp_error *reterr)
 {
     int r = jmp_ctl_wait(kube);
 
@@ -92,8 +94,9 @@ int jmp_ctl_ask(struct jmp_ctl_kube *kube, const struct jmp_kube_call *call, jso
     return take_answer(kube, request, ret, reterr);
 }
 
-int jmp_ctl_ask_object(struct jmp_ctl_kube *kube, const char *method, const char *group, const char *version, const char *namespace_,
-                       const char *plural, const char *name, const char *query, json_t **ret, struct jmp_error *reterr)
+int jmp_ctl_ask_object(struct jmp_ctl_kube *kube, const char *method, const char *group, const char *version,
+                       const char *namespace_, const char *plural, const char *name, const char *query, json_t **ret,
+                       struct jmp_error *reterr)
 {
     _cleanup_free_ char *path = jmp_kube_path(group, version, namespace_, plural, name);
     const struct jmp_kube_call call = { .method = method, .path = path };

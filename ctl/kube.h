@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the commands about Kubernetes share: the API server, asked one thing after the other, and how objects are shown. */
+/* What the commands about Kubernetes share: the API server, asked one thing after the other, and how objects are
+ * shown. */
 #pragma once
 
 #include "ctl/ctl.h"
@@ -40,8 +41,9 @@ void jmp_ctl_kube_close(struct jmp_ctl_kube *kube);
  */
 int jmp_ctl_ask(struct jmp_ctl_kube *kube, const struct jmp_kube_call *call, json_t **ret, struct jmp_error *reterr);
 /** jmp_ctl_ask_object() - GET or DELETE of one object, or GET of all of a kind (@name NULL), with @query or NULL */
-int jmp_ctl_ask_object(struct jmp_ctl_kube *kube, const char *method, const char *group, const char *version, const char *namespace_,
-                       const char *plural, const char *name, const char *query, json_t **ret, struct jmp_error *reterr);
+int jmp_ctl_ask_object(struct jmp_ctl_kube *kube, const char *method, const char *group, const char *version,
+                       const char *namespace_, const char *plural, const char *name, const char *query, json_t **ret,
+                       struct jmp_error *reterr);
 /** jmp_ctl_sleep() - 0, -ECANCELED after a signal */
 int jmp_ctl_sleep(struct jmp_ctl_kube *kube, uint64_t usec);
 /** jmp_ctl_wait() - until jmp_loop_exit() or a signal; 0, -ECANCELED */

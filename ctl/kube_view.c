@@ -137,7 +137,9 @@ static void put_exporter(struct jmp_writer *writer, const json_t *exporter)
 
 static void put_conditions(struct jmp_writer *writer, const json_t *conditions)
 {
-    static const char *const keys[] = { "lastTransitionTime", "message", "observedGeneration", "reason", "status", "type" };
+    static const char *const keys[] = {
+        "lastTransitionTime", "message", "observedGeneration", "reason", "status", "type"
+    };
     json_t *condition;
     size_t i;
 
@@ -338,8 +340,8 @@ static int new_table(const struct jmp_kube_view *view, struct jmp_table **ret)
     static const char *const heads[][12] = {
         [JMP_KUBE_CLIENT] = { "NAME", "ENDPOINT", NULL },
         [JMP_KUBE_EXPORTER] = { "NAME", "STATUS", "ENDPOINT", "DEVICES", "AGE", NULL },
-        [JMP_KUBE_LEASE] = { "NAME", "CLIENT", "SELECTOR", "EXPORTER", "DURATION", "STATUS", "REASON", "BEGIN", "END", "AGE",
-                             NULL },
+        [JMP_KUBE_LEASE] = { "NAME", "CLIENT", "SELECTOR", "EXPORTER", "DURATION", "STATUS", "REASON", "BEGIN", "END",
+                             "AGE", NULL },
         [JMP_KUBE_COORDINATION_LEASE] = { "NAME", "HOLDER", "AGE", NULL },
     };
     static const char *const device_heads[] = { "NAME", "STATUS", "ENDPOINT", "AGE", "LABELS", "UUID", NULL };

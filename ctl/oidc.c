@@ -305,7 +305,8 @@ int jmp_oidc_fetch(const char *url, bool insecure, struct jmp_tree *tree, const 
     return r;
 }
 
-/* Who hears the code on its way cannot use it: it is good only for whoever knows @verifier, of which the link has the hash. */
+/* Who hears the code on its way cannot use it: it is good only for whoever knows @verifier, of which the link has the
+ * hash. */
 #define VERIFIER_SIZE (2 * JMP_UUID_SIZE)
 
 static int make_challenge(char verifier[VERIFIER_SIZE], char **ret)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Tokens of an identity provider (OpenID Connect, OAuth 2.0): asked for at its token endpoint, which it tells in its discovery document.
- * Where the controller trusts such a provider, its access tokens are what clients show.
+ * Tokens of an identity provider (OpenID Connect, OAuth 2.0): asked for at its token endpoint, which it tells in its
+ * discovery document. Where the controller trusts such a provider, its access tokens are what clients show.
  */
 #pragma once
 
@@ -32,13 +32,14 @@ struct jmp_oidc_field {
  *
  * The authorities of certificates are those of the system, or of $SSL_CERT_FILE. No redirection is followed.
  *
- * Return: 0, -EACCES: the provider refuses, with its words; -ECANCELED after a signal, others as of jmp_http_start(), with words in
- * which no secret is.
+ * Return: 0, -EACCES: the provider refuses, with its words; -ECANCELED after a signal, others as of jmp_http_start(),
+ * with words in which no secret is.
  */
 int jmp_oidc_grant(const struct jmp_oidc *oidc, const struct jmp_oidc_field *fields, struct jmp_oidc_tokens *ret,
                    struct jmp_error *reterr);
 /**
- * jmp_oidc_browser() - log in with a browser: prints a link on standard error and waits until it was followed, at most ten minutes
+ * jmp_oidc_browser() - log in with a browser: prints a link on standard error and waits until it was followed, at most
+ * ten minutes
  * @port:     of this machine, where the browser is sent afterwards; 0: any
  * @offline:  ask for a refresh token
  *

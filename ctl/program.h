@@ -16,8 +16,8 @@ struct jmp_program;
 int jmp_program_start(struct jmp_client *client, char *const *argv, char *const *set, struct jmp_program **ret,
                     struct jmp_error *reterr);
 void jmp_program_signal(struct jmp_program *program, int signal);
-/** jmp_program_wait() - waits; -ETIMEDOUT: it still runs; -EINTR: so it does, and was sent a signal. Interruptions do not
- * end this: it is the program's own to end. */
+/** jmp_program_wait() - waits; -ETIMEDOUT: it still runs; -EINTR: so it does, and was sent a signal. Interruptions do
+ * not end this: it is the program's own to end. */
 int jmp_program_wait(struct jmp_program *program, uint64_t timeout);
 /** jmp_program_code() - its exit code; 128 and the number of the signal that killed it */
 int jmp_program_code(const struct jmp_program *program);

@@ -211,13 +211,20 @@ JMP_TEST(the_time_that_is_left_is_short)
         int64_t left;        /* seconds */
         const char *text;
     } cases[] = {
-        { 2 * 86400 + 3 * 3600 + 45 * 60, "2d 3h 45m" }, { 5 * 3600 + 30 * 60, "5h 30m" }, { 30, "0m" },       { 60, "1m" },
-        { 3 * 86400, "3d" },                             { 86400 + 60, "1d 1m" },          { 0, "expired" }, { -1, "expired" },
+        { 2 * 86400 + 3 * 3600 + 45 * 60, "2d 3h 45m" },
+        { 5 * 3600 + 30 * 60, "5h 30m" },
+        { 30, "0m" },
+        { 60, "1m" },
+        { 3 * 86400, "3d" },
+        { 86400 + 60, "1d 1m" },
+        { 0, "expired" },
+        { -1, "expired" },
     };
     char text[64];
 
     for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
-        jmp_output_remaining(INT64_C(1704110400000000) + cases[i].left * 1000000, INT64_C(1704110400000000), text, sizeof(text));
+        jmp_output_remaining(INT64_C(1704110400000000) + cases[i].left * 1000000, INT64_C(1704110400000000), text,
+                             sizeof(text));
         assert_string_equal(text, cases[i].text);
     }
     jmp_output_remaining(JMP_TIME_NONE, 0, text, sizeof(text));

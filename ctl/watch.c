@@ -6,7 +6,8 @@
 #define INTERVAL JMP_USEC_PER_SEC
 
 /* The whole output of one look; free() @ret. */
-static int look(struct jmp_ctl *ctl, jmp_ctl_show *show, void *options, char **words, char **ret, struct jmp_error *reterr)
+static int look(struct jmp_ctl *ctl, jmp_ctl_show *show, void *options, char **words, char **ret,
+                struct jmp_error *reterr)
 {
     _cleanup_free_ char *text = NULL;
     size_t size = 0;

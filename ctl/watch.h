@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A list that is printed again whenever it has changed. Controllers have no way to tell us, so they are asked once a second. */
+/* A list that is printed again whenever it has changed. Controllers have no way to tell us, so they are asked once a
+ * second. */
 #pragma once
 
 #include <stdio.h>

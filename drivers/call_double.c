@@ -402,7 +402,9 @@ int jmp_call_child(struct jmp_call *call, const char *child, const char *method)
     if (!jmp_call_has_child(call, child, method))
         return jmp_call_fail(call, -ENOENT, "%s: there is no such child", child);
     r = device_call(given(call, child), method, NULL);
-    return r < 0 ? jmp_call_fail(call, r == -ENODEV ? -ECONNABORTED : r, "%s: %s", child, device_error(given(call, child))) : 0;
+    return r < 0 ? jmp_call_fail(call, r == -ENODEV ? -ECONNABORTED : r, "%s: %s", child,
+                                 device_error(given(call, child)))
+                 : 0;
 }
 
 int jmp_call_fd(struct jmp_call *call, const char *arg, bool write)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A device for unit tests of drivers: it stands in for the core's side of driver.h, without its threads and turns. Every call
- * runs to its end in the caller, a stream's server in a thread of its own. Failures of the double itself fail the test.
+ * A device for unit tests of drivers: it stands in for the core's side of driver.h, without its threads and turns.
+ * Every call runs to its end in the caller, a stream's server in a thread of its own. Failures of the double itself
+ * fail the test.
  */
 #pragma once
 
@@ -39,14 +40,15 @@ const char *device_error(const struct device *device);               /* sentence
 const char *device_log(const struct device *device);                 /* all lines so far, each with its newline */
 double device_pace(const struct device *device);                     /* of the last open */
 bool device_is_private(const struct device *device);                 /* jmp_call_private() was called */
-unsigned device_hangups(const struct device *device, unsigned *retnewest);   /* number of jmp_call_hangup(), and the last one's argument */
+/* Number of jmp_call_hangup(), and the last one's argument. */
+unsigned device_hangups(const struct device *device, unsigned *retnewest);
 /** device_kept() - what is parked under @name, borrowed, or -ENOENT; device_close() lets go of it */
 int device_kept(const struct device *device, const char *name);
 /** device_lend() - the descriptor that jmp_call_fd() gives to the next call; stays the test's */
 void device_lend(struct device *device, int fd);
 void device_lend_cut(struct device *device, int fd);                 /* the same, but its end is not the whole file's */
-/** device_cancel() - all waits of this device end with -ECANCELED from now on, but for calls that are committed; may come from any
- * thread */
+/** device_cancel() - all waits of this device end with -ECANCELED from now on, but for calls that are committed; may
+ * come from any thread */
 void device_cancel(struct device *device);
 
 /** Bounded helpers: they fail the test after ten seconds. */

@@ -7,7 +7,9 @@
 #define MANUAL_MAX (256u * 1024)
 
 #define EACH_DRIVER(driver) \
-    const struct jmp_driver_class *driver, *const *driver##_at = jmp_builtin_drivers; (driver = *driver##_at); driver##_at++
+    const struct jmp_driver_class *driver, *const *driver##_at = jmp_builtin_drivers; \
+    (driver = *driver##_at); \
+    driver##_at++
 
 static size_t size_of(enum jmp_type type)
 {
@@ -29,8 +31,8 @@ static bool among(const char *word, const char *const *words)
 
 JMP_TEST(every_class_is_complete)
 {
-    static const char *const kinds[] = { "power", "storage", "network", "serial", "console", "composite", "gpio", "other",
-                                         NULL };
+    static const char *const kinds[] = { "power",     "storage", "network", "serial", "console",
+                                         "composite", "gpio",    "other",   NULL };
 
     for (EACH_DRIVER(driver)) {
         assert_int_equal(driver->abi, JMP_DRIVER_ABI);
@@ -62,7 +64,8 @@ JMP_TEST(every_method_is_exactly_one_thing)
         for (const struct jmp_method *method = driver->methods; method && method->name; method++) {
             int functions = !!method->call + !!method->items + !!method->open + !!method->serve;
 
-            if (functions != 1 || (method->quick && !method->call && !method->items) || (method->shared && !method->open))
+            if (functions != 1 || (method->quick && !method->call && !method->items) ||
+                (method->shared && !method->open))
                 fail_msg("%s.%s", driver->name, method->name);
             if ((method->open || method->serve) && method->args[0].name)
                 fail_msg("%s.%s: nobody can give arguments to a stream", driver->name, method->name);

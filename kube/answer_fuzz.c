@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Bodies of an API server: refusals, objects of every kind and lists of them, and Leases that are read, renewed and read again. */
+/* Bodies of an API server: refusals, objects of every kind and lists of them, and Leases that are read, renewed and
+ * read again. */
 #include <assert.h>
 
 #include "kube/collect.h"

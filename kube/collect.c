@@ -39,10 +39,11 @@ static void rest(struct jmp_collector *collector, uint64_t usec)
     jmp_timer_start(jmp_kube_loop(collector->kube), &collector->timer, usec, on_timer);
 }
 
-static int send_call(struct jmp_collector *collector, const char *method, const char *name, const json_t *body, jmp_kube_done_fn done)
+static int send_call(struct jmp_collector *collector, const char *method, const char *name, const json_t *body,
+                     jmp_kube_done_fn done)
 {
-    _cleanup_free_ char *path = jmp_kube_path(JMP_KUBE_COORDINATION_GROUP, JMP_KUBE_COORDINATION_VERSION, collector->namespace_,
-                                              JMP_KUBE_COORDINATION_PLURAL, name);
+    _cleanup_free_ char *path = jmp_kube_path(JMP_KUBE_COORDINATION_GROUP, JMP_KUBE_COORDINATION_VERSION,
+                                              collector->namespace_, JMP_KUBE_COORDINATION_PLURAL, name);
     const struct jmp_kube_call call = { .method = method, .path = path, .body = body };
 
     return path ? jmp_kube_request(collector->kube, &call, done, collector, &collector->request) : -ENOMEM;
@@ -71,10 +72,12 @@ static void on_second_look(const struct jmp_kube_status *status, json_t *answer,
 
     collector->request = NULL;
     if (status->reason == JMP_KUBE_OK && jmp_kube_is_expired(answer, wall_clock())) {
-        body = json_pack("{s:s, s:s, s:{s:O, s:O}}", "apiVersion", "v1", "kind", "DeleteOptions", "preconditions", "uid",
-                         json_object_get(metadata, "uid"), "resourceVersion", json_object_get(metadata, "resourceVersion"));
+        body = json_pack("{s:s, s:s, s:{s:O, s:O}}", "apiVersion", "v1", "kind", "DeleteOptions", "preconditions",
+                         "uid", json_object_get(metadata, "uid"), "resourceVersion",
+                         json_object_get(metadata, "resourceVersion"));
         if (body)
-            r = send_call(collector, "DELETE", json_string_value(json_object_get(metadata, "name")) ?: "", body, on_deleted);
+            r = send_call(collector, "DELETE", json_string_value(json_object_get(metadata, "name")) ?: "", body,
+                          on_deleted);
         json_decref(body);
     }
     if (r < 0)
@@ -122,7 +125,8 @@ static void on_timer(struct jmp_timer *timer)
 {
     struct jmp_collector *collector = CONTAINER_OF(timer, struct jmp_collector, timer);
 
-    if (jmp_kube_list(collector->kube, collector->collection, collector->query, on_list, collector, &collector->request) < 0)
+    if (jmp_kube_list(collector->kube, collector->collection, collector->query, on_list, collector,
+                      &collector->request) < 0)
         rest(collector, AFTER_FAILURE);
 }
 

@@ -25,13 +25,15 @@ int jmp_kube_record_read(const json_t *lease, struct jmp_kube_record *ret, struc
     struct jmp_kube_record record = { 0 };
     int r;
 
-    r = jmp_kube_fields_read(jmp_kube_coordination_fields, &spec, json_is_null(value) ? NULL : value, "spec", NULL, reterr);
+    r = jmp_kube_fields_read(jmp_kube_coordination_fields, &spec, json_is_null(value) ? NULL : value, "spec", NULL,
+                             reterr);
     if (r == 0)
         r = copy(spec.holder, "spec.holderIdentity", record.holder, sizeof(record.holder), reterr);
     if (r == 0)
         r = copy(spec.strategy, "spec.strategy", record.strategy, sizeof(record.strategy), reterr);
     if (r == 0)
-        r = copy(spec.preferred_holder, "spec.preferredHolder", record.preferred_holder, sizeof(record.preferred_holder), reterr);
+        r = copy(spec.preferred_holder, "spec.preferredHolder", record.preferred_holder,
+                 sizeof(record.preferred_holder), reterr);
     if (r < 0)
         return r;
 
@@ -77,8 +79,8 @@ int jmp_kube_record_write(json_t *lease, const struct jmp_kube_record *record)
 json_t *jmp_kube_lease_new(const char *namespace_, const char *name, const struct jmp_kube_record *record)
 {
     json_t *lease = json_pack("{s:s, s:s, s:{s:s, s:s}}", "apiVersion",
-                              JMP_KUBE_COORDINATION_GROUP "/" JMP_KUBE_COORDINATION_VERSION, "kind", "Lease", "metadata",
-                              "name", name, "namespace", namespace_);
+                              JMP_KUBE_COORDINATION_GROUP "/" JMP_KUBE_COORDINATION_VERSION, "kind", "Lease",
+                              "metadata", "name", name, "namespace", namespace_);
 
     if (lease && jmp_kube_record_write(lease, record) < 0) {
         json_decref(lease);

@@ -11,8 +11,8 @@
 
 #define JMP_KUBE_HOLDER_MAX 511u
 
-/* LeaseSpec. What is absent is "", 0 or JMP_KUBE_NO_TIME. Times are what the holder's clock said: information, never compared with
- * ours. */
+/* LeaseSpec. What is absent is "", 0 or JMP_KUBE_NO_TIME. Times are what the holder's clock said: information, never
+ * compared with ours. */
 struct jmp_kube_record {
     char holder[JMP_KUBE_HOLDER_MAX + 1];
     int32_t duration;            /* seconds after its last renewal at which another may take it */
@@ -29,7 +29,8 @@ struct jmp_kube_record {
  */
 int jmp_kube_record_read(const json_t *lease, struct jmp_kube_record *ret, struct jmp_error *reterr);
 
-/** jmp_kube_record_write() - set what a holder sets; labels, annotations and all members that we do not know stay. -ENOMEM. */
+/** jmp_kube_record_write() - set what a holder sets; labels, annotations and all members that we do not know stay.
+ * -ENOMEM. */
 int jmp_kube_record_write(json_t *lease, const struct jmp_kube_record *record);
 
 /** jmp_kube_lease_new() - a Lease that was not there before; NULL: no memory */

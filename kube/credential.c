@@ -236,7 +236,8 @@ static char *print_info(const struct jmp_kube_access *access, bool interactive)
         }
         json_object_set_new(spec, "cluster", cluster);
     }
-    info = json_pack("{s:s, s:s, s:o}", "apiVersion", access->exec->api_version, "kind", "ExecCredential", "spec", spec);
+    info =
+        json_pack("{s:s, s:s, s:o}", "apiVersion", access->exec->api_version, "kind", "ExecCredential", "spec", spec);
     text = json_dumps(info, JSON_COMPACT);
     json_decref(info);
     return text;
@@ -270,8 +271,9 @@ static int make_set(const struct jmp_kube_access *access, bool interactive, char
     return 0;
 }
 
-int jmp_kube_credential_fetch(struct jmp_kube_credential *credential, void (*fetched)(const struct jmp_error *error, void *user),
-                              void *user, struct jmp_error *reterr)
+int jmp_kube_credential_fetch(struct jmp_kube_credential *credential,
+                              void (*fetched)(const struct jmp_error *error, void *user), void *user,
+                              struct jmp_error *reterr)
 {
     const struct jmp_kube_exec *exec = credential->access->exec;
     bool interactive = exec->interactive != JMP_KUBE_NEVER && isatty(STDIN_FILENO);
@@ -321,7 +323,8 @@ int jmp_kube_credential_fetch(struct jmp_kube_credential *credential, void (*fet
     return 0;
 }
 
-int jmp_kube_credential_new(struct jmp_loop *loop, const struct jmp_kube_access *access, struct jmp_kube_credential **ret)
+int jmp_kube_credential_new(struct jmp_loop *loop, const struct jmp_kube_access *access,
+                            struct jmp_kube_credential **ret)
 {
     struct jmp_kube_credential *credential = calloc(1, sizeof(*credential));
 

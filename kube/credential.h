@@ -14,7 +14,8 @@ struct jmp_kube_identity {
 };
 
 /** jmp_kube_credential_new() - @loop and @access are borrowed */
-int jmp_kube_credential_new(struct jmp_loop *loop, const struct jmp_kube_access *access, struct jmp_kube_credential **ret);
+int jmp_kube_credential_new(struct jmp_loop *loop, const struct jmp_kube_access *access,
+                            struct jmp_kube_credential **ret);
 struct jmp_kube_credential *jmp_kube_credential_free(struct jmp_kube_credential *credential);
 JMP_DEFINE_CLEANUP(struct jmp_kube_credential *, jmp_kube_credential_free)
 
@@ -34,8 +35,10 @@ int jmp_kube_credential_get(struct jmp_kube_credential *credential, struct jmp_k
  *
  * Return: 0 or why it cannot be started; then @fetched is not called.
  */
-int jmp_kube_credential_fetch(struct jmp_kube_credential *credential, void (*fetched)(const struct jmp_error *error, void *user),
-                              void *user, struct jmp_error *reterr);
+int jmp_kube_credential_fetch(struct jmp_kube_credential *credential,
+                              void (*fetched)(const struct jmp_error *error, void *user), void *user,
+                              struct jmp_error *reterr);
 
-/** jmp_kube_credential_refuse() - the server did not take it. Return: whether another may be had, by get() or fetch(). */
+/** jmp_kube_credential_refuse() - the server did not take it. Return: whether another may be had, by get() or
+ * fetch(). */
 bool jmp_kube_credential_refuse(struct jmp_kube_credential *credential);

@@ -35,7 +35,10 @@ uint64_t jmp_elect_deadline(const struct jmp_elect *elect)
 
 void jmp_elect_step_down(struct jmp_elect *elect) { elect->leading = false; }
 
-static struct jmp_elect_step wait_until(uint64_t at) { return (struct jmp_elect_step){ .what = JMP_ELECT_WAIT, .at = at }; }
+static struct jmp_elect_step wait_until(uint64_t at)
+{
+    return (struct jmp_elect_step){ .what = JMP_ELECT_WAIT, .at = at };
+}
 
 /* Standbys come at different times, so that they do not all write at once. */
 static struct jmp_elect_step wait_some(const struct jmp_elect *elect, uint64_t now, double random)

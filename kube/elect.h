@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Leader election, as a pure function of what was seen and when: no I/O, no clock, no memory. kube/elector.c does what it
- * says; a model in elect_test.c runs many of them against each other.
+ * Leader election, as a pure function of what was seen and when: no I/O, no clock, no memory. kube/elector.c does what
+ * it says; a model in elect_test.c runs many of them against each other.
  *
- * Times of others are never compared with ours: a record counts as live for its own duration after it last changed before our
- * eyes. The leader stops earlier, a renew deadline after it began its last good renewal, so that clocks may differ in rate
- * by lease duration to renew deadline. All times are microseconds of one clock that counts suspension, jmp_now().
+ * Times of others are never compared with ours: a record counts as live for its own duration after it last changed
+ * before our eyes. The leader stops earlier, a renew deadline after it began its last good renewal, so that clocks may
+ * differ in rate by lease duration to renew deadline. All times are microseconds of one clock that counts suspension,
+ * jmp_now().
  */
 #pragma once
 
@@ -19,7 +20,8 @@ struct jmp_elect_timing {
     uint64_t retry_period;      /* 2 s */
 };
 
-#define JMP_ELECT_TIMING ((struct jmp_elect_timing){ 15 * JMP_USEC_PER_SEC, 10 * JMP_USEC_PER_SEC, 2 * JMP_USEC_PER_SEC })
+#define JMP_ELECT_TIMING \
+    ((struct jmp_elect_timing){ 15 * JMP_USEC_PER_SEC, 10 * JMP_USEC_PER_SEC, 2 * JMP_USEC_PER_SEC })
 
 /** jmp_elect_check() - 0, or -EINVAL with what is wrong about timing or identity */
 int jmp_elect_check(const struct jmp_elect_timing *timing, const char *identity, struct jmp_error *reterr);
@@ -69,7 +71,8 @@ struct jmp_elect_step jmp_elect_failed(struct jmp_elect *elect, uint64_t now, do
 uint64_t jmp_elect_deadline(const struct jmp_elect *elect);
 /** jmp_elect_step_down() - the work has ended: the deadline came, or it was stopped on purpose */
 void jmp_elect_step_down(struct jmp_elect *elect);
-/** jmp_elect_release() - what to write so that others need not wait, after a fresh look (@record) and once the work has ended.
+/** jmp_elect_release() - what to write so that others need not wait, after a fresh look (@record) and once the work has
+ * ended.
  * Return: whether it is still ours to give. */
 bool jmp_elect_release(const struct jmp_elect *elect, int64_t wall, const struct jmp_kube_record *record,
                        struct jmp_kube_record *ret);

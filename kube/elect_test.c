@@ -183,8 +183,9 @@ JMP_TEST(a_lease_is_given_back_only_by_its_holder)
 }
 
 /*
- * A model: some electors, one server, and a world in which clocks run at different rates, messages are late, lost or come after
- * they were given up, and processes stop for a while. Work ends by itself at the deadline, as a guard sees to it.
+ * A model: some electors, one server, and a world in which clocks run at different rates, messages are late, lost or
+ * come after they were given up, and processes stop for a while. Work ends by itself at the deadline, as a guard sees
+ * to it.
  */
 enum { ELECTORS = 3, MODEL_SECONDS = 240 };
 
@@ -219,9 +220,15 @@ static double roll(struct world *world)
     return (double)(world->random >> 11) / 9007199254740992.0;
 }
 
-static uint64_t local(const struct actor *actor, double now) { return (uint64_t)((actor->offset + actor->rate * now) * 1e6); }
+static uint64_t local(const struct actor *actor, double now)
+{
+    return (uint64_t)((actor->offset + actor->rate * now) * 1e6);
+}
 
-static double true_time(const struct actor *actor, uint64_t usec) { return ((double)usec / 1e6 - actor->offset) / actor->rate; }
+static double true_time(const struct actor *actor, uint64_t usec)
+{
+    return ((double)usec / 1e6 - actor->offset) / actor->rate;
+}
 
 static void begin_step(struct world *world, struct actor *actor, double now, struct jmp_elect_step step)
 {

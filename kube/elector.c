@@ -100,7 +100,8 @@ static void on_timer(struct jmp_timer *timer)
 
     /* While the work is still being ended we must not lead again. */
     if (elector->stopping)
-        do_step(elector, (struct jmp_elect_step){ .what = JMP_ELECT_WAIT, .at = jmp_now() + elector->elect.timing.retry_period });
+        do_step(elector, (struct jmp_elect_step){ .what = JMP_ELECT_WAIT,
+                                                  .at = jmp_now() + elector->elect.timing.retry_period });
     else
         do_step(elector, jmp_elect_tick(&elector->elect, jmp_now(), wall_clock()));
 }
@@ -154,7 +155,9 @@ static void on_answer(const struct jmp_kube_status *status, json_t *answer, void
 
 static int start_request(struct jmp_elector *elector)
 {
-    struct jmp_kube_call call = { .method = "GET", .path = elector->path, .timeout = elector->elect.timing.renew_deadline / 2 };
+    struct jmp_kube_call call = { .method = "GET",
+                                  .path = elector->path,
+                                  .timeout = elector->elect.timing.renew_deadline / 2 };
     json_t *body = NULL;
     int r;
 
@@ -163,7 +166,8 @@ static int start_request(struct jmp_elector *elector)
         call.path = elector->collection;
         body = jmp_kube_lease_new(elector->namespace_, elector->name, &elector->step.record);
     } else if (elector->step.what == JMP_ELECT_PUT) {
-        /* With the resourceVersion and the uid of what was seen: neither another's write nor another's Lease is replaced. */
+        /* With the resourceVersion and the uid of what was seen: neither another's write nor another's Lease is
+         * replaced. */
         call.method = "PUT";
         body = json_deep_copy(elector->object);
         if (body && jmp_kube_record_write(body, &elector->step.record) < 0) {
@@ -227,7 +231,8 @@ static void on_last_look(const struct jmp_kube_status *status, json_t *answer, v
     if (status->reason != JMP_KUBE_OK)
         tell_failure(elector, status);
     if (status->reason != JMP_KUBE_OK || jmp_kube_record_read(answer, &record, NULL) < 0 ||
-        !jmp_elect_release(&elector->elect, wall_clock(), &record, &freed) || jmp_kube_record_write(answer, &freed) < 0 ||
+        !jmp_elect_release(&elector->elect, wall_clock(), &record, &freed) ||
+        jmp_kube_record_write(answer, &freed) < 0 ||
         jmp_kube_request(elector->kube, &call, on_released, elector, &elector->request) < 0)
         released(elector);
 }

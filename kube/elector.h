@@ -10,7 +10,8 @@ struct jmp_elector;
 struct jmp_elector_events {
     /** we lead until @deadline (jmp_now()), unless it is renewed; called again with a later one at each renewal */
     void (*leads)(uint64_t deadline, void *user);
-    /** no longer: end the work, then call jmp_elector_rest(). Before the lease's duration is over it must have ended. */
+    /** no longer: end the work, then call jmp_elector_rest(). Before the lease's duration is over it must have
+     * ended. */
     void (*stop)(void *user);
     /** another holds the Lease now, or we do; "" when nobody does */
     void (*leader)(const char *identity, void *user);
@@ -34,5 +35,6 @@ void jmp_elector_rest(struct jmp_elector *elector);
 void jmp_elector_release(struct jmp_elector *elector, void (*done)(void *user), void *user);
 struct jmp_elector *jmp_elector_free(struct jmp_elector *elector);   /* does not release */
 JMP_DEFINE_CLEANUP(struct jmp_elector *, jmp_elector_free)
-/** jmp_elector_fence() - (uid, transitions) of our time as leader, for those who must tell us from a successor; "" before */
+/** jmp_elector_fence() - (uid, transitions) of our time as leader, for those who must tell us from a successor; ""
+ * before */
 const char *jmp_elector_fence(const struct jmp_elector *elector);

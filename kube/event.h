@@ -9,7 +9,8 @@
 /**
  * jmp_kube_lines_feed() - another piece
  * @lines:  the line that is being put together; jmp_http_body_clear() it at the end
- * @line:   each line that is whole now, NUL-terminated, without its end; empty ones are passed over. A negative result ends it.
+ * @line:   each line that is whole now, NUL-terminated, without its end; empty ones are passed over. A negative result
+ *          ends it.
  *
  * Return: 0, -E2BIG (a line of more than 16 MiB), -ENOMEM, or what @line returned.
  */

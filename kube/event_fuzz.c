@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The body of a watch, which its first byte cuts into pieces: the same lines however they are cut, and each is an event or none. */
+/* The body of a watch, which its first byte cuts into pieces: the same lines however they are cut, and each is an event
+ * or none. */
 #include <assert.h>
 #include <stdint.h>
 #include <string.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* JSON objects as structs: a row says where a member goes and what it must be, so that all are read, and refused, alike. */
+/* JSON objects as structs: a row says where a member goes and what it must be, so that all are read, and refused,
+ * alike. */
 #pragma once
 
 #include <jansson.h>

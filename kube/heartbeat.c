@@ -27,7 +27,8 @@ struct jmp_heartbeat {
     unsigned failures, beats;
 };
 
-static int send_call(struct jmp_heartbeat *heartbeat, const char *method, const char *path, const json_t *body, jmp_kube_done_fn done)
+static int send_call(struct jmp_heartbeat *heartbeat, const char *method, const char *path, const json_t *body,
+                     jmp_kube_done_fn done)
 {
     const struct jmp_kube_call call = { .method = method, .path = path, .body = body, .timeout = heartbeat->interval };
 
@@ -175,10 +176,10 @@ int jmp_heartbeat_new(struct jmp_kube *kube, const struct jmp_heartbeat_options 
     heartbeat->labels = json_deep_copy(options->labels);
     heartbeat->path = jmp_kube_path(JMP_KUBE_COORDINATION_GROUP, JMP_KUBE_COORDINATION_VERSION, options->namespace_,
                                     JMP_KUBE_COORDINATION_PLURAL, options->name);
-    heartbeat->collection = jmp_kube_path(JMP_KUBE_COORDINATION_GROUP, JMP_KUBE_COORDINATION_VERSION, options->namespace_,
-                                          JMP_KUBE_COORDINATION_PLURAL, NULL);
-    if (!heartbeat->namespace_ || !heartbeat->name || !heartbeat->holder || !heartbeat->path || !heartbeat->collection ||
-        (options->labels && !heartbeat->labels))
+    heartbeat->collection = jmp_kube_path(JMP_KUBE_COORDINATION_GROUP, JMP_KUBE_COORDINATION_VERSION,
+                                          options->namespace_, JMP_KUBE_COORDINATION_PLURAL, NULL);
+    if (!heartbeat->namespace_ || !heartbeat->name || !heartbeat->holder || !heartbeat->path ||
+        !heartbeat->collection || (options->labels && !heartbeat->labels))
         return -ENOMEM;
     r = jmp_timer_start(jmp_kube_loop(kube), &heartbeat->timer, 0, on_timer);
     if (r < 0)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Heartbeats in a time of our own: timers are kept here and run when their time has come, and requests are answered as a test says.
- * The linker puts our timers in the place of the loop's. */
+/* Heartbeats in a time of our own: timers are kept here and run when their time has come, and requests are answered as
+ * a test says. The linker puts our timers in the place of the loop's. */
 #include "kube/heartbeat.h"
 
 #include <string.h>

@@ -193,7 +193,8 @@ static void on_silence(struct jmp_timer *timer)
 
 static void restart_silence(struct jmp_http_transfer *transfer)
 {
-    if (transfer->silence > 0 && jmp_timer_start(transfer->http->loop, &transfer->silent, transfer->silence, on_silence) < 0)
+    if (transfer->silence > 0 &&
+        jmp_timer_start(transfer->http->loop, &transfer->silent, transfer->silence, on_silence) < 0)
         fail(transfer, -ENOMEM, strerror(ENOMEM));
 }
 
@@ -251,7 +252,10 @@ static void act(struct jmp_http *http, curl_socket_t fd, int events)
     tell_ended(http);
 }
 
-static void on_timer(struct jmp_timer *timer) { act(CONTAINER_OF(timer, struct jmp_http, timer), CURL_SOCKET_TIMEOUT, 0); }
+static void on_timer(struct jmp_timer *timer)
+{
+    act(CONTAINER_OF(timer, struct jmp_http, timer), CURL_SOCKET_TIMEOUT, 0);
+}
 
 static int set_timer(CURLM *multi, long msec, void *user)
 {
@@ -313,7 +317,8 @@ static void set_blob(const struct jmp_curl *curl, CURL *easy, CURLoption option,
     curl->easy_setopt(easy, option, &blob);
 }
 
-/* The certificate is checked for another name than that of the URL: the URL gets that name, and the connection the place. */
+/* The certificate is checked for another name than that of the URL: the URL gets that name, and the connection the
+ * place. */
 static int set_server_name(struct jmp_http_transfer *transfer, const char *url, const char *name)
 {
     const struct jmp_curl *curl = transfer->http->curl;

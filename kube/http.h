@@ -30,7 +30,8 @@ struct jmp_http_request {
     size_t length;
     uint64_t timeout;               /* for the whole answer, microseconds; 0: none */
     uint64_t silence;               /* without a byte, microseconds; 0: no limit */
-    /* With @chunk the body of a 2xx answer is given away as it comes, and a negative result ends the transfer with it. */
+    /* With @chunk the body of a 2xx answer is given away as it comes, and a negative result ends the transfer with
+     * it. */
     int (*chunk)(const char *bytes, size_t length, void *user);
 };
 
@@ -72,8 +73,8 @@ void jmp_http_set_peer(struct jmp_http *http, const struct jmp_http_peer *peer);
 
 /**
  * jmp_http_start() - send a request
- * @done:  called once, on the loop and never from within this function; the answer is gone when it returns. It may start
- *         others and must not free the pool.
+ * @done:  called once, on the loop and never from within this function; the answer is gone when it returns. It may
+ *         start others and must not free the pool.
  * @ret:   may be NULL; good until done() is called or jmp_http_cancel()
  *
  * Return: 0, -ENOMEM, -EINVAL (no URL of http or https).

@@ -178,7 +178,8 @@ static void on_answer(const struct jmp_http_answer *answer, void *user)
 
     status.code = answer->status;
     if (answer->status / 100 != 2) {
-        jmp_kube_status_read(answer->status, strcmp(request->method, "POST") == 0, answer->body, answer->length, &status);
+        jmp_kube_status_read(answer->status, strcmp(request->method, "POST") == 0, answer->body, answer->length,
+                             &status);
         if (answer->has_retry_after && status.retry_after == 0)
             status.retry_after = answer->retry_after;
         if (answer->status == 410 && request->is_list && restart_list(request))
@@ -340,7 +341,8 @@ static void send_it(struct jmp_kube_request *request)
 
     r = jmp_kube_credential_get(kube->credential, &identity, &error);
     if (r == -EAGAIN && request->asked) {
-        r = jmp_error_set(&error, -EKEYEXPIRED, "%s gave a credential that has expired already", kube->access->exec->command);
+        r = jmp_error_set(&error, -EKEYEXPIRED, "%s gave a credential that has expired already",
+                          kube->access->exec->command);
     } else if (r == -EAGAIN) {
         r = kube->fetching ? 0 : jmp_kube_credential_fetch(kube->credential, on_fetched, kube, &error);
         kube->fetching = r == 0;
@@ -405,15 +407,16 @@ int jmp_kube_request(struct jmp_kube *kube, const struct jmp_kube_call *call, jm
 
 void jmp_kube_cancel(struct jmp_kube_request *request) { request_free(request); }
 
-char *jmp_kube_path(const char *group, const char *version, const char *namespace_, const char *plural, const char *name)
+char *jmp_kube_path(const char *group, const char *version, const char *namespace_, const char *plural,
+                    const char *name)
 {
     _cleanup_free_ char *escaped_namespace = jmp_http_escape(namespace_), *escaped_name = jmp_http_escape(name ?: "");
     char *path;
 
     if (!escaped_namespace || !escaped_name)
         return NULL;
-    if (asprintf(&path, "%s%s/%s/namespaces/%s/%s%s%s", *group ? "/apis/" : "/api", group, version, escaped_namespace, plural,
-                 name ? "/" : "", escaped_name) < 0)
+    if (asprintf(&path, "%s%s/%s/namespaces/%s/%s%s%s", *group ? "/apis/" : "/api", group, version, escaped_namespace,
+                 plural, name ? "/" : "", escaped_name) < 0)
         return NULL;
     return path;
 }
@@ -466,8 +469,9 @@ int jmp_kube_list(struct jmp_kube *kube, const char *path, const char *query, jm
     return launch(request, ret);
 }
 
-int jmp_kube_stream(struct jmp_kube *kube, const char *path, uint64_t silence, int (*line)(const char *text, size_t length, void *user),
-                    jmp_kube_done_fn done, void *user, struct jmp_kube_request **ret)
+int jmp_kube_stream(struct jmp_kube *kube, const char *path, uint64_t silence,
+                    int (*line)(const char *text, size_t length, void *user), jmp_kube_done_fn done, void *user,
+                    struct jmp_kube_request **ret)
 {
     const struct jmp_kube_call call = { .method = "GET", .path = path };
     struct jmp_kube_request *request;

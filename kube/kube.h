@@ -32,7 +32,8 @@ typedef void (*jmp_kube_done_fn)(const struct jmp_kube_status *status, json_t *a
  *
  * Return: 0, -ENOMEM, -ENOPKG (no libcurl), with words.
  */
-int jmp_kube_new(struct jmp_loop *loop, struct jmp_kube_access *access, struct jmp_kube **ret, struct jmp_error *reterr);
+int jmp_kube_new(struct jmp_loop *loop, struct jmp_kube_access *access, struct jmp_kube **ret,
+                 struct jmp_error *reterr);
 /** jmp_kube_free() - ends requests without a word */
 struct jmp_kube *jmp_kube_free(struct jmp_kube *kube);
 JMP_DEFINE_CLEANUP(struct jmp_kube *, jmp_kube_free)
@@ -43,8 +44,8 @@ struct jmp_loop *jmp_kube_loop(const struct jmp_kube *kube);
  * jmp_kube_request() - one request, with one answer
  * @ret:  may be NULL; good until done() or jmp_kube_cancel()
  *
- * What the server asks to be sent again (429 and 5xx with Retry-After) is, up to 10 times; a GET whose connection was lost,
- * up to 3 times; after a 401 a fresh credential is tried once. Nothing else is repeated.
+ * What the server asks to be sent again (429 and 5xx with Retry-After) is, up to 10 times; a GET whose connection was
+ * lost, up to 3 times; after a 401 a fresh credential is tried once. Nothing else is repeated.
  *
  * Return: 0, -ENOMEM.
  */
@@ -56,8 +57,8 @@ void jmp_kube_cancel(struct jmp_kube_request *request);
  * jmp_kube_list() - all objects of a kind, in pages of 500
  * @path:      of the collection, without a query
  * @query:     jmp_kube_query(), or NULL
- * @done:      the answer is the list of the last page with the items of all of them; items get the apiVersion and kind that
- *             servers leave out
+ * @done:      the answer is the list of the last page with the items of all of them; items get the apiVersion and kind
+ *             that servers leave out
  *
  * Should the server have forgotten the list between two pages (410), it is asked for whole, once.
  */
@@ -70,12 +71,15 @@ int jmp_kube_list(struct jmp_kube *kube, const char *path, const char *query, jm
  * @silence:  microseconds without a byte after which it is given up
  * @done:     at the end; OK for a clean one
  */
-int jmp_kube_stream(struct jmp_kube *kube, const char *path, uint64_t silence, int (*line)(const char *text, size_t length, void *user),
-                    jmp_kube_done_fn done, void *user, struct jmp_kube_request **ret);
+int jmp_kube_stream(struct jmp_kube *kube, const char *path, uint64_t silence,
+                    int (*line)(const char *text, size_t length, void *user), jmp_kube_done_fn done, void *user,
+                    struct jmp_kube_request **ret);
 
 /** jmp_kube_path() - "/apis/GROUP/VERSION/namespaces/NS/PLURAL[/NAME]"; group "" is "/api/VERSION". @name may be NULL.
  * Whatever cannot stand in a path is escaped. free() the result; NULL: no memory. */
-char *jmp_kube_path(const char *group, const char *version, const char *namespace_, const char *plural, const char *name);
+char *jmp_kube_path(const char *group, const char *version, const char *namespace_, const char *plural,
+                    const char *name);
 
-/** jmp_kube_query() - "labelSelector=...&fieldSelector=...", escaped; either may be NULL. free() the result; NULL: no memory. */
+/** jmp_kube_query() - "labelSelector=...&fieldSelector=...", escaped; either may be NULL. free() the result; NULL: no
+ * memory. */
 char *jmp_kube_query(const char *selector, const char *field);

@@ -257,7 +257,8 @@ static int read_exec(struct jmp_kube_access *access, const struct place *user, s
 
     if (!exec->command)
         return wrong(&place, NULL, "command", reterr, "not set");
-    if (!exec->api_version || (strcmp(exec->api_version, versions[0]) != 0 && strcmp(exec->api_version, versions[1]) != 0))
+    if (!exec->api_version ||
+        (strcmp(exec->api_version, versions[0]) != 0 && strcmp(exec->api_version, versions[1]) != 0))
         return wrong(&place, NULL, "apiVersion", reterr,
                      "expected client.authentication.k8s.io/v1 or client.authentication.k8s.io/v1beta1");
     if (!mode && strcmp(exec->api_version, versions[0]) == 0)
@@ -500,7 +501,8 @@ int jmp_kube_access_load(const char *file, const char *context, const char *pod,
     sources.tree = access->tree;
     r = file ? add_source(&sources, file, parse, reterr) : add_sources(&sources, parse, reterr);
     if (r == 0)
-        r = sources.count > 0 ? resolve(access, &sources, context, reterr) : resolve_pod(access, pod ?: POD_DIRECTORY, reterr);
+        r = sources.count > 0 ? resolve(access, &sources, context, reterr)
+                              : resolve_pod(access, pod ?: POD_DIRECTORY, reterr);
     if (r < 0)
         return r;
     if (!access->namespace_)

@@ -49,14 +49,15 @@ typedef int (*jmp_kube_parse_fn)(const char *text, size_t length, const char *fi
 
 /**
  * jmp_kube_access_load() - as clients of Kubernetes find their way
- * @file:     that file alone; NULL: all of $KUBECONFIG (missing ones are skipped), else ~/.kube/config, else, in a pod, its
- *            service account
+ * @file:     that file alone; NULL: all of $KUBECONFIG (missing ones are skipped), else ~/.kube/config, else, in a pod,
+ *            its service account
  * @context:  NULL: the current one
  * @pod:      directory of the service account; NULL: where pods have it
  * @parse:    reads YAML
  * @ret:      free with jmp_kube_access_free()
  *
- * Of several files the first that has an entry, or a current-context, gives it whole. Paths in a file are relative to it.
+ * Of several files the first that has an entry, or a current-context, gives it whole. Paths in a file are relative to
+ * it.
  *
  * Return: 0, -ENOENT (a file, entry or context that is not there), -EINVAL, -ENOMEM, or why a file cannot be read.
  */

@@ -64,10 +64,11 @@ JMP_TEST(a_context_gives_a_server_and_a_user)
 
     set_up();
     put("ca.pem", "CA");
-    file = put("config", CONFIG("\"token\":\"t\",\"as\":\"\",\"as-groups\":[\"g\"],\"client-certificate-data\":\"Qw==\","
-                                "\"client-key-data\":\"Sw==\"",
-                                SERVER ",\"certificate-authority\":\"ca.pem\",\"tls-server-name\":\"n\","
-                                "\"proxy-url\":\"socks5://p:1\""));
+    file =
+        put("config", CONFIG("\"token\":\"t\",\"as\":\"\",\"as-groups\":[\"g\"],\"client-certificate-data\":\"Qw==\","
+                             "\"client-key-data\":\"Sw==\"",
+                             SERVER ",\"certificate-authority\":\"ca.pem\",\"tls-server-name\":\"n\","
+                                    "\"proxy-url\":\"socks5://p:1\""));
     assert_int_equal(jmp_kube_access_load(file, NULL, NULL, parse, &access, &error), 0);
     assert_string_equal(access->server, "https://h:6443");
     assert_string_equal(access->namespace_, "lab");
@@ -143,9 +144,11 @@ JMP_TEST(a_plug_in_is_described_whole)
     char command[128];
 
     set_up();
-    assert_int_equal(jmp_kube_access_load(put("config", EXEC(V1BETA1 ",\"command\":\"./bin/login\",\"args\":[\"a\"],\"env\":["
-                                                                     "{\"name\":\"N\",\"value\":\"V\"}]")),
-                                          NULL, NULL, parse, &access, NULL), 0);
+    assert_int_equal(
+        jmp_kube_access_load(put("config", EXEC(V1BETA1 ",\"command\":\"./bin/login\",\"args\":[\"a\"],\"env\":["
+                                                        "{\"name\":\"N\",\"value\":\"V\"}]")),
+                             NULL, NULL, parse, &access, NULL),
+        0);
     snprintf(command, sizeof(command), "%s/./bin/login", directory);
     assert_string_equal(access->exec->command, command);
     assert_int_equal(access->exec->interactive, JMP_KUBE_IF_AVAILABLE);
@@ -165,7 +168,8 @@ JMP_TEST(what_is_wrong_in_a_file_is_named)
         { "{\"current-context\":1}", NULL, "current-context", "expected a string", -EINVAL },
         { "{\"contexts\":[{\"name\":\"c\"}]}", "c", "contexts.c.context", "expected a map", -EINVAL },
         { "{\"contexts\":[{\"name\":\"c\",\"context\":{}}]}", "c", "contexts.c.cluster", "not set", -EINVAL },
-        { "{\"contexts\":[{\"name\":\"c\",\"context\":{\"cluster\":\"k\"}}]}", "c", "clusters", "no cluster \"k\"", -ENOENT },
+        { "{\"contexts\":[{\"name\":\"c\",\"context\":{\"cluster\":\"k\"}}]}", "c", "clusters", "no cluster \"k\"",
+          -ENOENT },
         { CONFIG("", ""), NULL, "clusters.k.server", "not set", -EINVAL },
         { CONFIG("", "\"server\":\"h\""), NULL, "clusters.k.server", "https://", -EINVAL },
         { CONFIG("", SERVER ",\"proxy-url\":\"ftp://p\""), NULL, "clusters.k.proxy-url", "socks5", -EINVAL },

@@ -6,8 +6,8 @@
 
 #include "base/limits.h"
 
-/** jmp_kube_name_is_valid() - whether @name is a DNS-1123 subdomain: at most 253 bytes; parts of a-z, 0-9 and '-' that begin
- * and end with a letter or digit, joined by dots */
+/** jmp_kube_name_is_valid() - whether @name is a DNS-1123 subdomain: at most 253 bytes; parts of a-z, 0-9 and '-' that
+ * begin and end with a letter or digit, joined by dots */
 bool jmp_kube_name_is_valid(const char *name);
 
 /**

@@ -28,14 +28,18 @@ static const struct jmp_kube_field meta_fields[] = {
     { .key = "generation", .type = JMP_KUBE_INT64, AT(struct jmp_kube_meta, generation) },
     { .key = "creationTimestamp", .type = JMP_KUBE_TIME, AT(struct jmp_kube_meta, created) },
     { .key = "deletionTimestamp", .type = JMP_KUBE_TIME, AT(struct jmp_kube_meta, deleted) },
-    { .key = "deletionGracePeriodSeconds", .type = JMP_KUBE_INT64,
-      AT(struct jmp_kube_meta, deletion_grace_period), .preset = -1 },
+    { .key = "deletionGracePeriodSeconds",
+      .type = JMP_KUBE_INT64,
+      AT(struct jmp_kube_meta, deletion_grace_period),
+      .preset = -1 },
     { .key = "labels", .type = JMP_KUBE_TEXT_MAP, AT(struct jmp_kube_meta, labels) },
     { .key = "annotations", .type = JMP_KUBE_TEXT_MAP, AT(struct jmp_kube_meta, annotations) },
     { .key = "finalizers", .type = JMP_KUBE_TEXT_LIST, AT(struct jmp_kube_meta, finalizers) },
     { .key = "managedFields", .type = JMP_KUBE_ANY, AT(struct jmp_kube_meta, managed_fields) },
 
-         { .key = "ownerReferences", LIST(struct jmp_kube_meta, owners, n_owners), STRUCT(struct jmp_kube_owner, owner_fields) },
+    { .key = "ownerReferences",
+      LIST(struct jmp_kube_meta, owners, n_owners),
+      STRUCT(struct jmp_kube_owner, owner_fields) },
     {}
 };
 
@@ -111,7 +115,9 @@ static const struct jmp_kube_field exporter_status_fields[] = {
     REFERENCE("credential", struct jmp_kube_exporter_status, credential),
     REFERENCE("leaseRef", struct jmp_kube_exporter_status, lease),
 
-         { .key = "devices", LIST(struct jmp_kube_exporter_status, devices, n_devices), STRUCT(struct jmp_kube_device, device_fields) },
+    { .key = "devices",
+      LIST(struct jmp_kube_exporter_status, devices, n_devices),
+      STRUCT(struct jmp_kube_device, device_fields) },
     { .key = "lastSeen", .type = JMP_KUBE_TIME, AT(struct jmp_kube_exporter_status, seen) },
     { .key = "endpoint", .type = JMP_KUBE_TEXT, AT(struct jmp_kube_exporter_status, endpoint) },
     { .key = "statusMessage", .type = JMP_KUBE_TEXT, AT(struct jmp_kube_exporter_status, message) },
@@ -223,8 +229,8 @@ static const struct {
                             STRUCT(struct jmp_kube_exporter, exporter_fields) },
     [JMP_KUBE_LEASE] = { { "Lease", "leases", "lease", JMP_KUBE_GROUP, JMP_KUBE_VERSION },
                          STRUCT(struct jmp_kube_lease, lease_fields) },
-    [JMP_KUBE_ACCESS_POLICY] = { { "ExporterAccessPolicy", "exporteraccesspolicies", "exporteraccesspolicy", JMP_KUBE_GROUP,
-                                   JMP_KUBE_VERSION },
+    [JMP_KUBE_ACCESS_POLICY] = { { "ExporterAccessPolicy", "exporteraccesspolicies", "exporteraccesspolicy",
+                                   JMP_KUBE_GROUP, JMP_KUBE_VERSION },
                                  STRUCT(struct jmp_kube_access_policy, access_policy_fields) },
     [JMP_KUBE_COORDINATION_LEASE] = { { "Lease", JMP_KUBE_COORDINATION_PLURAL, "lease", JMP_KUBE_COORDINATION_GROUP,
                                         JMP_KUBE_COORDINATION_VERSION },
@@ -310,7 +316,8 @@ static const struct jmp_kube_field list_fields[] = {
     {}
 };
 
-int jmp_kube_objects_read(enum jmp_kube_kind kind, json_t *json, struct jmp_kube_objects **ret, struct jmp_error *reterr)
+int jmp_kube_objects_read(enum jmp_kube_kind kind, json_t *json, struct jmp_kube_objects **ret,
+                          struct jmp_error *reterr)
 {
     _cleanup_(jmp_kube_objects_freep) struct jmp_kube_objects *objects = calloc(1, sizeof(*objects));
     json_t *items = json_object_get(json, "items"), *item;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The objects that we work with, typed: what jumpstarter.dev/v1alpha1 and coordination.k8s.io/v1 define. They are for reading; what is
- * written is the JSON as the server sent it with something changed, so that what we do not know stays.
+ * The objects that we work with, typed: what jumpstarter.dev/v1alpha1 and coordination.k8s.io/v1 define. They are for
+ * reading; what is written is the JSON as the server sent it with something changed, so that what we do not know stays.
  */
 #pragma once
 
@@ -13,7 +13,13 @@
 #define JMP_KUBE_COORDINATION_VERSION "v1"
 #define JMP_KUBE_COORDINATION_PLURAL "leases"
 
-enum jmp_kube_kind { JMP_KUBE_CLIENT, JMP_KUBE_EXPORTER, JMP_KUBE_LEASE, JMP_KUBE_ACCESS_POLICY, JMP_KUBE_COORDINATION_LEASE };
+enum jmp_kube_kind {
+    JMP_KUBE_CLIENT,
+    JMP_KUBE_EXPORTER,
+    JMP_KUBE_LEASE,
+    JMP_KUBE_ACCESS_POLICY,
+    JMP_KUBE_COORDINATION_LEASE
+};
 
 /* How a kind is called: "ExporterAccessPolicy", "exporteraccesspolicies", and where it is found. */
 struct jmp_kube_kind_name {
@@ -210,6 +216,7 @@ struct jmp_kube_objects {
 };
 
 /** jmp_kube_objects_read() - all of a list; a list without items is empty. Errors begin their path with "items[N]". */
-int jmp_kube_objects_read(enum jmp_kube_kind kind, json_t *json, struct jmp_kube_objects **ret, struct jmp_error *reterr);
+int jmp_kube_objects_read(enum jmp_kube_kind kind, json_t *json, struct jmp_kube_objects **ret,
+                          struct jmp_error *reterr);
 struct jmp_kube_objects *jmp_kube_objects_free(struct jmp_kube_objects *objects);
 JMP_DEFINE_CLEANUP(struct jmp_kube_objects *, jmp_kube_objects_free)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Clients and exporters as their administrators see them: to make one, to read what it logs in with, to give it another token. Each
- * takes several requests, one after the other, all on the event loop.
+ * Clients and exporters as their administrators see them: to make one, to read what it logs in with, to give it another
+ * token. Each takes several requests, one after the other, all on the event loop.
  */
 #pragma once
 
@@ -18,7 +18,8 @@ struct jmp_provision;   /* what is under way */
 struct jmp_provisioned {
     json_t *object;     /* the client or exporter; NULL after jmp_provision_rotate() */
     const char *token;  /* secret; NULL after jmp_provision_create() */
-    const char *ca;     /* PEM of the controller's authority, "" where the cluster has none of its own; NULL: not asked for */
+    const char
+        *ca; /* PEM of the controller's authority, "" where the cluster has none of its own; NULL: not asked for */
 };
 
 /* Once, on the loop; @error is NULL when it went well, else @result is. */
@@ -45,17 +46,17 @@ int jmp_provision_create(struct jmp_kube *kube, enum jmp_kube_kind kind, const c
  *
  * An object without credentials and a Secret without a token are -ENOENT; a missing map of the authority is no error.
  */
-int jmp_provision_login(struct jmp_kube *kube, enum jmp_kube_kind kind, const char *namespace_, const char *name, json_t *object,
-                        jmp_provision_done_fn done, void *user, struct jmp_provision **ret);
+int jmp_provision_login(struct jmp_kube *kube, enum jmp_kube_kind kind, const char *namespace_, const char *name,
+                        json_t *object, jmp_provision_done_fn done, void *user, struct jmp_provision **ret);
 
 /**
  * jmp_provision_rotate() - delete a client's Secret and wait until the controller has made another
  *
- * The old one may be read for a while after it was deleted, so it has to be another by its uid. Fails with -ETIMEDOUT after 10
- * looks. Tokens given out before stay good.
+ * The old one may be read for a while after it was deleted, so it has to be another by its uid. Fails with -ETIMEDOUT
+ * after 10 looks. Tokens given out before stay good.
  */
-int jmp_provision_rotate(struct jmp_kube *kube, const char *namespace_, const char *name, jmp_provision_done_fn done, void *user,
-                         struct jmp_provision **ret);
+int jmp_provision_rotate(struct jmp_kube *kube, const char *namespace_, const char *name, jmp_provision_done_fn done,
+                         void *user, struct jmp_provision **ret);
 
 /** jmp_provision_cancel() - @done will not be called; what was asked of the server may happen all the same */
 void jmp_provision_cancel(struct jmp_provision *provision);

@@ -79,7 +79,8 @@ static void set_reason(unsigned code, bool is_post, struct jmp_kube_status *ret)
 {
     ret->reason = JMP_KUBE_UNKNOWN;
     for (size_t i = 0; i < ELEMENTSOF(reasons); i++) {
-        bool same = *ret->reason_word ? strcmp(reasons[i].name, ret->reason_word) == 0 : reasons[i].code == code && code > 0;
+        bool same =
+            *ret->reason_word ? strcmp(reasons[i].name, ret->reason_word) == 0 : reasons[i].code == code && code > 0;
 
         if (same) {
             ret->reason = reasons[i].reason;
@@ -127,7 +128,8 @@ int jmp_kube_status_error(const struct jmp_kube_status *status, struct jmp_error
     if (status->reason == JMP_KUBE_FAILED)
         return jmp_error_set(reterr, error, "the API server cannot be reached: %s", status->message);
     if (!status->is_status)
-        return jmp_error_set(reterr, error, "Server error: %s", *status->message ? status->message : status->reason_word);
+        return jmp_error_set(reterr, error, "Server error: %s",
+                             *status->message ? status->message : status->reason_word);
     jmp_error_set(reterr, error, "Error from server (%s): %s", status->reason_word, status->message);
     if (status->n_causes > 0 && *status->causes[0].field)
         jmp_error_hint(reterr, "%s: %s", status->causes[0].field, status->causes[0].message);

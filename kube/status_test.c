@@ -30,9 +30,10 @@ JMP_TEST(refusals_have_types)
           -ESTALE },
         { 500, false, STATUS(",\"reason\":\"ServerTimeout\",\"message\":\"t\""), JMP_KUBE_SERVER_TIMEOUT,
           "Error from server (ServerTimeout): t", -ETIMEDOUT },
-        { 502, false, "<html>Bad Gateway</html>", JMP_KUBE_INTERNAL_ERROR, "Server error: <html>Bad Gateway</html>", -EIO },
-        { 418, false, STATUS(",\"reason\":\"Teapot\",\"message\":\"m\""), JMP_KUBE_UNKNOWN, "Error from server (Teapot): m",
+        { 502, false, "<html>Bad Gateway</html>", JMP_KUBE_INTERNAL_ERROR, "Server error: <html>Bad Gateway</html>",
           -EIO },
+        { 418, false, STATUS(",\"reason\":\"Teapot\",\"message\":\"m\""), JMP_KUBE_UNKNOWN,
+          "Error from server (Teapot): m", -EIO },
         { 400, false, "[1", JMP_KUBE_BAD_REQUEST, "Server error: [1", -EINVAL },
         { 403, false, "{\"kind\":\"Status\",\"reason\":7,\"message\":[]}", JMP_KUBE_FORBIDDEN,
           "Error from server (Forbidden): ", -EPERM },
@@ -53,7 +54,8 @@ JMP_TEST(causes_and_the_time_to_wait_are_kept)
 {
     static const char body[] = STATUS(
         ",\"reason\":\"Invalid\",\"message\":\"m\",\"details\":{\"retryAfterSeconds\":3,\"causes\":["
-        "{\"reason\":\"FieldValueInvalid\",\"message\":\"must be greater than 0\",\"field\":\"spec.leaseDurationSeconds\"},"
+        "{\"reason\":\"FieldValueInvalid\",\"message\":\"must be greater than 0\","
+        "\"field\":\"spec.leaseDurationSeconds\"},"
         "{\"message\":7},{},{},{},{},{},{},{},{}]}");
     struct jmp_error error = JMP_ERROR_INIT;
     struct jmp_kube_status status;

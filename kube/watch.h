@@ -21,8 +21,8 @@ struct jmp_kube_watch_events {
  * @selector:  label selector, or NULL
  * @field:     field selector such as "metadata.name=x", or NULL
  *
- * A watch that ends cleanly goes on at the last version seen, bookmarks included; one that is too old (410) begins with a new
- * list, of which only differences are told; other ends with back-off.
+ * A watch that ends cleanly goes on at the last version seen, bookmarks included; one that is too old (410) begins with
+ * a new list, of which only differences are told; other ends with back-off.
  */
 int jmp_kube_watch_new(struct jmp_kube *kube, const char *path, const char *selector, const char *field,
                        const struct jmp_kube_watch_events *events, void *user, struct jmp_kube_watch **ret);

@@ -194,7 +194,8 @@ int jmp_kube_duration_parse(const char *text, int64_t *ret)
         bool digits = false;
 
         for (; isdigit((unsigned char)*text); text++, digits = true)
-            if (__builtin_mul_overflow(whole, INT64_C(10), &whole) || __builtin_add_overflow(whole, *text - '0', &whole))
+            if (__builtin_mul_overflow(whole, INT64_C(10), &whole) ||
+                __builtin_add_overflow(whole, *text - '0', &whole))
                 return -ERANGE;
         if (*text == '.') {
             for (text++; isdigit((unsigned char)*text); text++, digits = true) {

@@ -26,7 +26,8 @@ int jmp_kube_duration_parse(const char *text, int64_t *ret);
 /** jmp_kube_duration_print() - as Go prints it: "1h0m0s", "1.5s", "0s" */
 void jmp_kube_duration_print(int64_t nsec, char ret[static JMP_KUBE_DURATION_SIZE]);
 
-/** jmp_kube_age_print() - how the administration's tables show the age of Jumpstarter's objects: "1h1m", "1d1h", "12mo4d"
+/** jmp_kube_age_print() - how the administration's tables show the age of Jumpstarter's objects: "1h1m", "1d1h",
+ * "12mo4d"
  * @seconds:  negative ones count as 0 */
 void jmp_kube_age_print(int64_t seconds, char ret[static JMP_KUBE_AGE_SIZE]);
 /** jmp_kube_lease_age_print() - how kubectl shows ages: "119s", "5m33s", "3h5m", "8d" */

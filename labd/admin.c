@@ -9,8 +9,8 @@
 #include "config/write.h"
 
 /*
- * Root may well administer what belongs to the service's user. What is made must belong to that user too, or the service cannot read it
- * any more; so the work is done as that user, and only the file asked for is written as root.
+ * Root may well administer what belongs to the service's user. What is made must belong to that user too, or the
+ * service cannot read it any more; so the work is done as that user, and only the file asked for is written as root.
  */
 static int become_owner(const char *directory, struct jmp_error *reterr)
 {
@@ -42,7 +42,8 @@ static int as_caller(int (*act)(const void *user, struct jmp_error *reterr), con
 struct own_file {
     bool is_client, current;     /* @current: it may become the current client */
     const char *name, *path, *text;
-    const char *token;           /* goes into the file that is there, which else stays as it is; NULL: @text is the file */
+    /* Goes into the file that is there, which else stays as it is; NULL: @text is the file. */
+    const char *token;
 };
 
 static int write_own(const void *user, struct jmp_error *reterr)
@@ -133,7 +134,8 @@ static int read_labels(const struct jmp_node *list, struct jmp_labels *labels, s
 }
 
 /* Where the file goes; NULL: to stdout. */
-static int find_output(const struct jmp_admin_options *options, bool is_client, const char *name, char **ret, struct jmp_error *reterr)
+static int find_output(const struct jmp_admin_options *options, bool is_client, const char *name, char **ret,
+                       struct jmp_error *reterr)
 {
     int r;
 
@@ -155,11 +157,14 @@ static int find_output(const struct jmp_admin_options *options, bool is_client, 
 }
 
 /* "client.jumpstarter.dev/alice", as with objects in Kubernetes */
-static void print_name(bool is_client, const char *name) { printf("%s.jumpstarter.dev/%s\n", is_client ? "client" : "exporter", name); }
+static void print_name(bool is_client, const char *name)
+{
+    printf("%s.jumpstarter.dev/%s\n", is_client ? "client" : "exporter", name);
+}
 
 /* What was asked for on standard output instead of a configuration; nothing, unless something was. */
-static int report(struct jmp_lab *lab, const struct jmp_admin_options *options, bool is_client, const char *name, const char *path,
-                  struct jmp_error *reterr)
+static int report(struct jmp_lab *lab, const struct jmp_admin_options *options, bool is_client, const char *name,
+                  const char *path, struct jmp_error *reterr)
 {
     int r = 0;
 
@@ -177,8 +182,8 @@ static int report(struct jmp_lab *lab, const struct jmp_admin_options *options, 
 }
 
 /* The configuration into @path, or to standard output unless another thing is printed there. */
-static int hand_over(struct jmp_lab *lab, const struct jmp_admin_options *options, bool is_client, const char *name, const char *uid,
-                     const char *path, struct jmp_error *reterr)
+static int hand_over(struct jmp_lab *lab, const struct jmp_admin_options *options, bool is_client, const char *name,
+                     const char *uid, const char *path, struct jmp_error *reterr)
 {
     _cleanup_free_ char *text = NULL;
     int r;
@@ -227,7 +232,9 @@ static int create(const struct jmp_admin_options *options, bool is_client, const
         memcpy(client.uid, uid, sizeof(uid));
         r = jmp_store_add_client(lab->store, &client);
     } else if (r == 0) {
-        struct jmp_exporter exporter = { .name = (char *)name, .labels = labels, .enabled = true, .created = jmp_wall_now() };
+        struct jmp_exporter exporter = {
+            .name = (char *)name, .labels = labels, .enabled = true, .created = jmp_wall_now()
+        };
 
         memcpy(exporter.uid, uid, sizeof(uid));
         exporter.message = (char *)"Never seen";
@@ -279,9 +286,10 @@ int jmp_admin_missing(struct jmp_lab *lab, int r, const char *kind, const char *
     return jmp_error_set(reterr, r, "%s %.64s: %s", kind, name, jmp_store_reason(lab->store));
 }
 
-/* Tokens are not kept, so whoever wants a configuration gets it with a fresh one; older ones stay good. @fresh: the caller's own
- * configuration may be there, and gets the token. */
-static int rotate(const struct jmp_admin_options *options, bool is_client, bool fresh, const char *name, struct jmp_error *reterr)
+/* Tokens are not kept, so whoever wants a configuration gets it with a fresh one; older ones stay good. @fresh: the
+ * caller's own configuration may be there, and gets the token. */
+static int rotate(const struct jmp_admin_options *options, bool is_client, bool fresh, const char *name,
+                  struct jmp_error *reterr)
 {
     _cleanup_(jmp_lab_freep) struct jmp_lab *lab = NULL;
     _cleanup_(jmp_exporter_clear) struct jmp_exporter exporter = { 0 };
@@ -293,9 +301,11 @@ static int rotate(const struct jmp_admin_options *options, bool is_client, bool 
     int r;
 
     chosen.force |= fresh && options->save;
-    if ((r = find_output(&chosen, is_client, name, &path, reterr)) < 0 || (r = jmp_admin_open(options, &lab, reterr)) < 0)
+    if ((r = find_output(&chosen, is_client, name, &path, reterr)) < 0 ||
+        (r = jmp_admin_open(options, &lab, reterr)) < 0)
         return r;
-    r = is_client ? jmp_store_get_client(lab->store, name, &client) : jmp_store_get_exporter(lab->store, name, &exporter);
+    r = is_client ? jmp_store_get_client(lab->store, name, &client)
+                  : jmp_store_get_exporter(lab->store, name, &exporter);
     if (r < 0)
         return jmp_admin_missing(lab, r, is_client ? "client" : "exporter", name, reterr);
 
@@ -394,7 +404,9 @@ static int delete_config(bool is_client, const char *name, struct jmp_error *ret
     _cleanup_free_ char *path = NULL;
     int r = saved_path(is_client, name, &path, reterr);
 
-    return r < 0 ? r : as_caller(delete_own, &(const struct own_file){ .is_client = is_client, .name = name, .path = path }, reterr);
+    return r < 0 ? r
+                 : as_caller(delete_own, &(const struct own_file){ .is_client = is_client, .name = name, .path = path },
+                             reterr);
 }
 
 static int delete(const struct jmp_admin_options *options, bool is_client, const char *name, struct jmp_error *reterr)

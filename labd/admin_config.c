@@ -7,7 +7,8 @@
 #include "labd/ca.h"
 #include "labd/serve.h"
 
-static int find_endpoint(struct jmp_lab *lab, const struct jmp_admin_options *options, char **ret, struct jmp_error *reterr)
+static int find_endpoint(struct jmp_lab *lab, const struct jmp_admin_options *options, char **ret,
+                         struct jmp_error *reterr)
 {
     _cleanup_free_ char *host = NULL;
     unsigned port;
@@ -67,8 +68,8 @@ static int read_allow(const struct jmp_node *given, struct jmp_tree *tree, const
     return fclose(stream) == 0 ? jmp_config_split(text, tree, ret) : -ENOMEM;
 }
 
-int jmp_admin_config(struct jmp_lab *lab, const struct jmp_admin_options *options, bool is_client, const char *name, const char *uid,
-                     char **ret, struct jmp_error *reterr)
+int jmp_admin_config(struct jmp_lab *lab, const struct jmp_admin_options *options, bool is_client, const char *name,
+                     const char *uid, char **ret, struct jmp_error *reterr)
 {
     _cleanup_(jmp_tree_freep) struct jmp_tree *tree = NULL;
     _cleanup_free_ char *endpoint = NULL, *ca = NULL, *token = NULL;

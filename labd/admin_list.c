@@ -214,7 +214,8 @@ static int list_lease(struct jmp_lease *lease, void *user)
     put_time(list->writer, lease->ended ? "ended" : "ends", expiry);
     jmp_writer_end_map(list->writer);
     return list_add(list, (const char *const[]){ lease->name, lease->client, lease->exporter,
-                                                 lease->wanted ? lease->wanted : lease->selector, state, time_text(expiry, until) });
+                                                 lease->wanted ? lease->wanted : lease->selector, state,
+                                                 time_text(expiry, until) });
 }
 
 /* What was collected goes out in the form that was asked for. */
@@ -249,7 +250,8 @@ static int list_print(struct list *list, const struct jmp_lab *lab, const char *
 enum listed { CLIENTS, EXPORTERS, LEASES };
 
 /* @name: NULL: all. One lease is found also after its end. */
-static int show(struct jmp_lab *lab, const struct jmp_admin_options *options, enum listed what, const char *name, struct jmp_error *reterr)
+static int show(struct jmp_lab *lab, const struct jmp_admin_options *options, enum listed what, const char *name,
+                struct jmp_error *reterr)
 {
     static const char *const heads[][COLUMNS] = {
         { "NAME", "LABELS", "CREATED" },
@@ -273,14 +275,16 @@ static int show(struct jmp_lab *lab, const struct jmp_admin_options *options, en
     else
         r = jmp_store_each_lease(lab->store, "", !options->all && !name, list_lease, &list);
     if (r < 0)
-        return jmp_error_set(reterr, r, "cannot read the lab: %s", r == -ENOMEM ? "out of memory" : jmp_store_reason(lab->store));
+        return jmp_error_set(reterr, r, "cannot read the lab: %s",
+                             r == -ENOMEM ? "out of memory" : jmp_store_reason(lab->store));
     if (name && !list.found)
         return jmp_admin_missing(lab, -ENOENT, kinds[what], name, reterr);
 
     return list_print(&list, lab, options->format, reterr);
 }
 
-int jmp_admin_show(struct jmp_lab *lab, const struct jmp_admin_options *options, bool is_client, const char *name, struct jmp_error *reterr)
+int jmp_admin_show(struct jmp_lab *lab, const struct jmp_admin_options *options, bool is_client, const char *name,
+                   struct jmp_error *reterr)
 {
     return show(lab, options, is_client ? CLIENTS : EXPORTERS, name, reterr);
 }

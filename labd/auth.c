@@ -34,7 +34,8 @@ void jmp_refuse_store(struct jmp_lab *lab, struct jmp_rpc *rpc, int error, const
         return;
     }
 
-    jmp_log(JMP_LOG_ERROR, FIELDS(.error = error, .operation = jmp_rpc_path(rpc)), "the database failed: %s", jmp_store_reason(lab->store));
+    jmp_log(JMP_LOG_ERROR, FIELDS(.error = error, .operation = jmp_rpc_path(rpc)), "the database failed: %s",
+            jmp_store_reason(lab->store));
     jmp_rpc_finish(rpc, JMP_INTERNAL, "the lab's database failed: %s", jmp_store_reason(lab->store));
 }
 
@@ -90,8 +91,8 @@ static const char *header(struct jmp_rpc *rpc, const char *key)
 }
 
 /* What both kinds have in common, in the order in which stock controllers look. */
-static bool identify(struct jmp_lab *lab, struct jmp_rpc *rpc, const char *wanted, struct jmp_token *token, const char **retnamespace,
-                     const char **retname)
+static bool identify(struct jmp_lab *lab, struct jmp_rpc *rpc, const char *wanted, struct jmp_token *token,
+                     const char **retnamespace, const char **retname)
 {
     struct jmp_error error = JMP_ERROR_INIT;
     const char *bearer = jmp_auth_bearer(rpc, false), *kind, *name;
@@ -99,7 +100,8 @@ static bool identify(struct jmp_lab *lab, struct jmp_rpc *rpc, const char *wante
 
     if (!bearer)
         return false;
-    if (jmp_token_verify(&lab->identity_key, &jmp_token_identity, bearer, jmp_wall_now() / JMP_SECOND, token, &error) < 0) {
+    if (jmp_token_verify(&lab->identity_key, &jmp_token_identity, bearer, jmp_wall_now() / JMP_SECOND, token, &error) <
+        0) {
         refused(rpc, JMP_UNKNOWN, "%s", error.text[0] ? error.text : "failed to authenticate token");
         return false;
     }
@@ -124,15 +126,16 @@ static bool identify(struct jmp_lab *lab, struct jmp_rpc *rpc, const char *wante
     return true;
 }
 
-static bool authorize(struct jmp_lab *lab, struct jmp_rpc *rpc, const char *kind, const char *namespace_, const char *name,
-                      const char *uid, int r, const struct jmp_token *token)
+static bool authorize(struct jmp_lab *lab, struct jmp_rpc *rpc, const char *kind, const char *namespace_,
+                      const char *name, const char *uid, int r, const struct jmp_token *token)
 {
     char subject[JMP_SUBJECT_MAX];
 
     if (r == 0 && strcmp(namespace_, lab->namespace_) != 0)
         r = -ENOENT;
     if (r == -ENOENT) {
-        refused(rpc, JMP_UNKNOWN, "%s %.64s/%.253s: %ss.jumpstarter.dev \"%.253s\" not found", kind, namespace_, name, kind, name);
+        refused(rpc, JMP_UNKNOWN, "%s %.64s/%.253s: %ss.jumpstarter.dev \"%.253s\" not found", kind, namespace_, name,
+                kind, name);
         return false;
     }
     if (r < 0) {

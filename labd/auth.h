@@ -21,8 +21,8 @@ const char *jmp_auth_bearer(struct jmp_rpc *rpc, bool strict);
 /** jmp_auth_log_refusal() - at most a few lines a second, however many calls come */
 void jmp_auth_log_refusal(const struct jmp_rpc *rpc, const char *what, const char *text);
 
-/** jmp_refuse() - answer with the words of @error, UNKNOWN unless its errno says otherwise: -EINVAL stays UNKNOWN too, as clients show
- * the words of UNKNOWN alone (docs/labd.md, "Errors") */
+/** jmp_refuse() - answer with the words of @error, UNKNOWN unless its errno says otherwise: -EINVAL stays UNKNOWN too,
+ * as clients show the words of UNKNOWN alone (docs/labd.md, "Errors") */
 void jmp_refuse(struct jmp_rpc *rpc, const struct jmp_error *error);
 /** jmp_refuse_store() - the store failed; -ENOENT says that the object is not there */
 void jmp_refuse_store(struct jmp_lab *lab, struct jmp_rpc *rpc, int error, const char *kind, const char *name);

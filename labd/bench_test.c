@@ -154,7 +154,8 @@ static const ProtobufCMessage *keep(struct bench *bench, const ProtobufCMessage 
     assert_non_null(packed);
     assert_true(bench->answer_count < ANSWERS_MAX);
     protobuf_c_message_pack(message, packed);
-    assert_int_equal(jmp_codec_unpack(message->descriptor, packed, size, &bench->answers[bench->answer_count], &error), 0);
+    assert_int_equal(jmp_codec_unpack(message->descriptor, packed, size, &bench->answers[bench->answer_count], &error),
+                     0);
     return bench->answers[bench->answer_count++];
 }
 
@@ -228,8 +229,8 @@ void bench_start_raw(struct bench *bench, struct jmp_channel *channel, const str
         bench_wait_sent(ret, 1);   /* the headers; only then may a message follow */
 }
 
-void bench_start(struct bench *bench, const struct caller *who, const struct jmp_method_info *method, const ProtobufCMessage *request,
-                 struct call *ret)
+void bench_start(struct bench *bench, const struct caller *who, const struct jmp_method_info *method,
+                 const ProtobufCMessage *request, struct call *ret)
 {
     bench_start_raw(bench, bench->channel, who ? who->headers : NULL, method, request, ret);
 }
@@ -278,8 +279,8 @@ void assert_text(const char *text, const char *wanted)
     assert_string_equal(text, wanted);
 }
 
-void bench_refused(struct bench *bench, const struct caller *who, const struct jmp_method_info *method, const ProtobufCMessage *request,
-                   enum jmp_code code, const char *text)
+void bench_refused(struct bench *bench, const struct caller *who, const struct jmp_method_info *method,
+                   const ProtobufCMessage *request, enum jmp_code code, const char *text)
 {
     struct call call;
 
@@ -307,10 +308,12 @@ void bench_report(struct bench *bench, const struct caller *exporter, unsigned s
     bench_ask(bench, exporter, &jmp_controller_report_status, &request.base);
 }
 
-void bench_board(struct bench *bench, const char *name, const char *labels, struct caller *exporter, struct call *status)
+void bench_board(struct bench *bench, const char *name, const char *labels, struct caller *exporter,
+                 struct call *status)
 {
     Jumpstarter__V1__RegisterRequest request = JUMPSTARTER__V1__REGISTER_REQUEST__INIT;
-    Jumpstarter__V1__DriverInstanceReport report = JUMPSTARTER__V1__DRIVER_INSTANCE_REPORT__INIT, *reports[] = { &report };
+    Jumpstarter__V1__DriverInstanceReport report = JUMPSTARTER__V1__DRIVER_INSTANCE_REPORT__INIT,
+                                          *reports[] = { &report };
     Jumpstarter__V1__StatusRequest open = JUMPSTARTER__V1__STATUS_REQUEST__INIT;
 
     bench_exporter(bench, name, labels, exporter);
@@ -324,8 +327,8 @@ void bench_board(struct bench *bench, const char *name, const char *labels, stru
     bench_report(bench, exporter, JMP_STATUS_AVAILABLE);
 }
 
-const Jumpstarter__Client__V1__Lease *bench_lease(struct bench *bench, const struct caller *client, const char *id, const char *selector,
-                                                  int64_t seconds)
+const Jumpstarter__Client__V1__Lease *bench_lease(struct bench *bench, const struct caller *client, const char *id,
+                                                  const char *selector, int64_t seconds)
 {
     Jumpstarter__Client__V1__CreateLeaseRequest request = JUMPSTARTER__CLIENT__V1__CREATE_LEASE_REQUEST__INIT;
     Jumpstarter__Client__V1__Lease lease = JUMPSTARTER__CLIENT__V1__LEASE__INIT;

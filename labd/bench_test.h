@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* For tests: a whole lab in this process, and those who call it, over TCP and through the same handlers as in the program. */
+/* For tests: a whole lab in this process, and those who call it, over TCP and through the same handlers as in the
+ * program. */
 #pragma once
 
 #include "base/test.h"
@@ -54,12 +55,13 @@ void bench_client(struct bench *bench, const char *name, struct caller *ret);
 void bench_exporter(struct bench *bench, const char *name, const char *labels, struct caller *ret);
 
 /** bench_start() - a call goes out. @who may be NULL: no headers. */
-void bench_start(struct bench *bench, const struct caller *who, const struct jmp_method_info *method, const ProtobufCMessage *request,
-                 struct call *ret);
+void bench_start(struct bench *bench, const struct caller *who, const struct jmp_method_info *method,
+                 const ProtobufCMessage *request, struct call *ret);
 /** bench_start_raw() - with any headers, on any channel */
 void bench_start_raw(struct bench *bench, struct jmp_channel *channel, const struct jmp_metadata *headers,
                      const struct jmp_method_info *method, const ProtobufCMessage *request, struct call *ret);
-/** bench_wait() - for the end; bench_wait_count(): for so many messages, or the end. At most ten seconds, or the test fails. */
+/** bench_wait() - for the end; bench_wait_count(): for so many messages, or the end. At most ten seconds, or the test
+ * fails. */
 void bench_wait(struct call *call);
 void bench_wait_count(struct call *call, unsigned count);
 void bench_wait_sent(struct call *call, unsigned sent);
@@ -70,8 +72,8 @@ void bench_cancel(struct call *call);
 const ProtobufCMessage *bench_ask(struct bench *bench, const struct caller *who, const struct jmp_method_info *method,
                                   const ProtobufCMessage *request);
 /** bench_refused() - a call must end like this; @text: NULL: any; a trailing "*": it begins so */
-void bench_refused(struct bench *bench, const struct caller *who, const struct jmp_method_info *method, const ProtobufCMessage *request,
-                   enum jmp_code code, const char *text);
+void bench_refused(struct bench *bench, const struct caller *who, const struct jmp_method_info *method,
+                   const ProtobufCMessage *request, enum jmp_code code, const char *text);
 void assert_text(const char *text, const char *wanted);
 /** bench_settle() - everything that follows from calls so far has been sent and has arrived */
 void bench_settle(struct bench *bench, const struct caller *client);
@@ -79,10 +81,13 @@ void bench_settle(struct bench *bench, const struct caller *client);
 /* What exporters and clients do all the time. */
 struct Jumpstarter__Client__V1__Lease;
 void bench_report(struct bench *bench, const struct caller *exporter, unsigned status);
-/** bench_board() - a new exporter that registered, opened @status, which sees that it is free, and says that it is available */
-void bench_board(struct bench *bench, const char *name, const char *labels, struct caller *exporter, struct call *status);
-const struct Jumpstarter__Client__V1__Lease *bench_lease(struct bench *bench, const struct caller *client, const char *id,
-                                                         const char *selector, int64_t seconds);
-const struct Jumpstarter__Client__V1__Lease *bench_get_lease(struct bench *bench, const struct caller *client, const char *id);
+/** bench_board() - a new exporter that registered, opened @status, which sees that it is free, and says that it is
+ * available */
+void bench_board(struct bench *bench, const char *name, const char *labels, struct caller *exporter,
+                 struct call *status);
+const struct Jumpstarter__Client__V1__Lease *bench_lease(struct bench *bench, const struct caller *client,
+                                                         const char *id, const char *selector, int64_t seconds);
+const struct Jumpstarter__Client__V1__Lease *bench_get_lease(struct bench *bench, const struct caller *client,
+                                                             const char *id);
 /** bench_state() - "Pending NotAvailable", "Ready Ready", "!Ready Expired": the last condition */
 const char *bench_state(const struct Jumpstarter__Client__V1__Lease *lease);

@@ -79,8 +79,8 @@ static int key_text(EVP_PKEY *key, char **ret, struct jmp_error *reterr)
     return bio_text(bio, ret);
 }
 
-/* NAME.key and NAME.pem in @directory, the key first: an authority without its key would have to be replaced, and with it every
- * configuration file. */
+/* NAME.key and NAME.pem in @directory, the key first: an authority without its key would have to be replaced, and with
+ * it every configuration file. */
 static int save(const char *directory, const char *name, EVP_PKEY *key, X509 *certificate, struct jmp_error *reterr)
 {
     _cleanup_free_ char *key_pem = NULL, *pem = NULL, *key_path = NULL, *path = NULL;
@@ -111,7 +111,8 @@ static int extension(X509 *certificate, X509 *issuer, int nid, const char *value
 }
 
 /* A certificate with everything but its names and signature. @issuer NULL: it is its own. */
-static int certificate_new(EVP_PKEY *key, X509 *issuer, const char *common_name, int days, X509 **ret, struct jmp_error *reterr)
+static int certificate_new(EVP_PKEY *key, X509 *issuer, const char *common_name, int days, X509 **ret,
+                           struct jmp_error *reterr)
 {
     _cleanup_(X509_freep) X509 *certificate = X509_new();
     unsigned char serial[16];
@@ -128,7 +129,8 @@ static int certificate_new(EVP_PKEY *key, X509 *issuer, const char *common_name,
     BN_free(number);
 
     name = X509_get_subject_name(certificate);
-    /* Valid from yesterday: the clock of a machine without battery may lag. Days and not time_t, which may end in 2038. */
+    /* Valid from yesterday: the clock of a machine without battery may lag. Days and not time_t, which may end in
+     * 2038. */
     if (failed || X509_set_version(certificate, X509_VERSION_3) != 1 || X509_set_pubkey(certificate, key) != 1 ||
         X509_NAME_add_entry_by_txt(name, "O", MBSTRING_ASC, (const unsigned char *)"Jumpstarter lab", -1, -1, 0) != 1 ||
         X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)common_name, -1, -1, 0) != 1 ||
@@ -182,7 +184,8 @@ static int refuse_open_key(const char *path, struct jmp_error *reterr)
 }
 
 /* Return: 0, -ENOENT when one of the two is missing, others with words. */
-static int load_pair(const char *directory, const char *stem, X509 **retcertificate, EVP_PKEY **retkey, struct jmp_error *reterr)
+static int load_pair(const char *directory, const char *stem, X509 **retcertificate, EVP_PKEY **retkey,
+                     struct jmp_error *reterr)
 {
     _cleanup_(EVP_PKEY_freep) EVP_PKEY *key = NULL;
     _cleanup_(X509_freep) X509 *certificate = NULL;
@@ -267,7 +270,8 @@ static int add_name(GENERAL_NAMES *names, const char *text)
     bool numeric = is_address(text, address, &length);
     ASN1_STRING *value = numeric ? ASN1_OCTET_STRING_new() : ASN1_IA5STRING_new();
 
-    if (!name || !value || ASN1_STRING_set(value, numeric ? (const void *)address : text, numeric ? (int)length : -1) != 1) {
+    if (!name || !value ||
+        ASN1_STRING_set(value, numeric ? (const void *)address : text, numeric ? (int)length : -1) != 1) {
         ASN1_STRING_free(value);
         return -ENOMEM;
     }
@@ -309,7 +313,8 @@ static int server_make(const char *directory, const char *const *names, X509 *au
     return save(directory, "server", key, certificate, reterr);
 }
 
-int jmp_ca_open(const char *directory, const char *const *names, struct jmp_ca *ret, bool *retissued, struct jmp_error *reterr)
+int jmp_ca_open(const char *directory, const char *const *names, struct jmp_ca *ret, bool *retissued,
+                struct jmp_error *reterr)
 {
     _cleanup_(X509_freep) X509 *authority = NULL, *certificate = NULL;
     _cleanup_(EVP_PKEY_freep) EVP_PKEY *authority_key = NULL, *key = NULL;
@@ -326,7 +331,8 @@ int jmp_ca_open(const char *directory, const char *const *names, struct jmp_ca *
             return -ENOMEM;
         if (access(path, F_OK) == 0) {
             r = jmp_error_set(reterr, -ENOENT, "%s/ca.key is missing", directory);
-            jmp_error_hint(reterr, "restore it from a backup, or move ca.pem away and create all clients and exporters anew");
+            jmp_error_hint(reterr,
+                           "restore it from a backup, or move ca.pem away and create all clients and exporters anew");
             return r;
         }
         r = authority_make(directory, reterr);
@@ -356,8 +362,8 @@ int jmp_ca_open(const char *directory, const char *const *names, struct jmp_ca *
         issued = true;
     }
 
-    if ((r = certificate_text(authority, &ca.ca, reterr)) < 0 || (r = certificate_text(certificate, &leaf, reterr)) < 0 ||
-        (r = key_text(key, &ca.key, reterr)) < 0)
+    if ((r = certificate_text(authority, &ca.ca, reterr)) < 0 ||
+        (r = certificate_text(certificate, &leaf, reterr)) < 0 || (r = key_text(key, &ca.key, reterr)) < 0)
         return r;
     if (asprintf(&ca.chain, "%s%s", leaf, ca.ca) < 0) {
         ca.chain = NULL;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The lab's own certificate authority. It is made once and goes into every configuration file, so it stays for as long as the lab does;
- * the server's certificate is issued anew under it when this machine gets another address or name, or when it is about to expire.
+ * The lab's own certificate authority. It is made once and goes into every configuration file, so it stays for as long
+ * as the lab does; the server's certificate is issued anew under it when this machine gets another address or name, or
+ * when it is about to expire.
  */
 #pragma once
 
@@ -24,7 +25,8 @@ struct jmp_ca {
  *
  * Return: 0, -EBADMSG (a damaged file), -EACCES and other errno, all with words.
  */
-int jmp_ca_open(const char *directory, const char *const *names, struct jmp_ca *ret, bool *retissued, struct jmp_error *reterr);
+int jmp_ca_open(const char *directory, const char *const *names, struct jmp_ca *ret, bool *retissued,
+                struct jmp_error *reterr);
 void jmp_ca_clear(struct jmp_ca *ca);
 
 /** jmp_ca_local_names() - every address of this machine, its host names, and localhost; @extra (may be NULL) is added

@@ -39,7 +39,8 @@ static bool is_trusted(const struct jmp_ca *ca, const char *host, const char *ad
         X509_VERIFY_PARAM_set1_ip_asc(param, address);
     trusted = X509_verify_cert(context) == 1;
     if (!trusted)
-        print_message("%s: %s\n", host ? host : address, X509_verify_cert_error_string(X509_STORE_CTX_get_error(context)));
+        print_message("%s: %s\n", host ? host : address,
+                      X509_verify_cert_error_string(X509_STORE_CTX_get_error(context)));
 
     X509_STORE_CTX_free(context);
     X509_STORE_free(store);
@@ -69,7 +70,8 @@ static unsigned mode_of(const char *directory, const char *name)
 JMP_TEST(the_authority_stays_and_the_server_follows_its_names)
 {
     static const char *const few[] = { "localhost", "127.0.0.1", "::1", NULL };
-    static const char *const more[] = { "localhost", "127.0.0.1", "::1", "lab.example.com", "192.0.2.7", "2001:db8::7", NULL };
+    static const char *const more[] = { "localhost", "127.0.0.1",   "::1", "lab.example.com",
+                                        "192.0.2.7", "2001:db8::7", NULL };
     char directory[] = "/tmp/labd-ca-XXXXXX";
     struct jmp_error error = JMP_ERROR_INIT;
     _cleanup_(jmp_ca_clear) struct jmp_ca first = { 0 }, second = { 0 }, third = { 0 }, fourth = { 0 };
@@ -152,7 +154,9 @@ static bool contains(char **names, const char *wanted)
 
 JMP_TEST(this_machine_has_names)
 {
-    static const char *const extra[] = { "lab.example.com", "192.0.2.7", "not a name", "", "a,DNS:b", "localhost", NULL };
+    static const char *const extra[] = {
+        "lab.example.com", "192.0.2.7", "not a name", "", "a,DNS:b", "localhost", NULL
+    };
     _cleanup_(jmp_ca_names_freep) char **names = NULL;
 
     assert_int_equal(jmp_ca_local_names(extra, &names), 0);

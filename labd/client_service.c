@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ClientService, looking: exporters and leases, alone and in pages; and a fresh token. (docs/protocol.md, "ClientService") */
+/* ClientService, looking: exporters and leases, alone and in pages; and a fresh token. (docs/protocol.md,
+ * "ClientService") */
 #include <string.h>
 
 #include "jumpstarter/client/v1/client.pb-c.h"
@@ -46,7 +47,8 @@ static bool page_open(struct page *page, struct jmp_rpc *rpc, const char *filter
     }
     page->after = *token ? token + strlen(PAGE_TOKEN) : "";
     page->size = size > 0 && (uint32_t)size < PAGE_MAX ? (size_t)size : PAGE_MAX;
-    if (jmp_tree_new(PAGE_BUDGET, &page->tree) < 0 || !(page->items = jmp_tree_alloc(page->tree, PAGE_MAX * sizeof(*page->items)))) {
+    if (jmp_tree_new(PAGE_BUDGET, &page->tree) < 0 ||
+        !(page->items = jmp_tree_alloc(page->tree, PAGE_MAX * sizeof(*page->items)))) {
         jmp_rpc_finish(rpc, JMP_RESOURCE_EXHAUSTED, "out of memory");
         return false;
     }
@@ -72,7 +74,8 @@ static void *page_add(struct page *page, const char *name, size_t size)
     return item;
 }
 
-/* The item just added is complete. Return: 0, or 1 when it has to go to the next page, so that the answer stays a message. */
+/* The item just added is complete. Return: 0, or 1 when it has to go to the next page, so that the answer stays a
+ * message. */
 static int page_added(struct page *page, const ProtobufCMessage *item)
 {
     page->bytes += protobuf_c_message_get_packed_size(item) + 8;
@@ -108,8 +111,8 @@ static bool page_failed(struct page *page, struct jmp_rpc *rpc, int r, const cha
     return r < 0;
 }
 
-static int render_exporter(const struct jmp_lab *lab, const struct jmp_exporter *exporter, bool all_labels, struct jmp_tree *tree,
-                           Jumpstarter__Client__V1__Exporter *ret)
+static int render_exporter(const struct jmp_lab *lab, const struct jmp_exporter *exporter, bool all_labels,
+                           struct jmp_tree *tree, Jumpstarter__Client__V1__Exporter *ret)
 {
     _cleanup_(jmp_labels_clear) struct jmp_labels labels = { 0 }, deprecated = { 0 };
     char name[JMP_IDENT_MAX];
@@ -129,12 +132,14 @@ static int render_exporter(const struct jmp_lab *lab, const struct jmp_exporter 
         JMP_MAP_FILL(tree, ret, labels, jumpstarter__client__v1__exporter__labels_entry__init, &labels) < 0)
         return -ENOMEM;
 
-    return JMP_MAP_FILL(tree, ret, deprecated_labels, jumpstarter__client__v1__exporter__deprecated_labels_entry__init, &deprecated);
+    return JMP_MAP_FILL(tree, ret, deprecated_labels, jumpstarter__client__v1__exporter__deprecated_labels_entry__init,
+                        &deprecated);
 }
 
 JMP_LABD_METHOD(jmp_on_client_get_exporter)
 {
-    const Jumpstarter__Client__V1__GetExporterRequest *message = (const Jumpstarter__Client__V1__GetExporterRequest *)request;
+    const Jumpstarter__Client__V1__GetExporterRequest *message =
+        (const Jumpstarter__Client__V1__GetExporterRequest *)request;
     Jumpstarter__Client__V1__Exporter response;
     _cleanup_(jmp_client_clear) struct jmp_client client = { 0 };
     _cleanup_(jmp_exporter_clear) struct jmp_exporter exporter = { 0 };
@@ -154,7 +159,8 @@ JMP_LABD_METHOD(jmp_on_client_get_exporter)
     r = jmp_store_get_exporter(lab->store, ident.name, &exporter);
     if (r < 0)
         jmp_refuse_store(lab, rpc, r, "exporters", ident.name);
-    else if (jmp_tree_new(0, &tree) < 0 || render_exporter(lab, &exporter, message->show_hidden_labels, tree, &response) < 0)
+    else if (jmp_tree_new(0, &tree) < 0 ||
+             render_exporter(lab, &exporter, message->show_hidden_labels, tree, &response) < 0)
         jmp_rpc_finish(rpc, JMP_RESOURCE_EXHAUSTED, "out of memory");
     else
         jmp_rpc_reply(rpc, &response.base);
@@ -178,7 +184,8 @@ static int take_exporter(struct jmp_exporter *exporter, void *user)
 
 JMP_LABD_METHOD(jmp_on_client_list_exporters)
 {
-    const Jumpstarter__Client__V1__ListExportersRequest *message = (const Jumpstarter__Client__V1__ListExportersRequest *)request;
+    const Jumpstarter__Client__V1__ListExportersRequest *message =
+        (const Jumpstarter__Client__V1__ListExportersRequest *)request;
     Jumpstarter__Client__V1__ListExportersResponse response = JUMPSTARTER__CLIENT__V1__LIST_EXPORTERS_RESPONSE__INIT;
     _cleanup_(jmp_client_clear) struct jmp_client client = { 0 };
     _cleanup_(page_clear) struct page page = { .lab = user };
@@ -268,7 +275,8 @@ static bool add_tag_filter(struct page *page, struct jmp_rpc *rpc, const char *t
         char key[sizeof(JMP_TAG_PREFIX) + 320];
 
         snprintf(key, sizeof(key), JMP_TAG_PREFIX "%s", item->key);
-        if (jmp_selector_add(&page->filter, key, item->op, (const char *const *)item->values, item->count, &error) < 0) {
+        if (jmp_selector_add(&page->filter, key, item->op, (const char *const *)item->values, item->count, &error) <
+            0) {
             jmp_rpc_finish(rpc, JMP_INVALID_ARGUMENT, "invalid tag_filter requirement: %s", error.text);
             return false;
         }
@@ -279,7 +287,8 @@ static bool add_tag_filter(struct page *page, struct jmp_rpc *rpc, const char *t
 
 JMP_LABD_METHOD(jmp_on_client_list_leases)
 {
-    const Jumpstarter__Client__V1__ListLeasesRequest *message = (const Jumpstarter__Client__V1__ListLeasesRequest *)request;
+    const Jumpstarter__Client__V1__ListLeasesRequest *message =
+        (const Jumpstarter__Client__V1__ListLeasesRequest *)request;
     Jumpstarter__Client__V1__ListLeasesResponse response = JUMPSTARTER__CLIENT__V1__LIST_LEASES_RESPONSE__INIT;
     _cleanup_(jmp_client_clear) struct jmp_client client = { 0 };
     _cleanup_(page_clear) struct page page = { .lab = user };
@@ -297,7 +306,8 @@ JMP_LABD_METHOD(jmp_on_client_list_leases)
         !add_tag_filter(&page, rpc, message->tag_filter))
         return;
 
-    r = jmp_store_each_lease(lab->store, page.after, !message->_only_active_case || message->only_active, take_lease, &page);
+    r = jmp_store_each_lease(lab->store, page.after, !message->_only_active_case || message->only_active, take_lease,
+                             &page);
     if (r >= 0 && !(response.next_page_token = (char *)page_token(&page)))
         r = -ENOMEM;
     if (page_failed(&page, rpc, r, "leases"))
@@ -309,7 +319,8 @@ JMP_LABD_METHOD(jmp_on_client_list_leases)
 
 JMP_LABD_METHOD(jmp_on_client_rotate_token)
 {
-    const Jumpstarter__Client__V1__RotateTokenRequest *message = (const Jumpstarter__Client__V1__RotateTokenRequest *)request;
+    const Jumpstarter__Client__V1__RotateTokenRequest *message =
+        (const Jumpstarter__Client__V1__RotateTokenRequest *)request;
     Jumpstarter__Client__V1__RotateTokenResponse response = JUMPSTARTER__CLIENT__V1__ROTATE_TOKEN_RESPONSE__INIT;
     Google__Protobuf__Timestamp expiry = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
     _cleanup_(jmp_client_clear) struct jmp_client client = { 0 };

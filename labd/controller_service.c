@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ControllerService, the calls with one answer: exporters report, older clients lease. (docs/protocol.md, "ControllerService") */
+/* ControllerService, the calls with one answer: exporters report, older clients lease. (docs/protocol.md,
+ * "ControllerService") */
 #include <string.h>
 
 #include "base/text.h"
@@ -10,7 +11,8 @@
 #define REPORTS_MAX 4096u   /* devices of one exporter */
 
 /* Only labels of the protocol itself are the exporter's to set; all others belong to the administrator. */
-static int take_labels(const Jumpstarter__V1__RegisterRequest *message, struct jmp_labels *labels, struct jmp_error *reterr)
+static int take_labels(const Jumpstarter__V1__RegisterRequest *message, struct jmp_labels *labels,
+                       struct jmp_error *reterr)
 {
     jmp_labels_remove(labels, JMP_OWN_PREFIX);
     for (size_t i = 0; i < message->n_labels; i++) {
@@ -30,13 +32,14 @@ static int take_labels(const Jumpstarter__V1__RegisterRequest *message, struct j
 }
 
 /* Read again under the lock: an administrator may have changed the other labels since the caller was looked up. */
-static int store_registration(struct jmp_lab *lab, const Jumpstarter__V1__RegisterRequest *message, struct jmp_exporter *exporter,
-                              struct jmp_error *reterr)
+static int store_registration(struct jmp_lab *lab, const Jumpstarter__V1__RegisterRequest *message,
+                              struct jmp_exporter *exporter, struct jmp_error *reterr)
 {
     struct jmp_exporter fresh = { 0 };
     int r;
 
-    if ((r = jmp_store_begin(lab->store, false)) < 0 || (r = jmp_store_get_exporter(lab->store, exporter->name, &fresh)) < 0)
+    if ((r = jmp_store_begin(lab->store, false)) < 0 ||
+        (r = jmp_store_get_exporter(lab->store, exporter->name, &fresh)) < 0)
         return r;
     jmp_exporter_clear(exporter);
     *exporter = fresh;
@@ -68,11 +71,13 @@ JMP_LABD_METHOD(jmp_on_register)
     r = store_registration(lab, message, &exporter, &error);
     if (r < 0) {
         jmp_store_rollback(lab->store);
-        jmp_rpc_finish(rpc, JMP_INTERNAL, "unable to update exporter: %s", error.text[0] ? error.text : jmp_store_reason(lab->store));
+        jmp_rpc_finish(rpc, JMP_INTERNAL, "unable to update exporter: %s",
+                       error.text[0] ? error.text : jmp_store_reason(lab->store));
         return;
     }
 
-    jmp_log(JMP_LOG_INFO, FIELDS(.exporter = exporter.name, .peer = jmp_rpc_peer(rpc)), "registered, %u devices", exporter.devices);
+    jmp_log(JMP_LOG_INFO, FIELDS(.exporter = exporter.name, .peer = jmp_rpc_peer(rpc)), "registered, %u devices",
+            exporter.devices);
     response.uuid = exporter.uid;
     jmp_rpc_reply(rpc, &response.base);
     jmp_lab_schedule(lab);
@@ -177,8 +182,8 @@ JMP_LABD_METHOD(jmp_on_get_service_endpoints)
  */
 
 /* The caller's own lease. */
-static bool get_own(struct jmp_lab *lab, struct jmp_rpc *rpc, const struct jmp_client *client, const char *name, const char *method,
-                    struct jmp_lease *ret)
+static bool get_own(struct jmp_lab *lab, struct jmp_rpc *rpc, const struct jmp_client *client, const char *name,
+                    const char *method, struct jmp_lease *ret)
 {
     int r = jmp_store_get_lease(lab->store, name, ret);
 
@@ -196,7 +201,9 @@ static bool get_own(struct jmp_lab *lab, struct jmp_rpc *rpc, const struct jmp_c
 
 static Jumpstarter__V1__LabelSelector *fill_selector(struct jmp_tree *tree, const struct jmp_selector *selector)
 {
-    static const char *const words[] = { [JMP_IN] = "In", [JMP_NOT_IN] = "NotIn", [JMP_EXISTS] = "Exists", [JMP_DOES_NOT_EXIST] = "DoesNotExist" };
+    static const char *const words[] = {
+        [JMP_IN] = "In", [JMP_NOT_IN] = "NotIn", [JMP_EXISTS] = "Exists", [JMP_DOES_NOT_EXIST] = "DoesNotExist"
+    };
     Jumpstarter__V1__LabelSelector *ret = jmp_tree_alloc(tree, sizeof(*ret));
     _cleanup_(jmp_labels_clear) struct jmp_labels equal = { 0 };
 
@@ -272,7 +279,8 @@ JMP_LABD_METHOD(jmp_on_get_lease)
     jmp_rpc_reply(rpc, &response.base);
 }
 
-static int read_selector(const Jumpstarter__V1__LabelSelector *message, struct jmp_selector *selector, struct jmp_error *reterr)
+static int read_selector(const Jumpstarter__V1__LabelSelector *message, struct jmp_selector *selector,
+                         struct jmp_error *reterr)
 {
     int r;
 

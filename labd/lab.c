@@ -58,7 +58,8 @@ static int load_key(struct jmp_lab *lab, const char *name, struct jmp_key *ret, 
     return jmp_key_load(path, ret, reterr);
 }
 
-/* The service alone needs them. On failure the rules stay as they were: a mistake in the file must not open the lab to everybody. */
+/* The service alone needs them. On failure the rules stay as they were: a mistake in the file must not open the lab to
+ * everybody. */
 static int load_rules(struct jmp_lab *lab, struct jmp_error *reterr)
 {
     struct jmp_rules rules = { 0 };
@@ -91,7 +92,8 @@ static int load_namespace(struct jmp_lab *lab, const char *wanted, struct jmp_er
             r = jmp_store_get_meta(lab->store, "namespace", &lab->namespace_);
     }
     if (r < 0)
-        return jmp_error_set(reterr, r, "cannot read the namespace of %s: %s", lab->directory, jmp_store_reason(lab->store));
+        return jmp_error_set(reterr, r, "cannot read the namespace of %s: %s", lab->directory,
+                             jmp_store_reason(lab->store));
     if (wanted && strcmp(wanted, lab->namespace_) != 0) {
         r = jmp_error_set(reterr, -EINVAL, "the namespace of this lab is %s, not %s", lab->namespace_, wanted);
         jmp_error_hint(reterr, "it is fixed when a lab is made, because every token contains it");
@@ -101,7 +103,8 @@ static int load_namespace(struct jmp_lab *lab, const char *wanted, struct jmp_er
     return 0;
 }
 
-int jmp_lab_open(const char *directory, const char *namespace_, struct jmp_loop *loop, struct jmp_lab **ret, struct jmp_error *reterr)
+int jmp_lab_open(const char *directory, const char *namespace_, struct jmp_loop *loop, struct jmp_lab **ret,
+                 struct jmp_error *reterr)
 {
     _cleanup_(jmp_lab_freep) struct jmp_lab *lab = calloc(1, sizeof(*lab));
     _cleanup_free_ char *path = NULL;
@@ -119,7 +122,8 @@ int jmp_lab_open(const char *directory, const char *namespace_, struct jmp_loop 
     }
 
     if ((r = directory_make(directory, reterr)) < 0 || (r = jmp_store_open(path, true, &lab->store, reterr)) < 0 ||
-        (r = load_namespace(lab, namespace_, reterr)) < 0 || (r = load_key(lab, "identity.key", &lab->identity_key, reterr)) < 0 ||
+        (r = load_namespace(lab, namespace_, reterr)) < 0 ||
+        (r = load_key(lab, "identity.key", &lab->identity_key, reterr)) < 0 ||
         (r = load_key(lab, "stream.key", &lab->stream_key, reterr)) < 0 || (loop && (r = load_rules(lab, reterr)) < 0))
         return r;
 
@@ -192,7 +196,8 @@ void jmp_lab_changed(struct jmp_lab *lab, const char *exporter)
     }
 }
 
-int jmp_watch_start(struct jmp_lab *lab, struct jmp_watch *watch, const char *exporter, void (*changed)(struct jmp_watch *watch))
+int jmp_watch_start(struct jmp_lab *lab, struct jmp_watch *watch, const char *exporter,
+                    void (*changed)(struct jmp_watch *watch))
 {
     watch->exporter = strdup(exporter);
     if (!watch->exporter)
@@ -275,7 +280,8 @@ static void lose(struct jmp_lab *lab, const char *name)
         jmp_log(JMP_LOG_WARNING, FIELDS(.exporter = name), "not heard of for a minute, taken as offline");
     }
     if (r < 0 && r != -ENOENT)
-        jmp_log(JMP_LOG_ERROR, FIELDS(.exporter = name, .error = r), "cannot be marked as offline: %s", jmp_store_reason(lab->store));
+        jmp_log(JMP_LOG_ERROR, FIELDS(.exporter = name, .error = r), "cannot be marked as offline: %s",
+                jmp_store_reason(lab->store));
     jmp_lab_changed(lab, name);
 }
 
@@ -350,7 +356,8 @@ void jmp_lab_detach(struct jmp_lab *lab, const char *exporter)
     if (jmp_store_get_exporter(lab->store, exporter, &row) == 0) {
         row.seen = jmp_wall_now();
         if (jmp_store_put_state(lab->store, &row) < 0)
-            jmp_log(JMP_LOG_WARNING, FIELDS(.exporter = exporter), "cannot note when it was last seen: %s", jmp_store_reason(lab->store));
+            jmp_log(JMP_LOG_WARNING, FIELDS(.exporter = exporter), "cannot note when it was last seen: %s",
+                    jmp_store_reason(lab->store));
     }
 }
 
@@ -406,7 +413,8 @@ static int take_exporter(struct jmp_exporter *exporter, void *user)
     snapshot->exporters[snapshot->board_count] = *exporter;
     *exporter = (struct jmp_exporter){ 0 };
     exporter = &snapshot->exporters[snapshot->board_count];
-    snapshot->boards[snapshot->board_count++] = (struct jmp_board){ .exporter = exporter, .online = jmp_lab_is_online(snapshot->lab, exporter) };
+    snapshot->boards[snapshot->board_count++] =
+        (struct jmp_board){ .exporter = exporter, .online = jmp_lab_is_online(snapshot->lab, exporter) };
     return 0;
 }
 
@@ -421,7 +429,8 @@ static int take_lease(struct jmp_lease *lease, void *user)
     return 0;
 }
 
-/* Rules of access look at the labels of clients; few clients have all the leases, but to ask for each is cheap enough. */
+/* Rules of access look at the labels of clients; few clients have all the leases, but to ask for each is cheap
+ * enough. */
 static int find_holders(struct snapshot *snapshot)
 {
     for (size_t i = 0; i < snapshot->lease_count; i++) {
@@ -468,7 +477,8 @@ static int snapshot_take(struct snapshot *snapshot)
 static void note_change(const struct jmp_lease *lease)
 {
     const struct jmp_condition *last = &lease->conditions[lease->condition_count - 1];
-    const struct jmp_log_fields *fields = FIELDS(.lease = lease->name, .client = lease->client, .exporter = lease->exporter);
+    const struct jmp_log_fields *fields =
+        FIELDS(.lease = lease->name, .client = lease->client, .exporter = lease->exporter);
 
     if (lease->ended)
         jmp_log(JMP_LOG_INFO, fields, "lease ended: %s", last->reason);
@@ -492,8 +502,8 @@ int jmp_lab_schedule(struct jmp_lab *lab)
 
     r = snapshot_take(&snapshot);
     if (r == 0 && snapshot.lease_count > 0) {
-        next = jmp_schedule(snapshot.leases, snapshot.changed, snapshot.lease_count, snapshot.boards, snapshot.board_count,
-                            &lab->rules, now);
+        next = jmp_schedule(snapshot.leases, snapshot.changed, snapshot.lease_count, snapshot.boards,
+                            snapshot.board_count, &lab->rules, now);
         if (next < 0)
             r = (int)next;
     }
@@ -513,7 +523,8 @@ int jmp_lab_schedule(struct jmp_lab *lab)
         r = jmp_store_prune(lab->store, now - KEEP_HISTORY);
 
     if (r < 0) {
-        jmp_log(JMP_LOG_ERROR, FIELDS(.error = r), "leases cannot be scheduled, next try in a second: %s", jmp_store_reason(lab->store));
+        jmp_log(JMP_LOG_ERROR, FIELDS(.error = r), "leases cannot be scheduled, next try in a second: %s",
+                jmp_store_reason(lab->store));
         jmp_timer_start(lab->loop, &lab->schedule, JMP_USEC_PER_SEC, on_schedule);
     } else if (next == INT64_MAX) {
         jmp_timer_stop(&lab->schedule);
@@ -528,8 +539,8 @@ int jmp_lab_schedule(struct jmp_lab *lab)
 }
 
 /*
- * Changes by others: an administrator's command writes into the log of the database. What it wrote can be seen a moment after the write
- * only, when it has been synced, so the close of the file, which follows, is watched as well.
+ * Changes by others: an administrator's command writes into the log of the database. What it wrote can be seen a moment
+ * after the write only, when it has been synced, so the close of the file, which follows, is watched as well.
  */
 
 static void on_inotify(struct jmp_io *io, uint32_t revents)
@@ -545,7 +556,8 @@ static void on_inotify(struct jmp_io *io, uint32_t revents)
             const struct inotify_event *event = (const struct inotify_event *)(const void *)at;
 
             /* Not at every write: an editor writes in pieces. */
-            if ((event->mask & (IN_CLOSE_WRITE | IN_MOVED_TO | IN_DELETE)) && event->len > 0 && strcmp(event->name, RULES_FILE) == 0)
+            if ((event->mask & (IN_CLOSE_WRITE | IN_MOVED_TO | IN_DELETE)) && event->len > 0 &&
+                strcmp(event->name, RULES_FILE) == 0)
                 rules = true;
             rules = rules || (event->mask & IN_Q_OVERFLOW);
             at += sizeof(*event) + event->len;
@@ -556,8 +568,9 @@ static void on_inotify(struct jmp_io *io, uint32_t revents)
         int r = load_rules(lab, &error);
 
         if (r < 0)
-            jmp_log(JMP_LOG_ERROR, FIELDS(.error = r), "the rules stay as they were: line %u, column %u of " RULES_FILE ": %s",
-                    error.line, error.column, error.text);
+            jmp_log(JMP_LOG_ERROR, FIELDS(.error = r),
+                    "the rules stay as they were: line %u, column %u of " RULES_FILE ": %s", error.line, error.column,
+                    error.text);
         else
             jmp_log(JMP_LOG_INFO, NULL, RULES_FILE " was read again: %zu rules of access", lab->rules.access_count);
     }
@@ -588,7 +601,8 @@ int jmp_lab_start(struct jmp_lab *lab, struct jmp_error *reterr)
     int r;
 
     lab->inotify_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-    if (lab->inotify_fd < 0 || inotify_add_watch(lab->inotify_fd, lab->directory, IN_MODIFY | IN_CLOSE_WRITE | IN_MOVED_TO | IN_DELETE) < 0)
+    if (lab->inotify_fd < 0 ||
+        inotify_add_watch(lab->inotify_fd, lab->directory, IN_MODIFY | IN_CLOSE_WRITE | IN_MOVED_TO | IN_DELETE) < 0)
         return jmp_error_set(reterr, -errno, "cannot watch %s: %m", lab->directory);
     r = jmp_io_start(lab->loop, &lab->inotify, lab->inotify_fd, EPOLLIN, on_inotify);
     if (r < 0)
@@ -613,13 +627,15 @@ char *jmp_lab_subject(const struct jmp_lab *lab, const char *kind, const char *n
     return ret;
 }
 
-int jmp_lab_sign(const struct jmp_lab *lab, const char *kind, const char *name, const char *uid, int64_t *retexpires, char **ret)
+int jmp_lab_sign(const struct jmp_lab *lab, const char *kind, const char *name, const char *uid, int64_t *retexpires,
+                 char **ret)
 {
     int64_t now = jmp_wall_now() / JMP_SECOND, expires = now + JMP_TOKEN_LIFETIME;
     char subject[JMP_SUBJECT_MAX];
     int r;
 
-    r = jmp_token_sign(&lab->identity_key, &jmp_token_identity, jmp_lab_subject(lab, kind, name, uid, subject), now, expires, ret);
+    r = jmp_token_sign(&lab->identity_key, &jmp_token_identity, jmp_lab_subject(lab, kind, name, uid, subject), now,
+                       expires, ret);
     if (r == 0 && retexpires)
         *retexpires = expires;
     return r;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The lab while its service runs: the store, the keys, who was heard of when, and who wants to know when something changes. Reads go to the
- * store every time, so what an administrator's command wrote is seen at once.
+ * The lab while its service runs: the store, the keys, who was heard of when, and who wants to know when something
+ * changes. Reads go to the store every time, so what an administrator's command wrote is seen at once.
  */
 #pragma once
 
@@ -53,7 +53,8 @@ struct jmp_lab {
  * @namespace_:  for a new lab; NULL: "default". An old one keeps its own: -EINVAL when they differ.
  * @loop:        NULL for commands: nothing is watched, nothing is scheduled
  */
-int jmp_lab_open(const char *directory, const char *namespace_, struct jmp_loop *loop, struct jmp_lab **ret, struct jmp_error *reterr);
+int jmp_lab_open(const char *directory, const char *namespace_, struct jmp_loop *loop, struct jmp_lab **ret,
+                 struct jmp_error *reterr);
 struct jmp_lab *jmp_lab_free(struct jmp_lab *lab);
 JMP_DEFINE_CLEANUP(struct jmp_lab *, jmp_lab_free)
 
@@ -61,8 +62,8 @@ JMP_DEFINE_CLEANUP(struct jmp_lab *, jmp_lab_free)
 int jmp_lab_start(struct jmp_lab *lab, struct jmp_error *reterr);
 
 /*
- * Who wants to hear of an exporter: its lease, its status, its listeners may have changed. changed() is called after the handler that
- * changed something, and may come without a difference. It may take its own watch off, but no other.
+ * Who wants to hear of an exporter: its lease, its status, its listeners may have changed. changed() is called after
+ * the handler that changed something, and may come without a difference. It may take its own watch off, but no other.
  */
 struct jmp_watch {
     struct jmp_watch *next, **link;
@@ -71,13 +72,15 @@ struct jmp_watch {
     bool dirty;
 };
 
-int jmp_watch_start(struct jmp_lab *lab, struct jmp_watch *watch, const char *exporter, void (*changed)(struct jmp_watch *watch));
+int jmp_watch_start(struct jmp_lab *lab, struct jmp_watch *watch, const char *exporter,
+                    void (*changed)(struct jmp_watch *watch));
 void jmp_watch_stop(struct jmp_lab *lab, struct jmp_watch *watch);   /* accepts one that never started */
 /** jmp_lab_changed() - tell the watches of @exporter, or all (NULL) */
 void jmp_lab_changed(struct jmp_lab *lab, const char *exporter);
 
 /*
- * Presence. An exporter is online while a Status stream of it is open, and for limits.offline after the last sign of life.
+ * Presence. An exporter is online while a Status stream of it is open, and for limits.offline after the last sign of
+ * life.
  */
 int jmp_lab_heard(struct jmp_lab *lab, const char *exporter);            /* a sign of life */
 int jmp_lab_attach(struct jmp_lab *lab, const char *exporter);           /* a Status stream opens */
@@ -85,10 +88,12 @@ void jmp_lab_detach(struct jmp_lab *lab, const char *exporter);          /* and 
 bool jmp_lab_is_attached(const struct jmp_lab *lab, const char *exporter);
 bool jmp_lab_is_online(const struct jmp_lab *lab, const struct jmp_exporter *exporter);
 
-/** jmp_lab_schedule() - look at every lease that has not ended; inside or outside of a transaction. Watches hear of changes. */
+/** jmp_lab_schedule() - look at every lease that has not ended; inside or outside of a transaction. Watches hear of
+ * changes. */
 int jmp_lab_schedule(struct jmp_lab *lab);
 
 /** jmp_lab_sign() - a token for a client ("client") or an exporter ("exporter"); free() @ret */
-int jmp_lab_sign(const struct jmp_lab *lab, const char *kind, const char *name, const char *uid, int64_t *retexpires, char **ret);
+int jmp_lab_sign(const struct jmp_lab *lab, const char *kind, const char *name, const char *uid, int64_t *retexpires,
+                 char **ret);
 /** jmp_lab_subject() - what stands in such a token; @ret has JMP_SUBJECT_MAX bytes */
 char *jmp_lab_subject(const struct jmp_lab *lab, const char *kind, const char *name, const char *uid, char *ret);

@@ -227,8 +227,11 @@ int jmp_label_parse(struct jmp_labels *labels, const char *text, struct jmp_erro
         return -ENOMEM;
     if (!jmp_label_key_valid(key) || !jmp_label_value_valid(equals + 1)) {
         r = jmp_error_set(reterr, -EINVAL, "\"%s\" is not a label", text);
-        jmp_error_hint(reterr, "letters, digits, '-', '_' and '.', at most %u of them, beginning and ending with a letter or digit; "
-                       "a key may have a prefix such as example.com/", JMP_LABEL_NAME_MAX);
+        jmp_error_hint(
+            reterr,
+            "letters, digits, '-', '_' and '.', at most %u of them, beginning and ending with a letter or digit; "
+            "a key may have a prefix such as example.com/",
+            JMP_LABEL_NAME_MAX);
         return r;
     }
 

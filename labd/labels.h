@@ -41,8 +41,10 @@ bool jmp_label_name_valid(const char *text, size_t length);
 bool jmp_label_key_valid(const char *key);
 /** jmp_label_value_valid() - a name, or nothing */
 bool jmp_label_value_valid(const char *value);
-/** jmp_subdomain_valid() - lower-case letters, digits, '-' and '.' as DNS-1123 has it, 1 to 253 bytes: names of objects */
+/** jmp_subdomain_valid() - lower-case letters, digits, '-' and '.' as DNS-1123 has it, 1 to 253 bytes: names of
+ * objects */
 bool jmp_subdomain_valid(const char *text, size_t length);
 
-/** jmp_label_parse() - "key=value" of a command line into @labels. Return: 0, -EINVAL with words and a hint, -E2BIG, -ENOMEM. */
+/** jmp_label_parse() - "key=value" of a command line into @labels. Return: 0, -EINVAL with words and a hint, -E2BIG,
+ * -ENOMEM. */
 int jmp_label_parse(struct jmp_labels *labels, const char *text, struct jmp_error *reterr);

@@ -11,7 +11,13 @@
 const char *jmp_exporter_status_name(unsigned status)
 {
     static const char *const names[] = {
-        "Unspecified", "Offline", "Available", "BeforeLeaseHook", "LeaseReady", "AfterLeaseHook", "BeforeLeaseHookFailed",
+        "Unspecified",
+        "Offline",
+        "Available",
+        "BeforeLeaseHook",
+        "LeaseReady",
+        "AfterLeaseHook",
+        "BeforeLeaseHookFailed",
         "AfterLeaseHookFailed",
     };
 
@@ -61,8 +67,8 @@ void jmp_lease_clear(struct jmp_lease *lease)
     *lease = (struct jmp_lease){ 0 };
 }
 
-void jmp_lease_set_condition(struct jmp_lease *lease, enum jmp_condition_type type, bool status, const char *reason, int64_t now,
-                             const char *fmt, ...)
+void jmp_lease_set_condition(struct jmp_lease *lease, enum jmp_condition_type type, bool status, const char *reason,
+                             int64_t now, const char *fmt, ...)
 {
     struct jmp_condition *condition = NULL;
     va_list args;
@@ -135,7 +141,8 @@ int jmp_lease_resolve_times(int64_t *begin, int64_t *end, int64_t *duration, str
     } else if (e && d > 0) {
         b = to_seconds(e - d / 1000);
     } else if (d == 0) {
-        return jmp_error_set(reterr, -EINVAL, "duration is required (must specify Duration, or both BeginTime and EndTime)");
+        return jmp_error_set(reterr, -EINVAL,
+                             "duration is required (must specify Duration, or both BeginTime and EndTime)");
     }
 
     if (d <= 0)
@@ -157,7 +164,8 @@ int jmp_lease_check_tags(const struct jmp_labels *tags, struct jmp_error *reterr
     for (size_t i = 0; i < tags->count; i++) {
         const char *key = tags->items[i].key, *value = tags->items[i].value;
 
-        if (strncmp(key, JMP_TAG_PREFIX, strlen(JMP_TAG_PREFIX)) == 0 || strncmp(key, JMP_OWN_PREFIX, strlen(JMP_OWN_PREFIX)) == 0)
+        if (strncmp(key, JMP_TAG_PREFIX, strlen(JMP_TAG_PREFIX)) == 0 ||
+            strncmp(key, JMP_OWN_PREFIX, strlen(JMP_OWN_PREFIX)) == 0)
             return jmp_error_set(reterr, -EINVAL, "tag key \"%s\" uses a reserved prefix", key);
         if (strchr(key, '/'))
             return jmp_error_set(reterr, -EINVAL, "tag key \"%s\" must not contain a slash", key);
@@ -177,9 +185,11 @@ int jmp_lease_check_context(const struct jmp_labels *context, struct jmp_error *
 
     for (size_t i = 0; i < context->count; i++) {
         if (strlen(context->items[i].key) > JMP_CONTEXT_KEY_MAX)
-            return jmp_error_set(reterr, -EINVAL, "spec.context: keys must be no more than %u characters", JMP_CONTEXT_KEY_MAX);
+            return jmp_error_set(reterr, -EINVAL, "spec.context: keys must be no more than %u characters",
+                                 JMP_CONTEXT_KEY_MAX);
         if (strlen(context->items[i].value) > JMP_CONTEXT_VALUE_MAX)
-            return jmp_error_set(reterr, -EINVAL, "spec.context: values must be no more than %u characters", JMP_CONTEXT_VALUE_MAX);
+            return jmp_error_set(reterr, -EINVAL, "spec.context: values must be no more than %u characters",
+                                 JMP_CONTEXT_VALUE_MAX);
     }
 
     return 0;

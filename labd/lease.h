@@ -85,7 +85,8 @@ struct jmp_lease {
     char exporter_uid[JMP_UUID_SIZE];
     int64_t began, finished;    /* effective begin and end */
     struct jmp_condition conditions[4];
-    struct jmp_labels holder;   /* of its client; filled for the scheduler only, and only when there are rules of access */
+    /* Of its client; filled for the scheduler only, and only when there are rules of access. */
+    struct jmp_labels holder;
     size_t condition_count;     /* in order of first appearance; clients look at the last */
 };
 
@@ -93,9 +94,10 @@ void jmp_client_clear(struct jmp_client *client);
 void jmp_exporter_clear(struct jmp_exporter *exporter);
 void jmp_lease_clear(struct jmp_lease *lease);
 
-/** jmp_lease_set_condition() - a known type is updated in place, a new one is appended; the time moves only when the status flips */
-void jmp_lease_set_condition(struct jmp_lease *lease, enum jmp_condition_type type, bool status, const char *reason, int64_t now,
-                             const char *fmt, ...) JMP_PRINTF(6, 7);
+/** jmp_lease_set_condition() - a known type is updated in place, a new one is appended; the time moves only when the
+ * status flips */
+void jmp_lease_set_condition(struct jmp_lease *lease, enum jmp_condition_type type, bool status, const char *reason,
+                             int64_t now, const char *fmt, ...) JMP_PRINTF(6, 7);
 
 /** jmp_lease_assign() - @exporter is this lease's from now on. Return: 0, -ENOMEM. */
 int jmp_lease_assign(struct jmp_lease *lease, const struct jmp_exporter *exporter, int64_t now);
@@ -104,7 +106,8 @@ enum jmp_lease_end { JMP_LEASE_RELEASED, JMP_LEASE_EXPIRED, JMP_LEASE_REFUSED };
 /** jmp_lease_finish() - the end; JMP_LEASE_REFUSED keeps the condition that says why */
 void jmp_lease_finish(struct jmp_lease *lease, enum jmp_lease_end how, int64_t now);
 
-/** jmp_lease_expiry() - when a lease that began is over: its end, else begin and duration; it is over at once without any of them */
+/** jmp_lease_expiry() - when a lease that began is over: its end, else begin and duration; it is over at once without
+ * any of them */
 int64_t jmp_lease_expiry(const struct jmp_lease *lease);
 
 /**
@@ -121,7 +124,8 @@ int jmp_lease_resolve_times(int64_t *begin, int64_t *end, int64_t *duration, str
 int jmp_lease_check_tags(const struct jmp_labels *tags, struct jmp_error *reterr);
 int jmp_lease_check_context(const struct jmp_labels *context, struct jmp_error *reterr);
 
-/** jmp_lease_labels() - the labels that lists of leases are filtered by: equalities of the selector, tags with their prefix */
+/** jmp_lease_labels() - the labels that lists of leases are filtered by: equalities of the selector, tags with their
+ * prefix */
 int jmp_lease_labels(const struct jmp_lease *lease, struct jmp_labels *ret);
 
 int64_t jmp_wall_now(void);

@@ -36,7 +36,8 @@ bool jmp_lease_create(struct jmp_lab *lab, struct jmp_rpc *rpc, struct jmp_lease
         r = (int)count;
     } else if (count >= LEASES_PER_CLIENT) {
         jmp_store_rollback(lab->store);
-        jmp_rpc_finish(rpc, JMP_UNKNOWN, "client %s has %u leases already; release some of them", lease->client, LEASES_PER_CLIENT);
+        jmp_rpc_finish(rpc, JMP_UNKNOWN, "client %s has %u leases already; release some of them", lease->client,
+                       LEASES_PER_CLIENT);
         return false;
     }
     if (r == 0)
@@ -52,8 +53,8 @@ bool jmp_lease_create(struct jmp_lab *lab, struct jmp_rpc *rpc, struct jmp_lease
         return false;
     }
     if (r == 0) {
-        /* Everybody who waits takes part, so nobody is overtaken. Clients poll every five seconds: those who get a board now
-         * see it in their first look. */
+        /* Everybody who waits takes part, so nobody is overtaken. Clients poll every five seconds: those who get a
+         * board now see it in their first look. */
         r = jmp_lab_schedule(lab);
     }
     if (r == 0) {
@@ -144,7 +145,8 @@ static char *identifier(struct jmp_tree *tree, const struct jmp_lab *lab, const 
     return (char *)jmp_tree_strdup(tree, text, strlen(text));
 }
 
-int jmp_lease_conditions(const struct jmp_lease *lease, struct jmp_tree *tree, Jumpstarter__V1__Condition ***ret, size_t *retcount)
+int jmp_lease_conditions(const struct jmp_lease *lease, struct jmp_tree *tree, Jumpstarter__V1__Condition ***ret,
+                         size_t *retcount)
 {
     Jumpstarter__V1__Condition **conditions = jmp_tree_alloc(tree, ELEMENTSOF(lease->conditions) * sizeof(*conditions));
 
@@ -201,7 +203,9 @@ static int render_deprecated(const struct jmp_rules *rules, const struct jmp_lea
             r = jmp_labels_set(&deprecated, selector.items[i].key, instead);
     }
 
-    return r < 0 ? r : JMP_MAP_FILL(tree, ret, deprecated_labels, jumpstarter__client__v1__lease__deprecated_labels_entry__init, &deprecated);
+    return r < 0 ? r
+                 : JMP_MAP_FILL(tree, ret, deprecated_labels,
+                                jumpstarter__client__v1__lease__deprecated_labels_entry__init, &deprecated);
 }
 
 int jmp_lease_render(const struct jmp_lab *lab, const struct jmp_lease *lease, struct jmp_tree *tree,
@@ -212,7 +216,8 @@ int jmp_lease_render(const struct jmp_lab *lab, const struct jmp_lease *lease, s
     jumpstarter__client__v1__lease__init(ret);
     ret->name = identifier(tree, lab, "leases", lease->name);
     /* The words of Kubernetes for a selector without requirements; clients compare with them. */
-    ret->selector = (char *)(lease->selector[0] ? jmp_tree_strdup(tree, lease->selector, strlen(lease->selector)) : "<none>");
+    ret->selector =
+        (char *)(lease->selector[0] ? jmp_tree_strdup(tree, lease->selector, strlen(lease->selector)) : "<none>");
     ret->_client_case = JUMPSTARTER__CLIENT__V1__LEASE___CLIENT_CLIENT;
     ret->client = identifier(tree, lab, "clients", lease->client);
     complete = ret->name && ret->selector && ret->client;
@@ -257,7 +262,8 @@ int jmp_lease_render(const struct jmp_lab *lab, const struct jmp_lease *lease, s
     }
     ret->allow_disabled = lease->allow_disabled;
 
-    if (!complete || JMP_MAP_FILL(tree, ret, tags, jumpstarter__client__v1__lease__tags_entry__init, &lease->tags) < 0 ||
+    if (!complete ||
+        JMP_MAP_FILL(tree, ret, tags, jumpstarter__client__v1__lease__tags_entry__init, &lease->tags) < 0 ||
         JMP_MAP_FILL(tree, ret, context, jumpstarter__client__v1__lease__context_entry__init, &lease->context) < 0 ||
         render_deprecated(&lab->rules, lease, tree, ret) < 0)
         return -ENOMEM;
@@ -330,7 +336,8 @@ static int read_times(const Jumpstarter__Client__V1__Lease *message, struct time
 }
 
 /* The rest of a request, after its tags and its sender were found good. */
-static int read_lease(const Jumpstarter__Client__V1__CreateLeaseRequest *request, struct jmp_lease *lease, struct jmp_error *reterr)
+static int read_lease(const Jumpstarter__Client__V1__CreateLeaseRequest *request, struct jmp_lease *lease,
+                      struct jmp_error *reterr)
 {
     const Jumpstarter__Client__V1__Lease *message = request->lease;
     _cleanup_(jmp_selector_clear) struct jmp_selector selector = { 0 };
@@ -339,19 +346,22 @@ static int read_lease(const Jumpstarter__Client__V1__CreateLeaseRequest *request
 
     if (request->lease_id[0]) {
         if (!jmp_subdomain_valid(request->lease_id, strlen(request->lease_id)))
-            return jmp_error_set(reterr, -EINVAL, "metadata.name: Invalid value: \"%.253s\": a lower case DNS name is wanted",
+            return jmp_error_set(reterr, -EINVAL,
+                                 "metadata.name: Invalid value: \"%.253s\": a lower case DNS name is wanted",
                                  request->lease_id);
         lease->name = strdup(request->lease_id);
         if (!lease->name)
             return -ENOMEM;
     }
 
-    if ((r = jmp_selector_parse(&selector, message->selector, reterr)) < 0 || (r = jmp_selector_normalize(&selector, reterr)) < 0 ||
+    if ((r = jmp_selector_parse(&selector, message->selector, reterr)) < 0 ||
+        (r = jmp_selector_normalize(&selector, reterr)) < 0 ||
         (r = jmp_selector_print(&selector, &lease->selector)) < 0)
         return r;
     if (message->_exporter_name_case && message->exporter_name[0]) {
         if (!jmp_subdomain_valid(message->exporter_name, strlen(message->exporter_name)))
-            return jmp_error_set(reterr, -EINVAL, "spec.exporterRef.name: Invalid value: \"%.253s\": a lower case DNS name is wanted",
+            return jmp_error_set(reterr, -EINVAL,
+                                 "spec.exporterRef.name: Invalid value: \"%.253s\": a lower case DNS name is wanted",
                                  message->exporter_name);
         lease->wanted = strdup(message->exporter_name);
         if (!lease->wanted)
@@ -377,7 +387,8 @@ static int read_lease(const Jumpstarter__Client__V1__CreateLeaseRequest *request
 
 JMP_LABD_METHOD(jmp_on_client_create_lease)
 {
-    const Jumpstarter__Client__V1__CreateLeaseRequest *message = (const Jumpstarter__Client__V1__CreateLeaseRequest *)request;
+    const Jumpstarter__Client__V1__CreateLeaseRequest *message =
+        (const Jumpstarter__Client__V1__CreateLeaseRequest *)request;
     _cleanup_(jmp_client_clear) struct jmp_client client = { 0 };
     _cleanup_(jmp_lease_clear) struct jmp_lease lease = { 0 };
     struct jmp_error error = JMP_ERROR_INIT;
@@ -397,7 +408,8 @@ JMP_LABD_METHOD(jmp_on_client_create_lease)
     if (r == 0)
         r = jmp_lease_check_tags(&lease.tags, &error);
     if (r < 0) {
-        jmp_rpc_finish(rpc, JMP_INVALID_ARGUMENT, "invalid lease tags: %s", error.text[0] ? error.text : "too many tags");
+        jmp_rpc_finish(rpc, JMP_INVALID_ARGUMENT, "invalid lease tags: %s",
+                       error.text[0] ? error.text : "too many tags");
         return;
     }
     if (jmp_ident_parse(message->parent, NULL, &parent, &error) < 0) {
@@ -418,8 +430,8 @@ JMP_LABD_METHOD(jmp_on_client_create_lease)
 }
 
 /* The lease a request is about, and only if it is the caller's. */
-static bool get_own(struct jmp_lab *lab, struct jmp_rpc *rpc, const char *name, const char *method, struct jmp_client *client,
-                    struct jmp_lease *ret)
+static bool get_own(struct jmp_lab *lab, struct jmp_rpc *rpc, const char *name, const char *method,
+                    struct jmp_client *client, struct jmp_lease *ret)
 {
     struct jmp_error error = JMP_ERROR_INIT;
     struct jmp_ident ident;
@@ -498,7 +510,8 @@ static bool transfer(struct jmp_lab *lab, struct jmp_rpc *rpc, const char *to, s
     }
     r = jmp_store_get_client(lab->store, ident.name, &target);
     if (r == -ENOENT) {
-        jmp_rpc_finish(rpc, JMP_UNKNOWN, "target client not found: clients.jumpstarter.dev \"%s\" not found", ident.name);
+        jmp_rpc_finish(rpc, JMP_UNKNOWN, "target client not found: clients.jumpstarter.dev \"%s\" not found",
+                       ident.name);
         return false;
     }
     name = r == 0 ? strdup(target.name) : NULL;
@@ -524,8 +537,8 @@ static int64_t asked_for(const struct jmp_lease *lease)
     return span > lease->duration ? span : lease->duration;
 }
 
-/* A board that somebody has already may be kept for longer, or given to another, only as the rules of access have it. Those
- * that wait are judged by the scheduler. */
+/* A board that somebody has already may be kept for longer, or given to another, only as the rules of access have it.
+ * Those that wait are judged by the scheduler. */
 static bool check_access(struct jmp_lab *lab, struct jmp_rpc *rpc, const struct jmp_lease *lease)
 {
     _cleanup_(jmp_exporter_clear) struct jmp_exporter exporter = { 0 };
@@ -555,7 +568,8 @@ static bool check_access(struct jmp_lab *lab, struct jmp_rpc *rpc, const struct 
 
 JMP_LABD_METHOD(jmp_on_client_update_lease)
 {
-    const Jumpstarter__Client__V1__UpdateLeaseRequest *message = (const Jumpstarter__Client__V1__UpdateLeaseRequest *)request;
+    const Jumpstarter__Client__V1__UpdateLeaseRequest *message =
+        (const Jumpstarter__Client__V1__UpdateLeaseRequest *)request;
     _cleanup_(jmp_client_clear) struct jmp_client client = { 0 };
     _cleanup_(jmp_lease_clear) struct jmp_lease lease = { 0 };
     struct jmp_error error = JMP_ERROR_INIT;
@@ -592,7 +606,8 @@ JMP_LABD_METHOD(jmp_on_client_update_lease)
 
 JMP_LABD_METHOD(jmp_on_client_delete_lease)
 {
-    const Jumpstarter__Client__V1__DeleteLeaseRequest *message = (const Jumpstarter__Client__V1__DeleteLeaseRequest *)request;
+    const Jumpstarter__Client__V1__DeleteLeaseRequest *message =
+        (const Jumpstarter__Client__V1__DeleteLeaseRequest *)request;
     Google__Protobuf__Empty response = GOOGLE__PROTOBUF__EMPTY__INIT;
     _cleanup_(jmp_client_clear) struct jmp_client client = { 0 };
     _cleanup_(jmp_lease_clear) struct jmp_lease lease = { 0 };

@@ -22,7 +22,8 @@ JMP_TEST(times_are_made_consistent)
         { "end and duration", 0, AT(65), SECONDS(60), AT(5), AT(65), SECONDS(60), NULL },
         { "all three, in agreement", AT(5), AT(65), SECONDS(60), AT(5), AT(65), SECONDS(60), NULL },
         { "all three, duration to be filled in", AT(5), AT(65), -1, AT(5), AT(65), SECONDS(60), NULL },
-        { "all three, in conflict", AT(5), AT(65), SECONDS(61), 0, 0, 0, "duration conflicts with begin_time and end_time" },
+        { "all three, in conflict", AT(5), AT(65), SECONDS(61), 0, 0, 0,
+          "duration conflicts with begin_time and end_time" },
         { "times are cut to seconds", AT(5) + 999999, AT(65) + 1, 0, AT(5), AT(65), SECONDS(60), NULL },
         { "end before begin", AT(65), AT(5), 0, 0, 0, 0, "duration must be positive, got -60s" },
         { "end at begin", AT(5), AT(5), 0, 0, 0, 0, "duration must be positive, got 0s" },
@@ -64,7 +65,9 @@ JMP_TEST(a_lease_expires_at_its_end_else_after_its_duration)
 
     print_message("%zu rows\n", ELEMENTSOF(cases));
     for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
-        struct jmp_lease lease = { .begin = cases[i].begin, .end = cases[i].end, .duration = cases[i].duration, .began = cases[i].began };
+        struct jmp_lease lease = {
+            .begin = cases[i].begin, .end = cases[i].end, .duration = cases[i].duration, .began = cases[i].began
+        };
 
         assert_true(jmp_lease_expiry(&lease) == cases[i].expiry);
     }
@@ -104,14 +107,22 @@ JMP_TEST(tags_and_contexts_are_checked)
         { jmp_lease_check_tags, "{\"example.com/x\":\"1\"}", "slash" },
         { jmp_lease_check_tags, "{\"-x\":\"1\"}", "not a label name" },
         { jmp_lease_check_tags, "{\"x\":\"a b\"}", "not a label value" },
-        { jmp_lease_check_tags, "{\"a\":\"\",\"b\":\"\",\"c\":\"\",\"d\":\"\",\"e\":\"\",\"f\":\"\",\"g\":\"\",\"h\":\"\",\"i\":\"\",\"j\":\"\"}" },
-        { jmp_lease_check_tags, "{\"a\":\"\",\"b\":\"\",\"c\":\"\",\"d\":\"\",\"e\":\"\",\"f\":\"\",\"g\":\"\",\"h\":\"\",\"i\":\"\",\"j\":\"\","
-          "\"k\":\"\"}", "too many tags: 11 exceeds maximum of 10" },
+        { jmp_lease_check_tags,
+          "{\"a\":\"\",\"b\":\"\",\"c\":\"\",\"d\":\"\",\"e\":\"\","
+          "\"f\":\"\",\"g\":\"\",\"h\":\"\",\"i\":\"\",\"j\":\"\"}" },
+        { jmp_lease_check_tags,
+          "{\"a\":\"\",\"b\":\"\",\"c\":\"\",\"d\":\"\",\"e\":\"\","
+          "\"f\":\"\",\"g\":\"\",\"h\":\"\",\"i\":\"\",\"j\":\"\","
+          "\"k\":\"\"}",
+          "too many tags: 11 exceeds maximum of 10" },
         { jmp_lease_check_context, "{\"any thing\":\"with / and = \"}" },
         { jmp_lease_check_context, "{\"01234567890123456789012345678901\":\"x\"}" },
         { jmp_lease_check_context, "{\"012345678901234567890123456789012\":\"x\"}", "32 characters" },
-        { jmp_lease_check_context, "{\"x\":\"01234567890123456789012345678901234567890123456789012345678901234\"}", "64 characters" },
-        { jmp_lease_check_context, "{\"a\":\"\",\"b\":\"\",\"c\":\"\",\"d\":\"\",\"e\":\"\",\"f\":\"\",\"g\":\"\",\"h\":\"\",\"i\":\"\"}",
+        { jmp_lease_check_context, "{\"x\":\"01234567890123456789012345678901234567890123456789012345678901234\"}",
+          "64 characters" },
+        { jmp_lease_check_context,
+          "{\"a\":\"\",\"b\":\"\",\"c\":\"\",\"d\":\"\",\"e\":\"\","
+          "\"f\":\"\",\"g\":\"\",\"h\":\"\",\"i\":\"\"}",
           "at most 8" },
     };
 

@@ -55,7 +55,8 @@ JMP_TEST(an_exporter_that_is_silent_for_too_long_is_offline_and_one_that_streams
     bench_cancel(&silent_status);
     assert_true(look(bench, &alice, "silent")->online);
 
-    /* Whoever waits for it is told when it is given up. The other has been heard of even longer ago, but its stream is open. */
+    /* Whoever waits for it is told when it is given up. The other has been heard of even longer ago, but its stream is
+     * open. */
     bench_wait(&call);
     assert_int_equal(call.code, JMP_FAILED_PRECONDITION);
     assert_string_equal(call.text, "exporter is offline");

@@ -22,7 +22,8 @@ struct flags {
 };
 
 static const char *const log_formats[] = { "auto", "json", "text", NULL };
-static const char *const list_formats[] = { "table", "json", "yaml", "name", NULL }, *const name_formats[] = { "name", NULL };
+static const char *const list_formats[] = { "table", "json", "yaml", "name", NULL };
+static const char *const name_formats[] = { "name", NULL };
 static const char *const file_formats[] = { "json", "yaml", "name", "path", NULL };
 
 #define DATA_ROW { JMP_FIELD(struct flags, data_dir), .value_name = "DIR", \
@@ -34,39 +35,53 @@ static const char *const file_formats[] = { "json", "yaml", "name", "path", NULL
     .help = "address that goes into the file; the one the service uses" }
 #define FILE_ROWS \
     { JMP_FIELD(struct flags, out), .value_name = "FILE", .help = "write the configuration there, not to stdout" }, \
-    { JMP_FIELD(struct flags, save), .letter = 's', .help = "write it where jmp and jmpctl, or jmp-agent, look for it" }, \
+    { JMP_FIELD(struct flags, save), .letter = 's', \
+      .help = "write it where jmp and jmpctl, or jmp-agent, look for it" }, \
     { JMP_FIELD(struct flags, force), .help = "overwrite the file if it exists" }, \
     { JMP_FIELD(struct flags, output), .letter = 'o', .value_name = "FORMAT", \
-      .help = "what is printed: json or yaml of the object, its name, or the file's path; any other word is a FILE, as with --out" }, \
-    { JMP_FIELD(struct flags, insecure_tls), .letter = 'k', .help = "the configuration does not check the lab's certificate" }, \
+      .help = "what is printed: json or yaml of the object, its name, or the file's path; any other " \
+              "word is a FILE, as with --out" }, \
+    { JMP_FIELD(struct flags, insecure_tls), .letter = 'k', \
+      .help = "the configuration does not check the lab's certificate" }, \
     SAME_ROW
 /* What the commands of Kubernetes know, so that a script for one is good for the other. */
 #define SAME_ROW { JMP_FIELD(struct flags, nointeractive), .help = "ask nothing; nothing is asked anyway" }
-#define OIDC_ROW { JMP_FIELD(struct flags, oidc_username), .value_name = "NAME", .help = "for labs with an identity provider; this has none" }
+#define OIDC_ROW { JMP_FIELD(struct flags, oidc_username), .value_name = "NAME", \
+    .help = "for labs with an identity provider; this has none" }
 #define CLIENT_ROWS \
     { LIST(allow), .letter = 'a', .value_name = "CLASS", \
       .help = "driver client classes that may be loaded, with wildcards, and commas between; those of Jumpstarter" }, \
     { JMP_FIELD(struct flags, unsafe), .help = "let the client load any driver client class" }
 
 static const struct jmp_option serve_options[] = {
-    { JMP_FIELD(struct flags, listen), .value_name = "HOST:PORT", .preset = "0.0.0.0:" JMP_LABD_PORT, .help = "address to serve on" },
+    { JMP_FIELD(struct flags, listen), .value_name = "HOST:PORT", .preset = "0.0.0.0:" JMP_LABD_PORT,
+      .help = "address to serve on" },
     DATA_ROW,
     { JMP_FIELD(struct flags, endpoint), .value_name = "HOST:PORT",
       .help = "address that everybody is told; by default each is told the one he used" },
     { LIST(name), .letter = 'n', .value_name = "NAME",
       .help = "another name or address of this machine, for its certificate" },
-    { .key = "namespace", JMP_FIELD_AS(struct flags, namespace_), .value_name = "NAME",
+    { .key = "namespace",
+      JMP_FIELD_AS(struct flags, namespace_),
+      .value_name = "NAME",
       .help = "of a new lab; \"default\" unless given, and fixed afterwards" },
-    { JMP_FIELD(struct flags, log_level), .value_name = "LEVEL", .preset = "info", .help = "debug, info, warning, error or critical" },
+    { JMP_FIELD(struct flags, log_level), .value_name = "LEVEL", .preset = "info",
+      .help = "debug, info, warning, error or critical" },
     { JMP_FIELD(struct flags, log_format), .words = log_formats, .preset = "auto", .value_name = "FORMAT",
       .help = "of the log, where auto is text on a terminal, fields for the journal, else json" },
     HELP_ROW,
     {}
 };
 
-static const struct jmp_option create_client_options[] = { LABEL_ROW, FILE_ROWS, CLIENT_ROWS, OIDC_ROW, ENDPOINT_ROW, DATA_ROW, HELP_ROW, {} };
-static const struct jmp_option create_exporter_options[] = { LABEL_ROW, FILE_ROWS, OIDC_ROW, ENDPOINT_ROW, DATA_ROW, HELP_ROW, {} };
-static const struct jmp_option rotate_client_options[] = { FILE_ROWS, CLIENT_ROWS, ENDPOINT_ROW, DATA_ROW, HELP_ROW, {} };
+static const struct jmp_option create_client_options[] = {
+    LABEL_ROW, FILE_ROWS, CLIENT_ROWS, OIDC_ROW, ENDPOINT_ROW, DATA_ROW, HELP_ROW, {}
+};
+static const struct jmp_option create_exporter_options[] = {
+    LABEL_ROW, FILE_ROWS, OIDC_ROW, ENDPOINT_ROW, DATA_ROW, HELP_ROW, {}
+};
+static const struct jmp_option rotate_client_options[] = {
+    FILE_ROWS, CLIENT_ROWS, ENDPOINT_ROW, DATA_ROW, HELP_ROW, {}
+};
 static const struct jmp_option rotate_exporter_options[] = { FILE_ROWS, ENDPOINT_ROW, DATA_ROW, HELP_ROW, {} };
 static const struct jmp_option update_exporter_options[] = {
     LABEL_ROW,
@@ -99,28 +114,43 @@ struct command {
 
 static const struct command commands[] = {
     { "serve", "", "run the service (also without any command)", serve_options, NULL },
-    { "create client", " NAME", "make a client and write its configuration", create_client_options, jmp_admin_create_client },
-    { "create exporter", " NAME", "make an exporter and write its configuration", create_exporter_options, jmp_admin_create_exporter },
+    { "create client", " NAME", "make a client and write its configuration", create_client_options,
+      jmp_admin_create_client },
+    { "create exporter", " NAME", "make an exporter and write its configuration", create_exporter_options,
+      jmp_admin_create_exporter },
     { "get clients", " [NAME]", "show the clients, or one", get_options, jmp_admin_get_clients },
-    { "get exporters", " [NAME]", "show the exporters and their last known status, or one", get_options, jmp_admin_get_exporters },
+    { "get exporters", " [NAME]", "show the exporters and their last known status, or one", get_options,
+      jmp_admin_get_exporters },
     { "get leases", " [NAME]", "show leases that have not ended, or one", get_leases_options, jmp_admin_get_leases },
-    { "import client", " NAME", "save the configuration of a client that is there", rotate_client_options, jmp_admin_import_client },
+    { "import client", " NAME", "save the configuration of a client that is there", rotate_client_options,
+      jmp_admin_import_client },
     { "import exporter", " [NAME]", "save the configuration of an exporter that is there", rotate_exporter_options,
       jmp_admin_import_exporter },
-    { "rotate client", " NAME", "write a client's configuration with a fresh token", rotate_client_options, jmp_admin_rotate_client },
+    { "rotate client", " NAME", "write a client's configuration with a fresh token", rotate_client_options,
+      jmp_admin_rotate_client },
     { "rotate exporter", " NAME", "write an exporter's configuration with a fresh token", rotate_exporter_options,
       jmp_admin_rotate_exporter },
-    { "update exporter", " NAME", "change labels, enable or disable", update_exporter_options, jmp_admin_update_exporter },
-    { "delete client", " NAME", "forget a client; its tokens are worthless then", delete_options, jmp_admin_delete_client },
-    { "delete exporter", " NAME", "forget an exporter; its tokens are worthless then", delete_options, jmp_admin_delete_exporter },
+    { "update exporter", " NAME", "change labels, enable or disable", update_exporter_options,
+      jmp_admin_update_exporter },
+    { "delete client", " NAME", "forget a client; its tokens are worthless then", delete_options,
+      jmp_admin_delete_client },
+    { "delete exporter", " NAME", "forget an exporter; its tokens are worthless then", delete_options,
+      jmp_admin_delete_exporter },
     { "delete lease", " NAME", "end somebody's lease", delete_lease_options, jmp_admin_delete_lease },
 };
 
 /* Other words for the same, as "jmp admin" has them; the first is ours. */
 static const char *const synonyms[][6] = {
-    { "get", "list", "ls", "g" }, { "create", "c" }, { "delete", "del", "d", "rm", "remove" }, { "import", "i" }, { "rotate" }, { "update" },
+    { "get", "list", "ls", "g" },
+    { "create", "c" },
+    { "delete", "del", "d", "rm", "remove" },
+    { "import", "i" },
+    { "rotate" },
+    { "update" },
 };
-static const char *const nouns[][4] = { { "client", "clients", "c" }, { "exporter", "exporters", "e" }, { "lease", "leases", "l" } };
+static const char *const nouns[][4] = { { "client", "clients", "c" },
+                                        { "exporter", "exporters", "e" },
+                                        { "lease", "leases", "l" } };
 
 /* What somebody may look for here in vain, and why. */
 static const struct {
@@ -149,13 +179,15 @@ static int complain_usage(const char *text, const char *hint)
 
 static int usage(const struct command *command, const char *text)
 {
-    fprintf(stderr, "%s: %s\n  hint: %s%s%s --help\n", PROGRAM, text, PROGRAM, command ? " " : "", command ? command->name : "");
+    fprintf(stderr, "%s: %s\n  hint: %s%s%s --help\n", PROGRAM, text, PROGRAM, command ? " " : "",
+            command ? command->name : "");
     return EXIT_USAGE;
 }
 
 static int show_help(void)
 {
-    printf("Usage: " PROGRAM " [COMMAND] [OPTION...]\n\nController and router of a small lab, without Kubernetes.\n\nCommands:\n");
+    printf("Usage: " PROGRAM
+           " [COMMAND] [OPTION...]\n\nController and router of a small lab, without Kubernetes.\n\nCommands:\n");
     for (size_t i = 0; i < ELEMENTSOF(commands); i++)
         printf("  %-16s %s\n", commands[i].name, commands[i].help);
     printf("\n\"" PROGRAM " COMMAND --help\" shows the options of a command, \"" PROGRAM " --version\" the version.\n");
@@ -195,8 +227,11 @@ static int serve(const struct flags *flags, const char *directory, const struct 
     static const enum jmp_log_format known[] = { JMP_LOG_AUTO, JMP_LOG_JSON, JMP_LOG_TEXT };
     _cleanup_free_ const char **names = calloc((flags->name ? flags->name->count : 0) + 1, sizeof(*names));
     struct jmp_error error = JMP_ERROR_INIT;
-    struct jmp_serve_options options = { .listen = flags->listen, .directory = directory, .namespace_ = flags->namespace_,
-                                         .endpoint = flags->endpoint, .names = names };
+    struct jmp_serve_options options = { .listen = flags->listen,
+                                         .directory = directory,
+                                         .namespace_ = flags->namespace_,
+                                         .endpoint = flags->endpoint,
+                                         .names = names };
     enum jmp_log_level level;
     size_t count = 0, format = 0;
     int r;
@@ -288,8 +323,8 @@ static int unknown(char **argv)
         names[i] = commands[i].name;
     snprintf(given, sizeof(given), "%s%s%s", argv[1], argv[2] ? " " : "", argv[2] ?: "");
     nearest = jmp_nearest(given, names);
-    snprintf(text, sizeof(text), "\"%s\" is not a command%s%s%s", given, nearest ? "; did you mean " : "", nearest ? nearest : "",
-             nearest ? "?" : "");
+    snprintf(text, sizeof(text), "\"%s\" is not a command%s%s%s", given, nearest ? "; did you mean " : "",
+             nearest ? nearest : "", nearest ? "?" : "");
     return usage(NULL, text);
 }
 
@@ -339,8 +374,9 @@ static int run(char **argv)
     while (names[given])
         given++;
     if (given > (command->words[0] ? 1u : 0u) || (given == 0 && command->words[0] && !strchr(command->words, '[')))
-        return usage(command, !command->words[0] ? "no further words are wanted" :
-                              strchr(command->words, '[') ? "at most one name is wanted" : "exactly one name is wanted");
+        return usage(command, !command->words[0]            ? "no further words are wanted"
+                              : strchr(command->words, '[') ? "at most one name is wanted"
+                                                            : "exactly one name is wanted");
     if (flags.oidc_username)
         return usage(command, "--oidc-username: this lab has no identity provider; who has the token is the client");
 
@@ -354,9 +390,20 @@ static int run(char **argv)
         return serve(&flags, directory, command);
 
     options = (struct jmp_admin_options){
-        .directory = directory, .endpoint = flags.endpoint, .label = flags.label, .remove_label = flags.remove_label,
-        .allow = flags.allow, .unsafe = flags.unsafe, .insecure = flags.insecure_tls, .out = flags.out, .save = flags.save,
-        .force = flags.force, .enable = flags.enable, .disable = flags.disable, .all = flags.all, .delete_ = flags.delete_,
+        .directory = directory,
+        .endpoint = flags.endpoint,
+        .label = flags.label,
+        .remove_label = flags.remove_label,
+        .allow = flags.allow,
+        .unsafe = flags.unsafe,
+        .insecure = flags.insecure_tls,
+        .out = flags.out,
+        .save = flags.save,
+        .force = flags.force,
+        .enable = flags.enable,
+        .disable = flags.disable,
+        .all = flags.all,
+        .delete_ = flags.delete_,
     };
     if (flags.output && has_file(command) && !is_format(flags.output)) {
         if (flags.out)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * RouterService: two streams that came with the same token are one tunnel, and what comes out of one goes into the other, unread. One message
- * is under way in each direction: that is the back-pressure. (docs/protocol.md, "Router")
+ * RouterService: two streams that came with the same token are one tunnel, and what comes out of one goes into the
+ * other, unread. One message is under way in each direction: that is the back-pressure. (docs/protocol.md, "Router")
  */
 #include <string.h>
 
@@ -43,8 +43,8 @@ static void finish(struct jmp_tunnel_end *end, enum jmp_code code, const char *t
 }
 
 /*
- * The other side has dropped, without a word. The survivor hears GOAWAY, which every peer takes for the end of the stream, and then
- * the end of the call; an error instead would leave some clients waiting.
+ * The other side has dropped, without a word. The survivor hears GOAWAY, which every peer takes for the end of the
+ * stream, and then the end of the call; an error instead would leave some clients waiting.
  */
 static void say_farewell(struct jmp_tunnel_end *end)
 {
@@ -68,7 +68,8 @@ static void on_buffer(struct jmp_rpc *rpc, struct jmp_buffer *buffer, void *user
     struct jmp_tunnel_end *peer = end->peer;
 
     if (!buffer) {
-        /* A half-close cannot be passed on by a server; GOAWAY went before it. With both, the tunnel has ended in order. */
+        /* A half-close cannot be passed on by a server; GOAWAY went before it. With both, the tunnel has ended in
+         * order. */
         end->read_all = true;
         if (peer && peer->read_all && !end->over && !peer->over) {
             finish(end, JMP_OK, "");

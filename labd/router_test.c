@@ -146,7 +146,8 @@ JMP_TEST(streams_without_a_good_token_are_refused)
     bench_client(bench, "alice", &alice);
     assert_int_equal(jmp_token_sign(&bench->lab->stream_key, &jmp_token_stream, "a", now - 60, now - 1, &expired), 0);
     assert_int_equal(jmp_token_sign(&key, &jmp_token_stream, "a", now, now + 60, &foreign), 0);
-    assert_int_equal(jmp_token_sign(&bench->lab->stream_key, &jmp_token_stream, "a", now + 3600, now + 7200, &early), 0);
+    assert_int_equal(jmp_token_sign(&bench->lab->stream_key, &jmp_token_stream, "a", now + 3600, now + 7200, &early),
+                     0);
     snprintf(late, sizeof(late), "Bearer %s", expired);
     snprintf(alien, sizeof(alien), "Bearer %s", foreign);
     snprintf(young, sizeof(young), "Bearer %s", early);
@@ -164,7 +165,9 @@ JMP_TEST(streams_without_a_good_token_are_refused)
     };
 
     for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
-        const struct jmp_metadata headers[] = { { rows[i].authorization ? "authorization" : NULL, rows[i].authorization }, { 0 } };
+        const struct jmp_metadata headers[] = {
+            { rows[i].authorization ? "authorization" : NULL, rows[i].authorization }, { 0 }
+        };
         struct call call;
 
         bench_start_raw(bench, bench->channel, headers, &jmp_router_stream, NULL, &call);

@@ -17,14 +17,17 @@ struct access_options {
 };
 
 static const struct jmp_option access_options[] = {
-    { JMP_FIELD(struct access_options, exporters), .preset = "", .nullable = true, .help = "selector of exporters; all of them" },
-    { JMP_FIELD(struct access_options, clients), .preset = "", .nullable = true, .help = "selector of clients; all of them" },
-    { JMP_FIELD(struct access_options, priority), .preset = "0", .min = -JMP_RULE_PRIORITY_MAX, .max = JMP_RULE_PRIORITY_MAX,
-      .help = "boards of higher priority are taken first" },
+    { JMP_FIELD(struct access_options, exporters), .preset = "", .nullable = true,
+      .help = "selector of exporters; all of them" },
+    { JMP_FIELD(struct access_options, clients), .preset = "", .nullable = true,
+      .help = "selector of clients; all of them" },
+    { JMP_FIELD(struct access_options, priority), .preset = "0", .min = -JMP_RULE_PRIORITY_MAX,
+      .max = JMP_RULE_PRIORITY_MAX, .help = "boards of higher priority are taken first" },
     { JMP_FIELD(struct access_options, maximum_duration), .preset = "0", .min = 0, .max = 100.0 * 365 * 24 * 3600,
       .help = "seconds a lease may ask for; any" },
     { JMP_FIELD(struct access_options, spot), .help = "only what nobody else has a better right to" },
-    { JMP_FIELD(struct access_options, description), .preset = "", .nullable = true, .help = "told to whom no rule lets in" },
+    { JMP_FIELD(struct access_options, description), .preset = "", .nullable = true,
+      .help = "told to whom no rule lets in" },
     {}
 };
 
@@ -34,9 +37,13 @@ struct rules_options {
 
 static const struct jmp_option rules_options[] = {
     { JMP_FIELD(struct rules_options, access), .nullable = true, .help = "who may lease what" },
-    { .key = "hidden_labels", .type = JMP_STRINGS, .offset = offsetof(struct rules_options, hidden_labels), .nullable = true,
+    { .key = "hidden_labels",
+      .type = JMP_STRINGS,
+      .offset = offsetof(struct rules_options, hidden_labels),
+      .nullable = true,
       .help = "keys of labels that clients see on request only" },
-    { JMP_FIELD(struct rules_options, deprecated_labels), .nullable = true, .help = "keys of labels, each with what to use instead" },
+    { JMP_FIELD(struct rules_options, deprecated_labels), .nullable = true,
+      .help = "keys of labels, each with what to use instead" },
     {}
 };
 
@@ -61,8 +68,8 @@ static int fail(const char *file, const struct jmp_node *node, struct jmp_error 
 }
 
 /* The first of @problems becomes the error. */
-static int read_options(const struct jmp_option *rows, void *object, const struct jmp_node *map, const char *file, const char *path,
-                        struct jmp_error *reterr)
+static int read_options(const struct jmp_option *rows, void *object, const struct jmp_node *map, const char *file,
+                        const char *path, struct jmp_error *reterr)
 {
     struct jmp_problems problems = { 0 };
     int r = jmp_options_read(rows, 0, object, map, file, path, &problems);
@@ -119,8 +126,8 @@ static int read_access(const struct jmp_node *list, const char *file, struct jmp
     return 0;
 }
 
-static int add_label(struct jmp_labels *labels, const struct jmp_node *at, const char *key, const char *value, const char *file,
-                     struct jmp_error *reterr)
+static int add_label(struct jmp_labels *labels, const struct jmp_node *at, const char *key, const char *value,
+                     const char *file, struct jmp_error *reterr)
 {
     int r;
 
@@ -176,8 +183,8 @@ int jmp_rules_load(const char *path, struct jmp_rules *ret, struct jmp_error *re
     return r < 0 ? r : jmp_rules_parse(text, length, path, ret, reterr);
 }
 
-struct jmp_access jmp_rules_judge(const struct jmp_rules *rules, const struct jmp_labels *client, const struct jmp_labels *exporter,
-                                  int64_t duration, bool *matched)
+struct jmp_access jmp_rules_judge(const struct jmp_rules *rules, const struct jmp_labels *client,
+                                  const struct jmp_labels *exporter, int64_t duration, bool *matched)
 {
     struct jmp_access best = { .approved = rules->access_count == 0 };
 
@@ -198,8 +205,8 @@ struct jmp_access jmp_rules_judge(const struct jmp_rules *rules, const struct jm
     return best;
 }
 
-int jmp_rules_present(const struct jmp_rules *rules, const struct jmp_labels *labels, bool all, struct jmp_labels *retlabels,
-                      struct jmp_labels *retdeprecated)
+int jmp_rules_present(const struct jmp_rules *rules, const struct jmp_labels *labels, bool all,
+                      struct jmp_labels *retlabels, struct jmp_labels *retdeprecated)
 {
     int r = 0;
 

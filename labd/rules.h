@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What an administrator may decide for a whole lab, in one YAML file: who may lease what, and which labels clients see. */
+/* What an administrator may decide for a whole lab, in one YAML file: who may lease what, and which labels clients
+ * see. */
 #pragma once
 
 #include "labd/lease.h"
@@ -50,8 +51,8 @@ struct jmp_access {
  * @duration:  nanoseconds; 0: not known
  * @matched:   one flag for each access rule, set when the rule is about both; may be NULL
  */
-struct jmp_access jmp_rules_judge(const struct jmp_rules *rules, const struct jmp_labels *client, const struct jmp_labels *exporter,
-                                  int64_t duration, bool *matched);
+struct jmp_access jmp_rules_judge(const struct jmp_rules *rules, const struct jmp_labels *client,
+                                  const struct jmp_labels *exporter, int64_t duration, bool *matched);
 
 /**
  * jmp_rules_present() - the labels of an exporter as clients see them
@@ -61,5 +62,5 @@ struct jmp_access jmp_rules_judge(const struct jmp_rules *rules, const struct jm
  *
  * Return: 0, -ENOMEM.
  */
-int jmp_rules_present(const struct jmp_rules *rules, const struct jmp_labels *labels, bool all, struct jmp_labels *retlabels,
-                      struct jmp_labels *retdeprecated);
+int jmp_rules_present(const struct jmp_rules *rules, const struct jmp_labels *labels, bool all,
+                      struct jmp_labels *retlabels, struct jmp_labels *retdeprecated);

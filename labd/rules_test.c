@@ -46,7 +46,8 @@ JMP_TEST(who_is_let_in)
         { "access: [{exporters: board=pi}]", "", "board=x86", 60, false, false, 0 },
         { "access: [{exporters: board=pi, clients: team=a}]", "team=a", "board=x86", 60, false, false, 0 },
         { "access: [{exporters: board=pi, clients: team=a}]", "team=b", "board=pi", 60, false, false, 0 },
-        { "access: [{exporters: board=pi, clients: team=a}, {exporters: board=x86}]", "team=b", "board=x86", 60, true, false, 0 },
+        { "access: [{exporters: board=pi, clients: team=a}, {exporters: board=x86}]", "team=b", "board=x86", 60, true,
+          false, 0 },
         { "access: [{priority: 3}]", "", "", 60, true, false, 3 },
         { "access: [{priority: -3}]", "", "", 60, true, false, -3 },
         { "access: [{priority: -3}, {priority: -1}, {priority: -2}]", "", "", 60, true, false, -1 },
@@ -73,7 +74,8 @@ JMP_TEST(who_is_let_in)
         _cleanup_(jmp_rules_clear) struct jmp_rules rules = { 0 };
         struct jmp_access access;
 
-        print_message("%s, client %s, exporter %s, %d s\n", cases[i].rules, cases[i].client, cases[i].exporter, (int)cases[i].seconds);
+        print_message("%s, client %s, exporter %s, %d s\n", cases[i].rules, cases[i].client, cases[i].exporter,
+                      (int)cases[i].seconds);
         read_rules(cases[i].rules, &rules);
         labels_are(&client, cases[i].client);
         labels_are(&exporter, cases[i].exporter);

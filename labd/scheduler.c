@@ -35,17 +35,20 @@ static bool says(const struct jmp_lease *lease, enum jmp_condition_type type, co
     return false;
 }
 
-static int wait_for(struct jmp_lease *lease, const char *reason, int64_t now, const char *what, const char *first, size_t count)
+static int wait_for(struct jmp_lease *lease, const char *reason, int64_t now, const char *what, const char *first,
+                    size_t count)
 {
     if (says(lease, JMP_PENDING, reason))
         return 0;
 
-    jmp_lease_set_condition(lease, JMP_PENDING, true, reason, now, "%s (%zu matching, the first is %s)", what, count, first);
+    jmp_lease_set_condition(lease, JMP_PENDING, true, reason, now, "%s (%zu matching, the first is %s)", what, count,
+                            first);
     return 1;
 }
 
 /* Nobody lets this client in: say so, and which rules there are for others. */
-static int refuse_access(struct jmp_lease *lease, size_t matching, const struct jmp_rules *rules, const bool *matched, int64_t now)
+static int refuse_access(struct jmp_lease *lease, size_t matching, const struct jmp_rules *rules, const bool *matched,
+                         int64_t now)
 {
     char reasons[sizeof(lease->conditions[0].message) / 2] = "";
     size_t length = 0;
@@ -60,11 +63,13 @@ static int refuse_access(struct jmp_lease *lease, size_t matching, const struct 
             length += (size_t)snprintf(reasons + length, sizeof(reasons) - length, "%s%s", length ? "; " : ": ",
                                        rules->access[i].description);
     jmp_lease_set_condition(lease, JMP_UNSATISFIABLE, true, "NoAccess", now,
-                            "no access rule lets %s lease one of the %zu matching exporters%s", lease->client, matching, reasons);
+                            "no access rule lets %s lease one of the %zu matching exporters%s", lease->client, matching,
+                            reasons);
     return refuse(lease, now);
 }
 
-/* Is board @a the better one? Free before leased, one's own before spot, then by priority; equal ones stay in order of their names. */
+/* Is board @a the better one? Free before leased, one's own before spot, then by priority; equal ones stay in order of
+ * their names. */
 static bool is_better(const struct jmp_board *a, const struct jmp_access *access_a, const struct jmp_board *b,
                       const struct jmp_access *access_b)
 {
@@ -83,8 +88,8 @@ struct supply {
     struct jmp_access best_access, chosen_access;
 };
 
-static void weigh(struct supply *supply, struct jmp_board *board, const struct jmp_lease *lease, const struct jmp_rules *rules,
-                  bool *matched)
+static void weigh(struct supply *supply, struct jmp_board *board, const struct jmp_lease *lease,
+                  const struct jmp_rules *rules, bool *matched)
 {
     const char *name = board->exporter->name;
     struct jmp_access access;
@@ -117,23 +122,27 @@ static void weigh(struct supply *supply, struct jmp_board *board, const struct j
 }
 
 /* A lease for one exporter by its name. Return: 0, or 1: it was refused. */
-static int check_wanted(struct jmp_lease *lease, const struct jmp_selector *selector, const struct jmp_board *board, int64_t now)
+static int check_wanted(struct jmp_lease *lease, const struct jmp_selector *selector, const struct jmp_board *board,
+                        int64_t now)
 {
     if (!board)
-        jmp_lease_set_condition(lease, JMP_UNSATISFIABLE, true, "ExporterNotFound", now, "exporter %s does not exist", lease->wanted);
+        jmp_lease_set_condition(lease, JMP_UNSATISFIABLE, true, "ExporterNotFound", now, "exporter %s does not exist",
+                                lease->wanted);
     else if (!jmp_selector_matches(selector, &board->exporter->labels))
         jmp_lease_set_condition(lease, JMP_UNSATISFIABLE, true, "SelectorMismatch", now,
                                 "exporter %s does not match the selector %s", lease->wanted, lease->selector);
     else if (!board->exporter->enabled && !lease->allow_disabled)
         jmp_lease_set_condition(lease, JMP_UNSATISFIABLE, true, "ExporterDisabled", now,
-                                "exporter %s is disabled; allowDisabled (--allow-disabled) leases it all the same", lease->wanted);
+                                "exporter %s is disabled; allowDisabled (--allow-disabled) leases it all the same",
+                                lease->wanted);
     else
         return 0;
 
     return refuse(lease, now);
 }
 
-static int assign(struct jmp_lease *lease, struct jmp_board *boards, size_t board_count, const struct jmp_rules *rules, int64_t now)
+static int assign(struct jmp_lease *lease, struct jmp_board *boards, size_t board_count, const struct jmp_rules *rules,
+                  int64_t now)
 {
     _cleanup_(jmp_selector_clear) struct jmp_selector selector = { 0 };
     bool matched[JMP_RULES_MAX] = { false };
@@ -157,8 +166,8 @@ static int assign(struct jmp_lease *lease, struct jmp_board *boards, size_t boar
             weigh(&supply, &boards[i], lease, rules, matched);
 
     if (supply.matching > 0 && supply.usable == 0) {
-        jmp_lease_set_condition(lease, JMP_UNSATISFIABLE, true, "AllDisabled", now, "all %zu matching exporters are disabled",
-                                supply.matching);
+        jmp_lease_set_condition(lease, JMP_UNSATISFIABLE, true, "AllDisabled", now,
+                                "all %zu matching exporters are disabled", supply.matching);
         return refuse(lease, now);
     }
     if (supply.approved == 0)
@@ -166,13 +175,15 @@ static int assign(struct jmp_lease *lease, struct jmp_board *boards, size_t boar
     if (supply.online == 0)
         return wait_for(lease, "Offline", now, "no matching exporter is online", supply.first, supply.approved);
     if (supply.best_access.spot) {
-        jmp_lease_set_condition(lease, JMP_UNSATISFIABLE, true, "SpotAccess", now,
-                                "exporter %s, the best of %zu, is open to %s for spot use only, which is not offered yet",
-                                supply.best->exporter->name, supply.online, lease->client);
+        jmp_lease_set_condition(
+            lease, JMP_UNSATISFIABLE, true, "SpotAccess", now,
+            "exporter %s, the best of %zu, is open to %s for spot use only, which is not offered yet",
+            supply.best->exporter->name, supply.online, lease->client);
         return refuse(lease, now);
     }
     if (supply.free_boards == 0)
-        return wait_for(lease, "NotAvailable", now, "all matching exporters are leased", supply.first_online, supply.online);
+        return wait_for(lease, "NotAvailable", now, "all matching exporters are leased", supply.first_online,
+                        supply.online);
     if (!supply.chosen)
         return wait_for(lease, "NotReady", now, "the matching exporter is not ready yet, it may still be cleaning up",
                         supply.first_free, supply.free_boards);
@@ -184,8 +195,8 @@ static int assign(struct jmp_lease *lease, struct jmp_board *boards, size_t boar
     return 1;
 }
 
-int jmp_schedule_lease(struct jmp_lease *lease, struct jmp_board *boards, size_t board_count, const struct jmp_rules *rules,
-                       int64_t now)
+int jmp_schedule_lease(struct jmp_lease *lease, struct jmp_board *boards, size_t board_count,
+                       const struct jmp_rules *rules, int64_t now)
 {
     struct jmp_board *board;
     int changed = 0;
@@ -211,8 +222,8 @@ int jmp_schedule_lease(struct jmp_lease *lease, struct jmp_board *boards, size_t
     return 1;
 }
 
-int64_t jmp_schedule(struct jmp_lease *leases, bool *changed, size_t lease_count, struct jmp_board *boards, size_t board_count,
-                     const struct jmp_rules *rules, int64_t now)
+int64_t jmp_schedule(struct jmp_lease *leases, bool *changed, size_t lease_count, struct jmp_board *boards,
+                     size_t board_count, const struct jmp_rules *rules, int64_t now)
 {
     int64_t next = INT64_MAX;
 

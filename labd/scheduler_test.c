@@ -16,7 +16,8 @@ struct lab {
     struct jmp_board boards[BOARDS];
 };
 
-/* '+' online and available, 'r' lease ready, '?' unspecified, '-' offline, 'u' online and not registered, 'd' disabled but available */
+/* '+' online and available, 'r' lease ready, '?' unspecified, '-' offline, 'u' online and not registered, 'd' disabled
+ * but available */
 static void lab_set(struct lab *lab, const char *states)
 {
     static char names[BOARDS][8] = { "a", "b", "c", "d" };
@@ -85,7 +86,8 @@ JMP_TEST(one_lease_gets_a_board_or_hears_why_not)
         };
         const struct jmp_condition *last;
 
-        print_message("%s, selector \"%s\", exporter %s\n", cases[i].boards, cases[i].selector, cases[i].wanted ? cases[i].wanted : "-");
+        print_message("%s, selector \"%s\", exporter %s\n", cases[i].boards, cases[i].selector,
+                      cases[i].wanted ? cases[i].wanted : "-");
         lab_set(&lab, cases[i].boards);
         assert_int_equal(jmp_schedule_lease(&lease, lab.boards, BOARDS, &no_rules, AT(0)), 1);
         assert_int_equal(lease.condition_count, 1);
@@ -107,7 +109,8 @@ JMP_TEST(one_lease_gets_a_board_or_hears_why_not)
     lab_clear(&lab);
 }
 
-/* Boards a and b are of kind pi, c and d of kind x86; the client has the label team=a. '*': available and held by somebody. */
+/* Boards a and b are of kind pi, c and d of kind x86; the client has the label team=a. '*': available and held by
+ * somebody. */
 JMP_TEST(rules_decide_who_gets_which_board)
 {
     static const struct {
@@ -116,10 +119,12 @@ JMP_TEST(rules_decide_who_gets_which_board)
         const char *exporter, *reason, *words;   /* exporter NULL: none */
     } cases[] = {
         { "[{clients: team=a}]", "++++", "name", NULL, 60, "a", "Ready", "acquired" },
-        { "[{clients: team=b, description: for team b}]", "++++", "name", NULL, 60, NULL, "NoAccess", "of the 4 matching exporters: for team b" },
-        { "[{clients: team=b, description: B}, {clients: team=c}, {clients: team=d, description: D}]", "++++", "name", NULL, 60, NULL,
-          "NoAccess", ": B; D" },
-        { "[{clients: team=b, description: B}]", "++++", "kind=arm", NULL, 60, NULL, "NoAccess", "(0 matching exporters)" },
+        { "[{clients: team=b, description: for team b}]", "++++", "name", NULL, 60, NULL, "NoAccess",
+          "of the 4 matching exporters: for team b" },
+        { "[{clients: team=b, description: B}, {clients: team=c}, {clients: team=d, description: D}]", "++++", "name",
+          NULL, 60, NULL, "NoAccess", ": B; D" },
+        { "[{clients: team=b, description: B}]", "++++", "kind=arm", NULL, 60, NULL, "NoAccess",
+          "(0 matching exporters)" },
         { "[{clients: team=b, description: B}]", "dddd", "name", NULL, 60, NULL, "AllDisabled", "all 4" },
         { "[{exporters: kind=x86}]", "++++", "name", NULL, 60, "c", "Ready", "" },
         { "[{exporters: kind=x86}]", "++++", "kind=pi", NULL, 60, NULL, "NoAccess", "of the 2 matching exporters" },
@@ -132,12 +137,14 @@ JMP_TEST(rules_decide_who_gets_which_board)
         { "[{}, {exporters: name=b, priority: 5}]", "+r++", "name", NULL, 60, "a", "Ready", "" },
         { "[{exporters: name!=a}, {exporters: name=a, priority: -1}]", "++++", "name", NULL, 60, "b", "Ready", "" },
         { "[{}, {exporters: name=b, priority: 5, clients: team=b}]", "++++", "name", NULL, 60, "a", "Ready", "" },
-        { "[{priority: 1}, {exporters: kind=x86, priority: 2}, {exporters: name=d, priority: 3}]", "++++", "name", NULL, 60, "d", "Ready", "" },
+        { "[{priority: 1}, {exporters: kind=x86, priority: 2}, {exporters: name=d, priority: 3}]", "++++", "name", NULL,
+          60, "d", "Ready", "" },
         { "[{}, {exporters: name=b, priority: 5}]", "++++", "", "c", 60, "c", "Ready", "" },
         { "[{exporters: kind=pi}]", "++++", "", "c", 60, NULL, "NoAccess", "of the 1 matching exporters" },
         { "[{exporters: kind=pi}]", "+++d", "", "d", 60, NULL, "ExporterDisabled", "" },
         { "[{maximum_duration: 60}]", "++++", "name", NULL, 60, "a", "Ready", "" },
-        { "[{maximum_duration: 60, description: short}]", "++++", "name", NULL, 61, NULL, "NoAccess", "4 matching exporters" },
+        { "[{maximum_duration: 60, description: short}]", "++++", "name", NULL, 61, NULL, "NoAccess",
+          "4 matching exporters" },
         { "[{maximum_duration: 60}, {exporters: name=d}]", "++++", "name", NULL, 61, "d", "Ready", "" },
         { "[{spot: true}]", "++++", "name", NULL, 60, NULL, "SpotAccess", "exporter a" },
         { "[{spot: true}]", "****", "name", NULL, 60, NULL, "SpotAccess", "" },
@@ -146,7 +153,8 @@ JMP_TEST(rules_decide_who_gets_which_board)
         { "[{spot: true}, {exporters: name=d}]", "+++*", "name", NULL, 60, NULL, "SpotAccess", "" },
         { "[{spot: true}, {exporters: name=d}]", "***+", "name", NULL, 60, "d", "Ready", "" },
         { "[{spot: true, exporters: kind=pi}, {exporters: kind=x86}]", "++*+", "name", NULL, 60, "d", "Ready", "" },
-        { "[{spot: true, exporters: kind=pi}, {exporters: kind=x86}]", "***r", "name", NULL, 60, NULL, "NotReady", "1 matching, the first is d" },
+        { "[{spot: true, exporters: kind=pi}, {exporters: kind=x86}]", "***r", "name", NULL, 60, NULL, "NotReady",
+          "1 matching, the first is d" },
     };
     struct lab lab = { 0 };
 

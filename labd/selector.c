@@ -146,19 +146,24 @@ int jmp_selector_add(struct jmp_selector *selector, const char *key, enum jmp_op
     if (selector->count >= JMP_SELECTOR_REQUIREMENTS_MAX)
         return jmp_error_set(reterr, -E2BIG, "more than %u requirements", JMP_SELECTOR_REQUIREMENTS_MAX);
     if ((op == JMP_IN || op == JMP_NOT_IN) && count == 0)
-        return jmp_error_set(reterr, -EINVAL, "values: Invalid value: []: for 'in', 'notin' operators, values set can't be empty");
+        return jmp_error_set(reterr, -EINVAL,
+                             "values: Invalid value: []: for 'in', 'notin' operators, values set can't be empty");
     if ((op == JMP_EXISTS || op == JMP_DOES_NOT_EXIST) && count > 0)
-        return jmp_error_set(reterr, -EINVAL, "values: Invalid value: values set must be empty for exists and does not exist");
+        return jmp_error_set(reterr, -EINVAL,
+                             "values: Invalid value: values set must be empty for exists and does not exist");
 
     requirement.key = strdup(key);
     if (!requirement.key)
         return -ENOMEM;
     for (size_t i = 0; i < count; i++) {
         if ((op == JMP_GREATER || op == JMP_LESS) && !is_integer(values[i], &number))
-            return jmp_error_set(reterr, -EINVAL, "values[%zu]: Invalid value: \"%s\": for 'Gt', 'Lt' operators, the value must be "
-                                 "an integer", i, values[i]);
+            return jmp_error_set(reterr, -EINVAL,
+                                 "values[%zu]: Invalid value: \"%s\": for 'Gt', 'Lt' operators, the value must be "
+                                 "an integer",
+                                 i, values[i]);
         if (!jmp_label_value_valid(values[i]))
-            return jmp_error_set(reterr, -EINVAL, "values[%zu][%s]: Invalid value: \"%s\": not a label value", i, key, values[i]);
+            return jmp_error_set(reterr, -EINVAL, "values[%zu][%s]: Invalid value: \"%s\": not a label value", i, key,
+                                 values[i]);
         r = add_value(&requirement, values[i]);
         if (r == -E2BIG)
             return jmp_error_set(reterr, r, "more than %u values for %s", JMP_SELECTOR_VALUES_MAX, key);
@@ -351,8 +356,10 @@ int jmp_selector_normalize(struct jmp_selector *selector, struct jmp_error *rete
                 same = &selector->items[j];
 
         if (same && item->op == JMP_EQUALS && strcmp(same->values[0], item->values[0]) != 0) {
-            r = jmp_error_set(reterr, -EINVAL, "invalid selector: label %s cannot have multiple equality requirements with "
-                              "different values (%s and %s)", item->key, same->values[0], item->values[0]);
+            r = jmp_error_set(reterr, -EINVAL,
+                              "invalid selector: label %s cannot have multiple equality requirements with "
+                              "different values (%s and %s)",
+                              item->key, same->values[0], item->values[0]);
             break;
         }
         if (same && item->op == JMP_NOT_EQUALS) {
@@ -399,8 +406,8 @@ int jmp_selector_print(const struct jmp_selector *selector, char **ret)
         const struct jmp_requirement *item = &selector->items[i];
         bool set = item->op == JMP_IN || item->op == JMP_NOT_IN;
 
-        fprintf(stream, "%s%s%s%s%s", i ? "," : "", item->op == JMP_DOES_NOT_EXIST ? "!" : "", item->key, words[item->op],
-                set ? "(" : "");
+        fprintf(stream, "%s%s%s%s%s", i ? "," : "", item->op == JMP_DOES_NOT_EXIST ? "!" : "", item->key,
+                words[item->op], set ? "(" : "");
         for (size_t j = 0; j < item->count; j++)
             fprintf(stream, "%s%s", j ? "," : "", item->values[j]);
         if (set)

@@ -53,8 +53,8 @@ int jmp_selector_add(struct jmp_selector *selector, const char *key, enum jmp_op
 /**
  * jmp_selector_normalize() - into the form that leases keep: equality, sets and existence, sorted by key
  *
- * Several != on one key become one "notin". Clients compare the text of the result with what they sent, so its form is part of the
- * protocol (docs/labd.md, "Selectors").
+ * Several != on one key become one "notin". Clients compare the text of the result with what they sent, so its form is
+ * part of the protocol (docs/labd.md, "Selectors").
  *
  * Return: 0, -EINVAL for > and <, and for two equalities on one key that contradict, -ENOMEM.
  */

@@ -54,7 +54,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             abort();
         return 0;
     }
-    if (jmp_selector_normalize(&again, NULL) == 0 && jmp_selector_print(&again, &second) == 0 && strcmp(form, second) != 0)
+    if (jmp_selector_normalize(&again, NULL) == 0 && jmp_selector_print(&again, &second) == 0 &&
+        strcmp(form, second) != 0)
         abort();
     return 0;
 }

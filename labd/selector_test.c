@@ -6,7 +6,8 @@
 #include "base/test.h"
 #include "labd/ident.h"
 
-/* What is written, what it reads back as in a list filter, and in a lease; NULL: refused, with words that contain @error. */
+/* What is written, what it reads back as in a list filter, and in a lease; NULL: refused, with words that contain
+ * @error. */
 static const struct {
     const char *text, *plain, *normal, *error;
 } forms[] = {
@@ -38,7 +39,8 @@ static const struct {
     { "in in (in,notin)", "in in (in,notin)", "in in (in,notin)" },
     { "notin", "notin", "notin" },
     { "example.com/board=rpi4", "example.com/board=rpi4", "example.com/board=rpi4" },
-    { "a=1,a=2", "a=1,a=2", NULL, "invalid selector: label a cannot have multiple equality requirements with different values (1 and 2)" },
+    { "a=1,a=2", "a=1,a=2", NULL,
+      "invalid selector: label a cannot have multiple equality requirements with different values (1 and 2)" },
     { "ram>4", "ram>4", NULL, "unsupported label selector operator: gt" },
     { "ram<4", "ram<4", NULL, "unsupported label selector operator: lt" },
     { ",", NULL, NULL, "found ','" },
@@ -113,13 +115,35 @@ JMP_TEST(selectors_match_as_users_expect)
         const char *selector;
         bool matches;
     } cases[] = {
-        { "", true }, { "board=rpi4", true }, { "board==rpi4", true }, { "board=rpi5", false }, { "other=rpi4", false },
-        { "board!=rpi5", true }, { "board!=rpi4", false }, { "other!=x", true }, { "board in (rpi4,rpi5)", true },
-        { "board in (rpi5)", false }, { "other in (rpi4)", false }, { "board notin (rpi5)", true }, { "board notin (rpi4)", false },
-        { "other notin (x)", true }, { "board", true }, { "other", false }, { "!other", true }, { "!board", false },
-        { "ram>3", true }, { "ram>4", false }, { "ram<5", true }, { "board>3", false }, { "other<3", false },
-        { "empty=", true }, { "board=", false }, { "empty in ()", true }, { "other=", false },
-        { "board=rpi4,ram=4", true }, { "board=rpi4,ram=8", false },
+        { "", true },
+        { "board=rpi4", true },
+        { "board==rpi4", true },
+        { "board=rpi5", false },
+        { "other=rpi4", false },
+        { "board!=rpi5", true },
+        { "board!=rpi4", false },
+        { "other!=x", true },
+        { "board in (rpi4,rpi5)", true },
+        { "board in (rpi5)", false },
+        { "other in (rpi4)", false },
+        { "board notin (rpi5)", true },
+        { "board notin (rpi4)", false },
+        { "other notin (x)", true },
+        { "board", true },
+        { "other", false },
+        { "!other", true },
+        { "!board", false },
+        { "ram>3", true },
+        { "ram>4", false },
+        { "ram<5", true },
+        { "board>3", false },
+        { "other<3", false },
+        { "empty=", true },
+        { "board=", false },
+        { "empty in ()", true },
+        { "other=", false },
+        { "board=rpi4,ram=4", true },
+        { "board=rpi4,ram=8", false },
     };
     _cleanup_(jmp_labels_clear) struct jmp_labels labels = { 0 };
 
@@ -133,7 +157,8 @@ JMP_TEST(selectors_match_as_users_expect)
         print_message("selector \"%s\"\n", cases[i].selector);
         assert_int_equal(jmp_selector_parse(&selector, cases[i].selector, NULL), 0);
         assert_int_equal(jmp_selector_matches(&selector, &labels), cases[i].matches);
-        assert_int_equal(jmp_selector_normalize(&selector, NULL) == 0 ? jmp_selector_matches(&selector, &labels) : cases[i].matches,
+        assert_int_equal(jmp_selector_normalize(&selector, NULL) == 0 ? jmp_selector_matches(&selector, &labels)
+                                                                      : cases[i].matches,
                          cases[i].matches);
     }
 }
@@ -222,10 +247,12 @@ JMP_TEST(label_syntax_is_that_of_the_protocol)
         const char *text;
         bool key, value, subdomain;
     } cases[] = {
-        { "", false, true, false }, { "a", true, true, true }, { "A", true, true, false }, { "a-b_c.d", true, true, false },
-        { "a-b.c", true, true, true }, { "-a", false, false, false }, { "a-", false, false, false }, { ".a", false, false, false },
-        { "a..b", true, true, false }, { "a.-b", true, true, false }, { "a-.b", true, true, false }, { "a b", false, false, false },
-        { "x.y/a", true, false, false }, { "x_y/a", false, false, false }, { "1", true, true, true }, { "a.", false, false, false },
+        { "", false, true, false },       { "a", true, true, true },        { "A", true, true, false },
+        { "a-b_c.d", true, true, false }, { "a-b.c", true, true, true },    { "-a", false, false, false },
+        { "a-", false, false, false },    { ".a", false, false, false },    { "a..b", true, true, false },
+        { "a.-b", true, true, false },    { "a-.b", true, true, false },    { "a b", false, false, false },
+        { "x.y/a", true, false, false },  { "x_y/a", false, false, false }, { "1", true, true, true },
+        { "a.", false, false, false },
     };
 
     print_message("%zu rows\n", ELEMENTSOF(cases));

@@ -64,7 +64,8 @@ int jmp_endpoint_split(const char *endpoint, char **rethost, unsigned *retport, 
     port = colon && colon[1] >= '0' && colon[1] <= '9' ? strtoul(colon + 1, &end, 10) : UINT16_MAX + 1ul;
     if (length == 0 || length > 253 || port > UINT16_MAX || *end != '\0') {
         r = jmp_error_set(reterr, -EINVAL, "\"%.260s\" is no HOST:PORT", endpoint);
-        jmp_error_hint(reterr, "for instance lab.example.com:" JMP_LABD_PORT ", 192.0.2.7:" JMP_LABD_PORT " or [::]:" JMP_LABD_PORT);
+        jmp_error_hint(reterr, "for instance lab.example.com:" JMP_LABD_PORT ", 192.0.2.7:" JMP_LABD_PORT
+                               " or [::]:" JMP_LABD_PORT);
         return r;
     }
 
@@ -83,7 +84,8 @@ static bool outward_address(char ret[INET6_ADDRSTRLEN])
     _cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
     inet_pton(AF_INET, "192.0.2.1", &far.sin_addr);
-    if (fd < 0 || connect(fd, (struct sockaddr *)&far, sizeof(far)) < 0 || getsockname(fd, (struct sockaddr *)&near, &length) < 0)
+    if (fd < 0 || connect(fd, (struct sockaddr *)&far, sizeof(far)) < 0 ||
+        getsockname(fd, (struct sockaddr *)&near, &length) < 0)
         return false;
 
     return inet_ntop(AF_INET, &near.sin_addr, ret, INET6_ADDRSTRLEN) != NULL;
@@ -134,7 +136,8 @@ static int take_lock(struct service *service, struct jmp_error *reterr)
 }
 
 /* Names given, and those in addresses that people were told. */
-static int server_names(const struct jmp_serve_options *options, const char *listen_host, const char *endpoint_host, char ***ret)
+static int server_names(const struct jmp_serve_options *options, const char *listen_host, const char *endpoint_host,
+                        char ***ret)
 {
     const char *extra[JMP_CA_NAMES_MAX + 1] = { NULL };
     size_t count = 0;

@@ -51,8 +51,8 @@ static pid_t spawn(char *const argv[], const char *notify)
     return pid;
 }
 
-static int administer(const struct program *program, const char *verb, const char *kind, const char *name, const char *option,
-                      const char *value)
+static int administer(const struct program *program, const char *verb, const char *kind, const char *name,
+                      const char *option, const char *value)
 {
     char data[96], *argv[8] = { (char *)labd_path(), (char *)verb, (char *)kind, data };
     unsigned count = 4;
@@ -73,7 +73,8 @@ static int administer(const struct program *program, const char *verb, const cha
 /* Starts it and waits until it says that it is ready, and where. */
 static void start(struct program *program)
 {
-    char data[96], message[512] = "", path[96], *argv[] = { (char *)labd_path(), (char *)"serve", data, (char *)"--listen=127.0.0.1:0", NULL };
+    char data[96], message[512] = "", path[96],
+                   *argv[] = { (char *)labd_path(), (char *)"serve", data, (char *)"--listen=127.0.0.1:0", NULL };
     struct jmp_channel_options options = { 0 };
     struct pollfd pollfd = { .fd = program->notify_fd, .events = POLLIN };
     struct jmp_error error = JMP_ERROR_INIT;

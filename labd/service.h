@@ -43,7 +43,8 @@ JMP_LABD_METHOD(jmp_on_client_delete_lease);
 /* router.c */
 JMP_LABD_METHOD(jmp_on_router_stream);
 
-/** jmp_lease_create() - give a new lease its name if it has none, store it, and assign a board if one is free, all or nothing
+/** jmp_lease_create() - give a new lease its name if it has none, store it, and assign a board if one is free, all or
+ * nothing
  * Return: false: the call was refused. */
 bool jmp_lease_create(struct jmp_lab *lab, struct jmp_rpc *rpc, struct jmp_lease *lease);
 /** jmp_lease_release() - end it now. Return: false: the call was refused. */
@@ -55,7 +56,8 @@ int jmp_lease_render(const struct jmp_lab *lab, const struct jmp_lease *lease, s
                      struct Jumpstarter__Client__V1__Lease *ret);
 struct Jumpstarter__V1__Condition;
 /** jmp_lease_conditions() - its conditions, in order; all of @ret is @tree's. Return: 0, -ENOMEM. */
-int jmp_lease_conditions(const struct jmp_lease *lease, struct jmp_tree *tree, struct Jumpstarter__V1__Condition ***ret, size_t *retcount);
+int jmp_lease_conditions(const struct jmp_lease *lease, struct jmp_tree *tree, struct Jumpstarter__V1__Condition ***ret,
+                         size_t *retcount);
 /** jmp_lease_reply() - answer with it */
 void jmp_lease_reply(const struct jmp_lab *lab, struct jmp_rpc *rpc, const struct jmp_lease *lease);
 /** jmp_client_admit() - the client behind a call that names @namespace_. Return: false: refused. */
@@ -80,7 +82,8 @@ bool jmp_client_admit(struct jmp_lab *lab, struct jmp_rpc *rpc, const char *name
     for (size_t _i = 0; _r == 0 && _i < _labels->count; _i++) { \
         init(&_entries[_i]); \
         _entries[_i].key = (char *)jmp_tree_strdup(tree, _labels->items[_i].key, strlen(_labels->items[_i].key)); \
-        _entries[_i].value = (char *)jmp_tree_strdup(tree, _labels->items[_i].value, strlen(_labels->items[_i].value)); \
+        _entries[_i].value = \
+            (char *)jmp_tree_strdup(tree, _labels->items[_i].value, strlen(_labels->items[_i].value)); \
         (message)->field[_i] = &_entries[_i]; \
         (message)->n_##field = _i + 1; \
         if (!_entries[_i].key || !_entries[_i].value) \

@@ -106,8 +106,14 @@ JMP_TEST(a_free_board_is_assigned_before_the_client_looks)
 
     bench_client(bench, "alice", &alice);
     bench_board(bench, "board", "x=1,y=2", &board, &status);
-    lease = create(bench, &alice, &(struct wish){ .id = "one", .selector = "y in (2,3),x=1", .seconds = 90, .tag_key = "job",
-                                                  .tag_value = "42", .context_key = "build", .context_value = "7" });
+    lease = create(bench, &alice,
+                   &(struct wish){ .id = "one",
+                                   .selector = "y in (2,3),x=1",
+                                   .seconds = 90,
+                                   .tag_key = "job",
+                                   .tag_value = "42",
+                                   .context_key = "build",
+                                   .context_value = "7" });
     assert_string_equal(lease->name, "namespaces/default/leases/one");
     assert_string_equal(lease->selector, "x=1,y in (2,3)");
     assert_string_equal(lease->client, "namespaces/default/clients/alice");
@@ -132,31 +138,49 @@ JMP_TEST(leases_are_refused_with_the_known_words)
     } rows[] = {
         { { .no_lease = true }, JMP_INVALID_ARGUMENT, "lease is required" },
         { { .seconds = 60 }, JMP_INVALID_ARGUMENT, "one of selector or exporter_name is required" },
-        { { .selector = "x=1", .seconds = 60, .tag_key = "a/b", .tag_value = "1" }, JMP_INVALID_ARGUMENT, "invalid lease tags: *" },
-        { { .selector = "x=1", .seconds = 60, .tag_key = "jumpstarter.dev/a", .tag_value = "1" }, JMP_INVALID_ARGUMENT,
+        { { .selector = "x=1", .seconds = 60, .tag_key = "a/b", .tag_value = "1" },
+          JMP_INVALID_ARGUMENT,
           "invalid lease tags: *" },
-        { { .selector = "x=1", .seconds = 60, .tag_key = "a", .tag_value = "not a value" }, JMP_INVALID_ARGUMENT,
+        { { .selector = "x=1", .seconds = 60, .tag_key = "jumpstarter.dev/a", .tag_value = "1" },
+          JMP_INVALID_ARGUMENT,
+          "invalid lease tags: *" },
+        { { .selector = "x=1", .seconds = 60, .tag_key = "a", .tag_value = "not a value" },
+          JMP_INVALID_ARGUMENT,
           "invalid lease tags: *" },
         { { .parent = "default", .selector = "x=1", .seconds = 60 }, JMP_INVALID_ARGUMENT, NULL },
-        { { .parent = "namespaces/other", .selector = "x=1", .seconds = 60 }, JMP_PERMISSION_DENIED, "namespace mismatch" },
+        { { .parent = "namespaces/other", .selector = "x=1", .seconds = 60 },
+          JMP_PERMISSION_DENIED,
+          "namespace mismatch" },
         { { .id = "Not A Name", .selector = "x=1", .seconds = 60 }, JMP_UNKNOWN, NULL },
         { { .selector = "x>1", .seconds = 60 }, JMP_UNKNOWN, "unsupported label selector operator: *" },
-        { { .selector = "x=1,x=2", .seconds = 60 }, JMP_UNKNOWN,
+        { { .selector = "x=1,x=2", .seconds = 60 },
+          JMP_UNKNOWN,
           "invalid selector: label x cannot have multiple equality requirements with different values (1 and 2)" },
         { { .selector = "x in", .seconds = 60 }, JMP_UNKNOWN, NULL },
         { { .selector = " , ", .seconds = 60 }, JMP_UNKNOWN, NULL },
-        { { .selector = "x=1" }, JMP_UNKNOWN, "duration is required (must specify Duration, or both BeginTime and EndTime)" },
+        { { .selector = "x=1" },
+          JMP_UNKNOWN,
+          "duration is required (must specify Duration, or both BeginTime and EndTime)" },
         { { .selector = "x=1", .begin = 2000000000 }, JMP_UNKNOWN, "duration is required *" },
         { { .selector = "x=1", .end = 2000000000 }, JMP_UNKNOWN, "duration is required *" },
         { { .selector = "x=1", .seconds = -5 }, JMP_UNKNOWN, "duration must be positive, got *" },
-        { { .selector = "x=1", .begin = 2000000000, .end = 1900000000 }, JMP_UNKNOWN, "duration must be positive, got *" },
-        { { .selector = "x=1", .seconds = 60, .begin = 2000000000, .end = 2000000100 }, JMP_UNKNOWN,
+        { { .selector = "x=1", .begin = 2000000000, .end = 1900000000 },
+          JMP_UNKNOWN,
+          "duration must be positive, got *" },
+        { { .selector = "x=1", .seconds = 60, .begin = 2000000000, .end = 2000000100 },
+          JMP_UNKNOWN,
           "duration conflicts with begin_time and end_time" },
         { { .selector = "x=1", .seconds = INT64_MAX }, JMP_UNKNOWN, "duration is out of range" },
         { { .selector = "x=1", .seconds = 60, .begin = INT64_MAX }, JMP_UNKNOWN, "begin_time is out of range" },
-        { { .selector = "x=1", .seconds = 60, .context_key = "a-key-of-more-than-thirty-two-bytes", .context_value = "1" },
-          JMP_UNKNOWN, "spec.context: keys *" },
-        { { .id = "taken", .selector = "x=1", .seconds = 60 }, JMP_UNKNOWN, "leases.jumpstarter.dev \"taken\" already exists" },
+        { { .selector = "x=1",
+            .seconds = 60,
+            .context_key = "a-key-of-more-than-thirty-two-bytes",
+            .context_value = "1" },
+          JMP_UNKNOWN,
+          "spec.context: keys *" },
+        { { .id = "taken", .selector = "x=1", .seconds = 60 },
+          JMP_UNKNOWN,
+          "leases.jumpstarter.dev \"taken\" already exists" },
     };
     struct bench *bench = bench_new();
     struct caller alice;
@@ -165,7 +189,8 @@ JMP_TEST(leases_are_refused_with_the_known_words)
     bench_client(bench, "alice", &alice);
     bench_lease(bench, &alice, "taken", "nobody=1", 60);
     for (size_t i = 0; i < ELEMENTSOF(rows); i++)
-        bench_refused(bench, &alice, &jmp_client_create_lease, make(&request, &rows[i].wish), rows[i].code, rows[i].text);
+        bench_refused(bench, &alice, &jmp_client_create_lease, make(&request, &rows[i].wish), rows[i].code,
+                      rows[i].text);
     bench_free(bench);
 }
 
@@ -276,7 +301,8 @@ JMP_TEST(a_lease_is_ended_once_and_by_its_owner)
     bench_refused(bench, &alice, &jmp_client_delete_lease, &request.base, JMP_FAILED_PRECONDITION,
                   "lease \"namespaces/default/leases/one\" has already been released");
     request.name = (char *)"namespaces/default/leases/none";
-    bench_refused(bench, &alice, &jmp_client_delete_lease, &request.base, JMP_UNKNOWN, "leases.jumpstarter.dev \"none\" not found");
+    bench_refused(bench, &alice, &jmp_client_delete_lease, &request.base, JMP_UNKNOWN,
+                  "leases.jumpstarter.dev \"none\" not found");
     request.name = (char *)"leases/none";
     bench_refused(bench, &alice, &jmp_client_delete_lease, &request.base, JMP_INVALID_ARGUMENT, NULL);
     bench_free(bench);
@@ -309,7 +335,8 @@ JMP_TEST(a_lease_can_be_made_longer_and_handed_over)
     assert_int_equal(changed->duration->seconds, 3600);
     assert_string_equal(bench_state(changed), "Ready Ready");
     duration.seconds = -1;
-    bench_refused(bench, &alice, &jmp_client_update_lease, &request.base, JMP_UNKNOWN, "duration must be positive, got *");
+    bench_refused(bench, &alice, &jmp_client_update_lease, &request.base, JMP_UNKNOWN,
+                  "duration must be positive, got *");
     duration.seconds = 60;
     begin.seconds = 4000000000;
     lease._begin_time_case = JUMPSTARTER__CLIENT__V1__LEASE___BEGIN_TIME_BEGIN_TIME;
@@ -345,7 +372,8 @@ JMP_TEST(a_lease_can_be_made_longer_and_handed_over)
     bench_free(bench);
 }
 
-/* What a request may say of the times of a lease that has not begun: its own make sense, and so does what comes of them. */
+/* What a request may say of the times of a lease that has not begun: its own make sense, and so does what comes of
+ * them. */
 JMP_TEST(the_times_of_a_scheduled_lease_are_changed_together)
 {
     enum { BEGIN = INT64_C(4000000000) };
@@ -379,14 +407,18 @@ JMP_TEST(the_times_of_a_scheduled_lease_are_changed_together)
 
         snprintf(id, sizeof(id), "l%zu", i);
         snprintf(name, sizeof(name), "namespaces/default/leases/%s", id);
-        assert_string_equal(bench_state(create(bench, &alice, &(struct wish){ .id = id, .selector = "x=1", .begin = BEGIN, .seconds = 60 })), "");
+        assert_string_equal(
+            bench_state(
+                create(bench, &alice, &(struct wish){ .id = id, .selector = "x=1", .begin = BEGIN, .seconds = 60 })),
+            "");
         make(&request, &(struct wish){ .begin = rows[i].begin, .end = rows[i].end, .seconds = rows[i].seconds });
         request.lease.name = name;
         update.lease = &request.lease;
         if (rows[i].refused) {
             bench_refused(bench, &alice, &jmp_client_update_lease, &update.base, JMP_UNKNOWN, rows[i].refused);
             changed = bench_get_lease(bench, &alice, id);
-            assert_true(changed->begin_time->seconds == BEGIN && !changed->end_time && changed->duration->seconds == 60);
+            assert_true(changed->begin_time->seconds == BEGIN && !changed->end_time &&
+                        changed->duration->seconds == 60);
             continue;
         }
         changed = (const Lease *)bench_ask(bench, &alice, &jmp_client_update_lease, &update.base);
@@ -415,7 +447,8 @@ JMP_TEST(a_shortened_lease_ends_at_once)
     duration.nanos = 1;
     lease._duration_case = JUMPSTARTER__CLIENT__V1__LEASE___DURATION_DURATION;
     lease.duration = &duration;
-    assert_string_equal(bench_state((const Lease *)bench_ask(bench, &alice, &jmp_client_update_lease, &request.base)), "!Ready Expired");
+    assert_string_equal(bench_state((const Lease *)bench_ask(bench, &alice, &jmp_client_update_lease, &request.base)),
+                        "!Ready Expired");
     bench_free(bench);
 }
 
@@ -459,7 +492,8 @@ JMP_TEST(exporters_are_listed_by_pages_and_labels)
     request.parent = SPACE;
     request.page_size = 2;
     do {
-        page = (const Jumpstarter__Client__V1__ListExportersResponse *)bench_ask(bench, &alice, &jmp_client_list_exporters, &request.base);
+        page = (const Jumpstarter__Client__V1__ListExportersResponse *)bench_ask(
+            bench, &alice, &jmp_client_list_exporters, &request.base);
         assert_true(page->n_exporters <= 2);
         for (size_t i = 0; i < page->n_exporters; i++)
             strcat(strcat(seen, strrchr(page->exporters[i]->name, '/') + 1), " ");
@@ -471,20 +505,24 @@ JMP_TEST(exporters_are_listed_by_pages_and_labels)
 
     request.page_token = (char *)"";
     request.filter = (char *)"odd==yes";
-    page = (const Jumpstarter__Client__V1__ListExportersResponse *)bench_ask(bench, &alice, &jmp_client_list_exporters, &request.base);
+    page = (const Jumpstarter__Client__V1__ListExportersResponse *)bench_ask(bench, &alice, &jmp_client_list_exporters,
+                                                                             &request.base);
     assert_int_equal(page->n_exporters, 2);
     assert_string_equal(page->next_page_token, "");
     request.filter = (char *)"odd in";
     bench_refused(bench, &alice, &jmp_client_list_exporters, &request.base, JMP_UNKNOWN, NULL);
     request.filter = (char *)"";
     request.page_token = (char *)"nonsense";
-    bench_refused(bench, &alice, &jmp_client_list_exporters, &request.base, JMP_UNKNOWN, "the page token is not one of this service");
+    bench_refused(bench, &alice, &jmp_client_list_exporters, &request.base, JMP_UNKNOWN,
+                  "the page token is not one of this service");
     request.parent = (char *)"namespaces/other";
-    bench_refused(bench, &alice, &jmp_client_list_exporters, &request.base, JMP_PERMISSION_DENIED, "namespace mismatch");
+    bench_refused(bench, &alice, &jmp_client_list_exporters, &request.base, JMP_PERMISSION_DENIED,
+                  "namespace mismatch");
     bench_free(bench);
 }
 
-static size_t count_leases(struct bench *bench, const struct caller *client, const char *filter, const char *tags, int only_active)
+static size_t count_leases(struct bench *bench, const struct caller *client, const char *filter, const char *tags,
+                           int only_active)
 {
     Jumpstarter__Client__V1__ListLeasesRequest request = JUMPSTARTER__CLIENT__V1__LIST_LEASES_REQUEST__INIT;
 
@@ -495,7 +533,9 @@ static size_t count_leases(struct bench *bench, const struct caller *client, con
         request._only_active_case = JUMPSTARTER__CLIENT__V1__LIST_LEASES_REQUEST___ONLY_ACTIVE_ONLY_ACTIVE;
         request.only_active = only_active;
     }
-    return ((const Jumpstarter__Client__V1__ListLeasesResponse *)bench_ask(bench, client, &jmp_client_list_leases, &request.base))->n_leases;
+    return ((const Jumpstarter__Client__V1__ListLeasesResponse *)bench_ask(bench, client, &jmp_client_list_leases,
+                                                                           &request.base))
+        ->n_leases;
 }
 
 JMP_TEST(leases_are_listed_by_labels_tags_and_life)
@@ -508,8 +548,10 @@ JMP_TEST(leases_are_listed_by_labels_tags_and_life)
     bench_client(bench, "alice", &alice);
     bench_client(bench, "bob", &bob);
     bench_board(bench, "board", "x=1", &board, &status);
-    create(bench, &alice, &(struct wish){ .id = "one", .selector = "x=1", .seconds = 60, .tag_key = "job", .tag_value = "1" });
-    create(bench, &bob, &(struct wish){ .id = "two", .selector = "x=1,y!=2", .seconds = 60, .tag_key = "job", .tag_value = "2" });
+    create(bench, &alice,
+           &(struct wish){ .id = "one", .selector = "x=1", .seconds = 60, .tag_key = "job", .tag_value = "1" });
+    create(bench, &bob,
+           &(struct wish){ .id = "two", .selector = "x=1,y!=2", .seconds = 60, .tag_key = "job", .tag_value = "2" });
     create(bench, &bob, &(struct wish){ .id = "gone", .selector = "x=1", .seconds = 60 });
     end(bench, &bob, "gone");
 
@@ -536,7 +578,8 @@ JMP_TEST(a_rotated_token_works_beside_the_older_one)
 
     bench_client(bench, "alice", &alice);
     request.parent = SPACE;
-    response = (const Jumpstarter__Client__V1__RotateTokenResponse *)bench_ask(bench, &alice, &jmp_client_rotate_token, &request.base);
+    response = (const Jumpstarter__Client__V1__RotateTokenResponse *)bench_ask(bench, &alice, &jmp_client_rotate_token,
+                                                                               &request.base);
     assert_true(response->expiry->seconds > jmp_wall_now() / JMP_SECOND + 300 * 24 * 3600);
     fresh = alice;
     snprintf(fresh.bearer, sizeof(fresh.bearer), "bearer %s", response->token);

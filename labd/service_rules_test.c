@@ -48,7 +48,8 @@ JMP_TEST(rules_are_followed_from_the_moment_they_are_written)
     rule(bench, &alice, "access: [{clients: team=a, description: ask team a}]\nhidden_labels: [rack]\n", 1);
     lease = bench_lease(bench, &alice, "one", "kind=pi", 60);
     assert_string_equal(bench_state(lease), "Unsatisfiable NoAccess");
-    assert_string_equal(lease->conditions[0]->message, "no access rule lets alice lease one of the 1 matching exporters: ask team a");
+    assert_string_equal(lease->conditions[0]->message,
+                        "no access rule lets alice lease one of the 1 matching exporters: ask team a");
     shown = look(bench, &alice, false);
     assert_int_equal(shown->n_labels, 1);
     assert_string_equal(shown->labels[0]->key, "kind");
@@ -56,7 +57,8 @@ JMP_TEST(rules_are_followed_from_the_moment_they_are_written)
     assert_int_equal(look(bench, &alice, true)->n_labels, 2);
 
     /* A filter by a hidden label works; the label of a lease that is deprecated is named. */
-    rule(bench, &alice, "access: [{clients: '!guest'}]\nhidden_labels: [a, b]\ndeprecated_labels: {rack: use kind}\n", 2);
+    rule(bench, &alice, "access: [{clients: '!guest'}]\nhidden_labels: [a, b]\ndeprecated_labels: {rack: use kind}\n",
+         2);
     lease = bench_lease(bench, &alice, "two", "rack=a", 60);
     assert_string_equal(bench_state(lease), "Ready Ready");
     assert_int_equal(lease->n_deprecated_labels, 1);
@@ -70,7 +72,8 @@ JMP_TEST(rules_are_followed_from_the_moment_they_are_written)
 }
 
 /* A change of the lease "one": a duration, or an end, or another owner; 0 and NULL: as it is. */
-static void change(struct bench *bench, const struct caller *client, int64_t seconds, int64_t end, const char *to, const char *refused)
+static void change(struct bench *bench, const struct caller *client, int64_t seconds, int64_t end, const char *to,
+                   const char *refused)
 {
     Jumpstarter__Client__V1__UpdateLeaseRequest request = JUMPSTARTER__CLIENT__V1__UPDATE_LEASE_REQUEST__INIT;
     Jumpstarter__Client__V1__Lease lease = JUMPSTARTER__CLIENT__V1__LEASE__INIT;
@@ -124,7 +127,8 @@ JMP_TEST(a_lease_that_runs_is_prolonged_and_handed_over_only_as_the_rules_have_i
     rule(bench, &alice, "access: [{clients: '!guest'}, {clients: team=a, spot: true}]\nhidden_labels: [a, b]\n", 2);
     change(bench, &alice, 0, 0, "namespaces/default/clients/bob", NULL);
     rule(bench, &alice, "access: [{clients: team=a}]\nhidden_labels: [rack]\n", 1);
-    change(bench, &bob, 0, 0, "namespaces/default/clients/alice", "no access rule lets alice lease board for 3600 seconds");
+    change(bench, &bob, 0, 0, "namespaces/default/clients/alice",
+           "no access rule lets alice lease board for 3600 seconds");
     assert_text(bench_get_lease(bench, &bob, "one")->client, "namespaces/default/clients/bob");
     bench_cancel(&status);
     bench_free(bench);

@@ -8,7 +8,8 @@
 #include "jumpstarter/v1/jumpstarter.pb-c.h"
 
 static const Jumpstarter__V1__StatusRequest status_request = JUMPSTARTER__V1__STATUS_REQUEST__INIT;
-static const Jumpstarter__V1__GetServiceEndpointsRequest endpoints_request = JUMPSTARTER__V1__GET_SERVICE_ENDPOINTS_REQUEST__INIT;
+static const Jumpstarter__V1__GetServiceEndpointsRequest endpoints_request =
+    JUMPSTARTER__V1__GET_SERVICE_ENDPOINTS_REQUEST__INIT;
 static const Jumpstarter__V1__ListLeasesRequest own_request = JUMPSTARTER__V1__LIST_LEASES_REQUEST__INIT;
 
 static void listen_on(struct bench *bench, const struct caller *exporter, const char *lease, struct call *ret)
@@ -50,7 +51,8 @@ JMP_TEST(callers_are_refused_with_the_known_words)
     bench_client(bench, "bob", &bob);
     bench_exporter(bench, "board", "", &board);
     jmp_lab_subject(bench->lab, "client", "alice", alice.uid, subject);
-    assert_int_equal(jmp_token_sign(&bench->lab->identity_key, &jmp_token_identity, subject, now - 100, now - 10, &expired), 0);
+    assert_int_equal(
+        jmp_token_sign(&bench->lab->identity_key, &jmp_token_identity, subject, now - 100, now - 10, &expired), 0);
     assert_int_equal(jmp_token_sign(&key, &jmp_token_identity, subject, now, now + 100, &foreign), 0);
     assert_int_equal(jmp_lab_sign(bench->lab, "client", "carol", alice.uid, NULL, &stranger), 0);
     snprintf(late, sizeof(late), "Bearer %s", expired);
@@ -70,26 +72,43 @@ JMP_TEST(callers_are_refused_with_the_known_words)
         { { AUTH(alice.bearer), AUTH(alice.bearer) }, JMP_INVALID_ARGUMENT, "multiple authorization headers" },
         { { AUTH("Basic abc") }, JMP_INVALID_ARGUMENT, "malformed authorization header" },
         { { AUTH("Bear") }, JMP_INVALID_ARGUMENT, "malformed authorization header" },
-        { { AUTH("Bearer nonsense"), KIND("Client"), SPACE("default"), NAME("alice") }, JMP_UNKNOWN, "failed to authenticate token" },
+        { { AUTH("Bearer nonsense"), KIND("Client"), SPACE("default"), NAME("alice") },
+          JMP_UNKNOWN,
+          "failed to authenticate token" },
         { { AUTH(late), KIND("Client"), SPACE("default"), NAME("alice") }, JMP_UNKNOWN, "*token is expired*" },
         { { AUTH(alien), KIND("Client"), SPACE("default"), NAME("alice") }, JMP_UNKNOWN, "oidc: verify token: *" },
-        { { AUTH(alice.bearer), KIND("Client"), NAME("alice") }, JMP_INVALID_ARGUMENT, "missing metadata: jumpstarter-namespace" },
-        { { AUTH(alice.bearer), SPACE("default"), NAME("alice") }, JMP_INVALID_ARGUMENT, "missing metadata: jumpstarter-kind" },
-        { { AUTH(alice.bearer), KIND("Client"), SPACE("default"), SPACE("default"), NAME("alice") }, JMP_INVALID_ARGUMENT,
+        { { AUTH(alice.bearer), KIND("Client"), NAME("alice") },
+          JMP_INVALID_ARGUMENT,
+          "missing metadata: jumpstarter-namespace" },
+        { { AUTH(alice.bearer), SPACE("default"), NAME("alice") },
+          JMP_INVALID_ARGUMENT,
+          "missing metadata: jumpstarter-kind" },
+        { { AUTH(alice.bearer), KIND("Client"), SPACE("default"), SPACE("default"), NAME("alice") },
+          JMP_INVALID_ARGUMENT,
           "multiple metadata: jumpstarter-namespace" },
-        { { AUTH(alice.bearer), KIND("Client"), KIND("Client"), SPACE("default"), NAME("alice") }, JMP_INVALID_ARGUMENT,
+        { { AUTH(alice.bearer), KIND("Client"), KIND("Client"), SPACE("default"), NAME("alice") },
+          JMP_INVALID_ARGUMENT,
           "multiple metadata: jumpstarter-kind" },
-        { { AUTH(alice.bearer), KIND("Client"), SPACE("default") }, JMP_INVALID_ARGUMENT,
+        { { AUTH(alice.bearer), KIND("Client"), SPACE("default") },
+          JMP_INVALID_ARGUMENT,
           "resource name required for pre-existing authentication" },
-        { { AUTH(alice.bearer), KIND("Client"), SPACE("default"), NAME("alice"), NAME("alice") }, JMP_INVALID_ARGUMENT,
+        { { AUTH(alice.bearer), KIND("Client"), SPACE("default"), NAME("alice"), NAME("alice") },
+          JMP_INVALID_ARGUMENT,
           "resource name required for pre-existing authentication" },
-        { { AUTH(board.bearer), KIND("Exporter"), SPACE("default"), NAME("board") }, JMP_INVALID_ARGUMENT, "object kind mismatch" },
-        { { AUTH(alice.bearer), KIND("client"), SPACE("default"), NAME("alice") }, JMP_INVALID_ARGUMENT, "object kind mismatch" },
-        { { AUTH(alice.bearer), KIND("Client"), SPACE("default"), NAME("bob") }, JMP_PERMISSION_DENIED,
+        { { AUTH(board.bearer), KIND("Exporter"), SPACE("default"), NAME("board") },
+          JMP_INVALID_ARGUMENT,
+          "object kind mismatch" },
+        { { AUTH(alice.bearer), KIND("client"), SPACE("default"), NAME("alice") },
+          JMP_INVALID_ARGUMENT,
+          "object kind mismatch" },
+        { { AUTH(alice.bearer), KIND("Client"), SPACE("default"), NAME("bob") },
+          JMP_PERMISSION_DENIED,
           "permission denied for client default/bob" },
-        { { AUTH(board.bearer), KIND("Client"), SPACE("default"), NAME("bob") }, JMP_PERMISSION_DENIED,
+        { { AUTH(board.bearer), KIND("Client"), SPACE("default"), NAME("bob") },
+          JMP_PERMISSION_DENIED,
           "permission denied for client default/bob" },
-        { { AUTH(unknown), KIND("Client"), SPACE("default"), NAME("carol") }, JMP_UNKNOWN,
+        { { AUTH(unknown), KIND("Client"), SPACE("default"), NAME("carol") },
+          JMP_UNKNOWN,
           "client default/carol: clients.jumpstarter.dev \"carol\" not found" },
         { { AUTH(alice.bearer), KIND("Client"), SPACE("other"), NAME("alice") }, JMP_UNKNOWN, "client other/alice: *" },
         /* and these are good */
@@ -112,9 +131,12 @@ JMP_TEST(callers_are_refused_with_the_known_words)
     /* The other kind's methods: the same words. */
     bench_refused(bench, &alice, &jmp_controller_get_service_endpoints, &endpoints_request.base, JMP_INVALID_ARGUMENT,
                   "object kind mismatch");
-    bench_refused(bench, &alice, &jmp_controller_status, &status_request.base, JMP_INVALID_ARGUMENT, "object kind mismatch");
-    assert_int_equal(((const Jumpstarter__V1__GetServiceEndpointsResponse *)
-                      bench_ask(bench, &board, &jmp_controller_get_service_endpoints, &endpoints_request.base))->n_telemetry_endpoints, 0);
+    bench_refused(bench, &alice, &jmp_controller_status, &status_request.base, JMP_INVALID_ARGUMENT,
+                  "object kind mismatch");
+    assert_int_equal(((const Jumpstarter__V1__GetServiceEndpointsResponse *)bench_ask(
+                          bench, &board, &jmp_controller_get_service_endpoints, &endpoints_request.base))
+                         ->n_telemetry_endpoints,
+                     0);
     bench_free(bench);
 }
 
@@ -126,7 +148,8 @@ JMP_TEST(a_deleted_client_is_locked_out_at_once)
     bench_client(bench, "alice", &alice);
     bench_ask(bench, &alice, &jmp_controller_list_leases, &own_request.base);
     assert_int_equal(jmp_store_delete_client(bench->lab->store, "alice"), 0);
-    bench_refused(bench, &alice, &jmp_controller_list_leases, &own_request.base, JMP_UNKNOWN, "client default/alice: *");
+    bench_refused(bench, &alice, &jmp_controller_list_leases, &own_request.base, JMP_UNKNOWN,
+                  "client default/alice: *");
     bench_client(bench, "alice", &again);
     bench_refused(bench, &alice, &jmp_controller_list_leases, &own_request.base, JMP_PERMISSION_DENIED,
                   "permission denied for client default/alice");
@@ -139,9 +162,10 @@ JMP_TEST(an_exporter_sets_its_own_labels_and_no_others)
     struct bench *bench = bench_new();
     struct caller board;
     Jumpstarter__V1__RegisterRequest request = JUMPSTARTER__V1__REGISTER_REQUEST__INIT;
-    Jumpstarter__V1__RegisterRequest__LabelsEntry name = JUMPSTARTER__V1__REGISTER_REQUEST__LABELS_ENTRY__INIT, foreign = name,
-                                                  *labels[] = { &name, &foreign };
-    Jumpstarter__V1__DriverInstanceReport report = JUMPSTARTER__V1__DRIVER_INSTANCE_REPORT__INIT, *reports[] = { &report, &report };
+    Jumpstarter__V1__RegisterRequest__LabelsEntry name = JUMPSTARTER__V1__REGISTER_REQUEST__LABELS_ENTRY__INIT,
+                                                  foreign = name, *labels[] = { &name, &foreign };
+    Jumpstarter__V1__DriverInstanceReport report = JUMPSTARTER__V1__DRIVER_INSTANCE_REPORT__INIT,
+                                          *reports[] = { &report, &report };
     _cleanup_(jmp_exporter_clear) struct jmp_exporter row = { 0 };
 
     bench_exporter(bench, "board", "site=lab,jumpstarter.dev/old=1", &board);
@@ -240,7 +264,9 @@ JMP_TEST(an_unregistered_exporter_is_offline_and_gets_no_lease)
     bench_client(bench, "alice", &alice);
     bench_board(bench, "board", "x=1", &board, &status);
     get.name = (char *)"namespaces/default/exporters/board";
-    assert_true(((const Jumpstarter__Client__V1__Exporter *)bench_ask(bench, &alice, &jmp_client_get_exporter, &get.base))->online);
+    assert_true(
+        ((const Jumpstarter__Client__V1__Exporter *)bench_ask(bench, &alice, &jmp_client_get_exporter, &get.base))
+            ->online);
 
     bench_ask(bench, &board, &jmp_controller_unregister, &request.base);
     seen = (const Jumpstarter__Client__V1__Exporter *)bench_ask(bench, &alice, &jmp_client_get_exporter, &get.base);
@@ -282,7 +308,8 @@ JMP_TEST(a_lease_ends_when_its_exporter_says_so)
     assert_string_equal(bench_state(bench_get_lease(bench, &alice, "two")), "!Ready Released");
     release.name = (char *)"three";
     bench_refused(bench, &board, &jmp_controller_release_lease, &release.base, JMP_NOT_FOUND, "lease three not found");
-    bench_refused(bench, &alice, &jmp_controller_release_lease, &release.base, JMP_UNKNOWN, "leases.jumpstarter.dev \"three\" not found");
+    bench_refused(bench, &alice, &jmp_controller_release_lease, &release.base, JMP_UNKNOWN,
+                  "leases.jumpstarter.dev \"three\" not found");
     bench_free(bench);
 }
 
@@ -326,7 +353,8 @@ JMP_TEST(older_clients_lease_through_the_controller)
 
     release.name = get.name;
     bench_refused(bench, &bob, &jmp_controller_get_lease, &get.base, JMP_UNKNOWN, "GetLease permission denied");
-    bench_refused(bench, &bob, &jmp_controller_release_lease, &release.base, JMP_UNKNOWN, "ReleaseLease permission denied");
+    bench_refused(bench, &bob, &jmp_controller_release_lease, &release.base, JMP_UNKNOWN,
+                  "ReleaseLease permission denied");
     bench_ask(bench, &alice, &jmp_controller_release_lease, &release.base);
     bench_ask(bench, &alice, &jmp_controller_release_lease, &release.base);
     bench_free(bench);
@@ -345,7 +373,8 @@ JMP_TEST(listen_is_for_the_exporter_that_is_leased)
     bench_lease(bench, &alice, "one", "x=1", 60);
     bench_refused(bench, &board, &jmp_controller_listen, &request.base, JMP_UNKNOWN, "empty lease name");
     request.lease_name = (char *)"none";
-    bench_refused(bench, &board, &jmp_controller_listen, &request.base, JMP_UNKNOWN, "leases.jumpstarter.dev \"none\" not found");
+    bench_refused(bench, &board, &jmp_controller_listen, &request.base, JMP_UNKNOWN,
+                  "leases.jumpstarter.dev \"none\" not found");
     request.lease_name = (char *)"one";
     bench_refused(bench, &other, &jmp_controller_listen, &request.base, JMP_UNKNOWN, "permission denied");
     bench_free(bench);
@@ -409,7 +438,8 @@ JMP_TEST(dial_is_refused_with_the_known_words)
     bench_lease(bench, &alice, "two", "x=1", 60);
     bench_refused(bench, &alice, &jmp_controller_dial, &request.base, JMP_UNKNOWN, "empty lease name");
     request.lease_name = (char *)"none";
-    bench_refused(bench, &alice, &jmp_controller_dial, &request.base, JMP_UNKNOWN, "leases.jumpstarter.dev \"none\" not found");
+    bench_refused(bench, &alice, &jmp_controller_dial, &request.base, JMP_UNKNOWN,
+                  "leases.jumpstarter.dev \"none\" not found");
     request.lease_name = (char *)"two";
     bench_refused(bench, &alice, &jmp_controller_dial, &request.base, JMP_UNKNOWN, "lease not active");
     request.lease_name = (char *)"one";
@@ -429,7 +459,8 @@ JMP_TEST(dial_is_refused_with_the_known_words)
     bench_cancel(&listener);
     bench_cancel(&status);
     bench_settle(bench, &alice);
-    bench_refused(bench, &alice, &jmp_controller_dial, &request.base, JMP_UNAVAILABLE, "exporter is not listening on lease one");
+    bench_refused(bench, &alice, &jmp_controller_dial, &request.base, JMP_UNAVAILABLE,
+                  "exporter is not listening on lease one");
     end.name = (char *)"namespaces/default/leases/one";
     bench_ask(bench, &alice, &jmp_client_delete_lease, &end.base);
     bench_refused(bench, &alice, &jmp_controller_dial, &request.base, JMP_FAILED_PRECONDITION,

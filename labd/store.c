@@ -14,14 +14,17 @@
 /* Each entry brings a file from the version of its index to the next one. Never change an entry; add one. */
 static const char *const migrations[] = {
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;"
-    "CREATE TABLE client (name TEXT PRIMARY KEY, uid TEXT NOT NULL, labels TEXT NOT NULL, created INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE client (name TEXT PRIMARY KEY, uid TEXT NOT NULL, labels TEXT NOT NULL,"
+    " created INTEGER NOT NULL) WITHOUT ROWID;"
     "CREATE TABLE exporter (name TEXT PRIMARY KEY, uid TEXT NOT NULL, labels TEXT NOT NULL, enabled INTEGER NOT NULL,"
-    " registered INTEGER NOT NULL, status INTEGER NOT NULL, message TEXT NOT NULL, devices INTEGER NOT NULL, seen INTEGER NOT NULL,"
+    " registered INTEGER NOT NULL, status INTEGER NOT NULL, message TEXT NOT NULL, devices INTEGER NOT NULL,"
+    " seen INTEGER NOT NULL,"
     " created INTEGER NOT NULL) WITHOUT ROWID;"
     "CREATE TABLE lease (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, client TEXT NOT NULL,"
-    " selector TEXT NOT NULL, wanted TEXT, allow_disabled INTEGER NOT NULL, duration INTEGER NOT NULL, begin_time INTEGER NOT NULL,"
-    " end_time INTEGER NOT NULL, tags TEXT NOT NULL, context TEXT NOT NULL, created INTEGER NOT NULL, release INTEGER NOT NULL,"
-    " ended INTEGER NOT NULL, exporter TEXT, exporter_uid TEXT NOT NULL, began INTEGER NOT NULL, finished INTEGER NOT NULL,"
+    " selector TEXT NOT NULL, wanted TEXT, allow_disabled INTEGER NOT NULL, duration INTEGER NOT NULL,"
+    " begin_time INTEGER NOT NULL, end_time INTEGER NOT NULL, tags TEXT NOT NULL, context TEXT NOT NULL,"
+    " created INTEGER NOT NULL, release INTEGER NOT NULL, ended INTEGER NOT NULL, exporter TEXT,"
+    " exporter_uid TEXT NOT NULL, began INTEGER NOT NULL, finished INTEGER NOT NULL,"
     " conditions TEXT NOT NULL);"
     "CREATE INDEX lease_waiting ON lease (id) WHERE ended = 0;"
     "CREATE INDEX lease_history ON lease (finished) WHERE ended = 1;",
@@ -30,15 +33,17 @@ static const char *const migrations[] = {
 #define CLIENT_COLUMNS "name, uid, labels, created"
 #define EXPORTER_COLUMNS "name, uid, labels, enabled, registered, status, message, devices, seen, created"
 #define LEASE_COLUMNS \
-    "id, name, client, selector, wanted, allow_disabled, duration, begin_time, end_time, tags, context, created, release, ended, " \
+    "id, name, client, selector, wanted, allow_disabled, duration, begin_time, end_time, tags, context, created, " \
+    "release, ended, " \
     "exporter, exporter_uid, began, finished, conditions"
 
 enum statement {
     BEGIN, COMMIT, ROLLBACK, SYNC_FULL, SYNC_NORMAL, DATA_VERSION, GET_META, SET_META,
     COUNT_CLIENTS, ADD_CLIENT, GET_CLIENT, DELETE_CLIENT, EACH_CLIENT,
     COUNT_EXPORTERS, ADD_EXPORTER, GET_EXPORTER, PUT_EXPORTER, PUT_STATE, DELETE_EXPORTER, EACH_EXPORTER,
-    COUNT_LEASES, COUNT_LEASES_OF, ADD_LEASE, GET_LEASE, GET_LEASE_OF, PUT_LEASE, RELEASE_LEASES, EACH_LEASE, EACH_ACTIVE_LEASE,
-    PRUNE_OLD, PRUNE_MANY, STATEMENTS
+    COUNT_LEASES, COUNT_LEASES_OF, ADD_LEASE, GET_LEASE, GET_LEASE_OF, PUT_LEASE, RELEASE_LEASES, EACH_LEASE,
+    EACH_ACTIVE_LEASE, PRUNE_OLD, PRUNE_MANY,
+    STATEMENTS
 };
 
 static const char *const sql[STATEMENTS] = {
@@ -58,19 +63,23 @@ static const char *const sql[STATEMENTS] = {
     [COUNT_EXPORTERS] = "SELECT count(*) FROM exporter",
     [ADD_EXPORTER] = "INSERT INTO exporter (" EXPORTER_COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [GET_EXPORTER] = "SELECT " EXPORTER_COLUMNS " FROM exporter WHERE name = ?",
-    [PUT_STATE] = "UPDATE exporter SET registered = ?, status = ?, message = ?, devices = ?, seen = ? WHERE name = ? AND uid = ?",
-    [PUT_EXPORTER] = "UPDATE exporter SET labels = ?, enabled = ?, registered = ?, status = ?, message = ?, devices = ?, seen = ?"
-                     " WHERE name = ?",
+    [PUT_STATE] =
+        "UPDATE exporter SET registered = ?, status = ?, message = ?, devices = ?, seen = ? WHERE name = ? AND uid = ?",
+    [PUT_EXPORTER] =
+        "UPDATE exporter SET labels = ?, enabled = ?, registered = ?, status = ?, message = ?, devices = ?, seen = ?"
+        " WHERE name = ?",
     [DELETE_EXPORTER] = "DELETE FROM exporter WHERE name = ?",
     [EACH_EXPORTER] = "SELECT " EXPORTER_COLUMNS " FROM exporter WHERE name > ? ORDER BY name",
     [COUNT_LEASES] = "SELECT count(*) FROM lease WHERE ended = 0",
     [COUNT_LEASES_OF] = "SELECT count(*) FROM lease WHERE ended = 0 AND client = ?",
-    [ADD_LEASE] = "INSERT INTO lease (" LEASE_COLUMNS ") VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    [ADD_LEASE] =
+        "INSERT INTO lease (" LEASE_COLUMNS ") VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [GET_LEASE] = "SELECT " LEASE_COLUMNS " FROM lease WHERE name = ?",
     [GET_LEASE_OF] = "SELECT " LEASE_COLUMNS " FROM lease WHERE ended = 0 AND exporter = ? ORDER BY id LIMIT 1",
     /* A wish for the end is never taken back: somebody else may have written it since this lease was read. */
-    [PUT_LEASE] = "UPDATE lease SET client = ?, duration = ?, begin_time = ?, end_time = ?, release = release | ?, ended = ?, exporter = ?,"
-                  " exporter_uid = ?, began = ?, finished = ?, conditions = ? WHERE id = ?",
+    [PUT_LEASE] =
+        "UPDATE lease SET client = ?, duration = ?, begin_time = ?, end_time = ?, release = release | ?, ended = ?,"
+        " exporter = ?, exporter_uid = ?, began = ?, finished = ?, conditions = ? WHERE id = ?",
     [RELEASE_LEASES] = "UPDATE lease SET release = 1 WHERE ended = 0 AND (client = ? OR exporter = ?)",
     [EACH_LEASE] = "SELECT " LEASE_COLUMNS " FROM lease WHERE name > ? AND ended <= ? ORDER BY name",
     [EACH_ACTIVE_LEASE] = "SELECT " LEASE_COLUMNS " FROM lease WHERE ended = 0 ORDER BY id",
@@ -210,8 +219,9 @@ static int migrate(struct jmp_store *store, const char *path, struct jmp_error *
     sqlite3_finalize(statement);
 
     if (version < 0 || version > (int64_t)ELEMENTSOF(migrations)) {
-        r = jmp_error_set(reterr, -EPROTONOSUPPORT, "%s was written by a newer version (schema %" PRId64 ", known is %zu)", path,
-                          version, ELEMENTSOF(migrations));
+        r = jmp_error_set(reterr, -EPROTONOSUPPORT,
+                          "%s was written by a newer version (schema %" PRId64 ", known is %zu)", path, version,
+                          ELEMENTSOF(migrations));
         jmp_error_hint(reterr, "install that version again, or restore a backup");
         return r;
     }
@@ -219,11 +229,12 @@ static int migrate(struct jmp_store *store, const char *path, struct jmp_error *
     for (size_t i = (size_t)version; i < ELEMENTSOF(migrations); i++) {
         char pragma[96];
 
-        snprintf(pragma, sizeof(pragma), "PRAGMA application_id = " APPLICATION_ID "; PRAGMA user_version = %zu", i + 1);
+        snprintf(pragma, sizeof(pragma), "PRAGMA application_id = " APPLICATION_ID "; PRAGMA user_version = %zu",
+                 i + 1);
         if (sqlite3_exec(store->db, migrations[i], NULL, NULL, NULL) != SQLITE_OK ||
             sqlite3_exec(store->db, pragma, NULL, NULL, NULL) != SQLITE_OK)
-            return jmp_error_set(reterr, to_errno(sqlite3_errcode(store->db)), "cannot bring %s up to schema %zu: %s", path, i + 1,
-                                 jmp_store_reason(store));
+            return jmp_error_set(reterr, to_errno(sqlite3_errcode(store->db)), "cannot bring %s up to schema %zu: %s",
+                                 path, i + 1, jmp_store_reason(store));
     }
 
     return jmp_store_commit(store);
@@ -256,12 +267,15 @@ int jmp_store_open(const char *path, bool create, struct jmp_store **ret, struct
         return jmp_error_set(reterr, -errno, "cannot open %s: %m", path);
 
     mask = umask(0077);
-    code = sqlite3_open_v2(path, &store->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (create ? SQLITE_OPEN_CREATE : 0), NULL);
+    code = sqlite3_open_v2(path, &store->db,
+                           SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (create ? SQLITE_OPEN_CREATE : 0), NULL);
     if (code == SQLITE_OK) {
         sqlite3_busy_timeout(store->db, BUSY_MSEC);
         /* The first statement touches the file; what SQLite makes beside it must be as private. */
-        code = sqlite3_exec(store->db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -1024;"
-                            "PRAGMA trusted_schema = OFF", NULL, NULL, NULL);
+        code = sqlite3_exec(store->db,
+                            "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -1024;"
+                            "PRAGMA trusted_schema = OFF",
+                            NULL, NULL, NULL);
     }
     umask(mask);
     if (code != SQLITE_OK)
@@ -406,7 +420,8 @@ int jmp_store_add_client(struct jmp_store *store, const struct jmp_client *clien
     sqlite3_stmt *statement;
     int r;
 
-    if ((r = count_below(store, COUNT_CLIENTS, JMP_STORE_CLIENTS_MAX)) < 0 || (r = jmp_labels_print(&client->labels, &labels)) < 0)
+    if ((r = count_below(store, COUNT_CLIENTS, JMP_STORE_CLIENTS_MAX)) < 0 ||
+        (r = jmp_labels_print(&client->labels, &labels)) < 0)
         return r;
     r = prepare(store, ADD_CLIENT, &statement, "sssi", client->name, client->uid, labels, client->created);
     return r < 0 ? r : run(statement);
@@ -468,7 +483,8 @@ static int read_exporter(sqlite3_stmt *statement, struct jmp_exporter *ret)
     int r;
 
     if ((r = text_column(statement, 0, &exporter.name)) < 0 || (r = uid_column(statement, 1, exporter.uid)) < 0 ||
-        (r = labels_column(statement, 2, &exporter.labels)) < 0 || (r = text_column(statement, 6, &exporter.message)) < 0)
+        (r = labels_column(statement, 2, &exporter.labels)) < 0 ||
+        (r = text_column(statement, 6, &exporter.message)) < 0)
         return r;
 
     *ret = exporter;
@@ -485,9 +501,10 @@ int jmp_store_add_exporter(struct jmp_store *store, const struct jmp_exporter *e
     if ((r = count_below(store, COUNT_EXPORTERS, JMP_STORE_EXPORTERS_MAX)) < 0 ||
         (r = jmp_labels_print(&exporter->labels, &labels)) < 0)
         return r;
-    r = prepare(store, ADD_EXPORTER, &statement, "sssiiisiii", exporter->name, exporter->uid, labels, (int64_t)exporter->enabled,
-                (int64_t)exporter->registered, (int64_t)exporter->status, exporter->message ? exporter->message : "",
-                (int64_t)exporter->devices, exporter->seen, exporter->created);
+    r = prepare(store, ADD_EXPORTER, &statement, "sssiiisiii", exporter->name, exporter->uid, labels,
+                (int64_t)exporter->enabled, (int64_t)exporter->registered, (int64_t)exporter->status,
+                exporter->message ? exporter->message : "", (int64_t)exporter->devices, exporter->seen,
+                exporter->created);
     return r < 0 ? r : run(statement);
 }
 
@@ -514,9 +531,9 @@ int jmp_store_put_exporter(struct jmp_store *store, const struct jmp_exporter *e
     r = jmp_labels_print(&exporter->labels, &labels);
     if (r < 0)
         return r;
-    r = prepare(store, PUT_EXPORTER, &statement, "siiisiis", labels, (int64_t)exporter->enabled, (int64_t)exporter->registered,
-                (int64_t)exporter->status, exporter->message ? exporter->message : "", (int64_t)exporter->devices, exporter->seen,
-                exporter->name);
+    r = prepare(store, PUT_EXPORTER, &statement, "siiisiis", labels, (int64_t)exporter->enabled,
+                (int64_t)exporter->registered, (int64_t)exporter->status, exporter->message ? exporter->message : "",
+                (int64_t)exporter->devices, exporter->seen, exporter->name);
     return r < 0 ? r : run_on_one(store, statement);
 }
 
@@ -524,7 +541,8 @@ int jmp_store_put_state(struct jmp_store *store, const struct jmp_exporter *expo
 {
     sqlite3_stmt *statement;
     int r = prepare(store, PUT_STATE, &statement, "iisiiss", (int64_t)exporter->registered, (int64_t)exporter->status,
-                    exporter->message ? exporter->message : "", (int64_t)exporter->devices, exporter->seen, exporter->name, exporter->uid);
+                    exporter->message ? exporter->message : "", (int64_t)exporter->devices, exporter->seen,
+                    exporter->name, exporter->uid);
 
     return r < 0 ? r : run_on_one(store, statement);
 }
@@ -537,8 +555,8 @@ int jmp_store_delete_exporter(struct jmp_store *store, const char *name)
     return r < 0 ? r : run_on_one(store, statement);
 }
 
-int jmp_store_each_exporter(struct jmp_store *store, const char *after, int (*each)(struct jmp_exporter *exporter, void *user),
-                            void *user)
+int jmp_store_each_exporter(struct jmp_store *store, const char *after,
+                            int (*each)(struct jmp_exporter *exporter, void *user), void *user)
 {
     sqlite3_stmt *statement;
     int r, code = SQLITE_DONE;
@@ -575,8 +593,9 @@ static int print_conditions(const struct jmp_lease *lease, char **ret)
         const struct jmp_condition *condition = &lease->conditions[i];
 
         if (json_array_append_new(list, json_pack("{s:i, s:b, s:s, s:s%, s:I}", "type", (int)condition->type, "status",
-                                                  (int)condition->status, "reason", condition->reason, "message", condition->message,
-                                                  strlen(condition->message), "changed", (json_int_t)condition->changed)) < 0)
+                                                  (int)condition->status, "reason", condition->reason, "message",
+                                                  condition->message, strlen(condition->message), "changed",
+                                                  (json_int_t)condition->changed)) < 0)
             return -ENOMEM;
     }
 
@@ -601,10 +620,12 @@ static int parse_conditions(struct jmp_lease *lease, const char *text)
         int type, status;
         json_int_t changed;
 
-        if (json_unpack(item, "{s:i, s:b, s:s, s:s, s:I}", "type", &type, "status", &status, "reason", &reason, "message", &message,
-                        "changed", &changed) < 0 || type < JMP_PENDING || type > JMP_INVALID)
+        if (json_unpack(item, "{s:i, s:b, s:s, s:s, s:I}", "type", &type, "status", &status, "reason", &reason,
+                        "message", &message, "changed", &changed) < 0 ||
+            type < JMP_PENDING || type > JMP_INVALID)
             return -EBADMSG;
-        *condition = (struct jmp_condition){ .type = (enum jmp_condition_type)type, .status = status, .changed = changed };
+        *condition =
+            (struct jmp_condition){ .type = (enum jmp_condition_type)type, .status = status, .changed = changed };
         snprintf(condition->reason, sizeof(condition->reason), "%s", reason);
         snprintf(condition->message, sizeof(condition->message), "%s", message);
         lease->condition_count++;
@@ -633,7 +654,8 @@ static int read_lease(sqlite3_stmt *statement, struct jmp_lease *ret)
     if ((r = text_column(statement, 1, &lease.name)) < 0 || (r = text_column(statement, 2, &lease.client)) < 0 ||
         (r = text_column(statement, 3, &lease.selector)) < 0 || (r = text_column(statement, 4, &lease.wanted)) < 0 ||
         (r = labels_column(statement, 9, &lease.tags)) < 0 || (r = labels_column(statement, 10, &lease.context)) < 0 ||
-        (r = text_column(statement, 14, &lease.exporter)) < 0 || (r = uid_column(statement, 15, lease.exporter_uid)) < 0)
+        (r = text_column(statement, 14, &lease.exporter)) < 0 ||
+        (r = uid_column(statement, 15, lease.exporter_uid)) < 0)
         return r;
     conditions = (const char *)sqlite3_column_text(statement, 18);
     r = conditions ? parse_conditions(&lease, conditions) : -EBADMSG;
@@ -651,13 +673,14 @@ int jmp_store_add_lease(struct jmp_store *store, struct jmp_lease *lease)
     sqlite3_stmt *statement;
     int r;
 
-    if ((r = count_below(store, COUNT_LEASES, JMP_STORE_LEASES_MAX)) < 0 || (r = jmp_labels_print(&lease->tags, &tags)) < 0 ||
-        (r = jmp_labels_print(&lease->context, &context)) < 0 || (r = print_conditions(lease, &conditions)) < 0)
+    if ((r = count_below(store, COUNT_LEASES, JMP_STORE_LEASES_MAX)) < 0 ||
+        (r = jmp_labels_print(&lease->tags, &tags)) < 0 || (r = jmp_labels_print(&lease->context, &context)) < 0 ||
+        (r = print_conditions(lease, &conditions)) < 0)
         return r;
-    r = prepare(store, ADD_LEASE, &statement, "ssssiiiissiiissiis", lease->name, lease->client, lease->selector, lease->wanted,
-                (int64_t)lease->allow_disabled, lease->duration, lease->begin, lease->end, tags, context, lease->created,
-                (int64_t)lease->release, (int64_t)lease->ended, lease->exporter, lease->exporter_uid, lease->began, lease->finished,
-                conditions);
+    r = prepare(store, ADD_LEASE, &statement, "ssssiiiissiiissiis", lease->name, lease->client, lease->selector,
+                lease->wanted, (int64_t)lease->allow_disabled, lease->duration, lease->begin, lease->end, tags, context,
+                lease->created, (int64_t)lease->release, (int64_t)lease->ended, lease->exporter, lease->exporter_uid,
+                lease->began, lease->finished, conditions);
     if (r < 0)
         return r;
     r = run(statement);
@@ -703,8 +726,8 @@ int jmp_store_put_lease(struct jmp_store *store, const struct jmp_lease *lease)
     if (r < 0)
         return r;
     r = prepare(store, PUT_LEASE, &statement, "siiiiissiisi", lease->client, lease->duration, lease->begin, lease->end,
-                (int64_t)lease->release, (int64_t)lease->ended, lease->exporter, lease->exporter_uid, lease->began, lease->finished,
-                conditions, lease->id);
+                (int64_t)lease->release, (int64_t)lease->ended, lease->exporter, lease->exporter_uid, lease->began,
+                lease->finished, conditions, lease->id);
     return r < 0 ? r : run_on_one(store, statement);
 }
 
@@ -753,7 +776,8 @@ int jmp_store_each_active_lease(struct jmp_store *store, int (*each)(struct jmp_
 int64_t jmp_store_count_leases(struct jmp_store *store, const char *client)
 {
     sqlite3_stmt *statement;
-    int r = client ? prepare(store, COUNT_LEASES_OF, &statement, "s", client) : prepare(store, COUNT_LEASES, &statement, "");
+    int r = client ? prepare(store, COUNT_LEASES_OF, &statement, "s", client)
+                   : prepare(store, COUNT_LEASES, &statement, "");
 
     return r < 0 ? r : run_number(statement);
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The lab's memory: one SQLite file in WAL mode. The service and the administrator's commands open it at the same time. What changes every
- * few seconds (who was heard of when) is not kept here but by the service.
+ * The lab's memory: one SQLite file in WAL mode. The service and the administrator's commands open it at the same time.
+ * What changes every few seconds (who was heard of when) is not kept here but by the service.
  *
- * Functions return 0 or a negative errno: -ENOENT (no such row), -EEXIST (the name is taken), -EBUSY (somebody else kept it locked),
- * -ENOSPC, -EIO, -EBADMSG (a damaged file), -ENOMEM. jmp_store_reason() has SQLite's words for the last failure.
+ * Functions return 0 or a negative errno: -ENOENT (no such row), -EEXIST (the name is taken), -EBUSY (somebody else
+ * kept it locked), -ENOSPC, -EIO, -EBADMSG (a damaged file), -ENOMEM. jmp_store_reason() has SQLite's words for the
+ * last failure.
  */
 #pragma once
 
@@ -26,8 +27,8 @@ JMP_DEFINE_CLEANUP(struct jmp_store *, jmp_store_free)
 const char *jmp_store_reason(struct jmp_store *store);
 
 /** jmp_store_begin() - all or nothing until jmp_store_commit(); without it each change stands alone
- * @durable:  on the disk when jmp_store_commit() returns, so that even a power failure keeps it; otherwise a killed process
- *            loses nothing but the machine may lose the last seconds */
+ * @durable:  on the disk when jmp_store_commit() returns, so that even a power failure keeps it; otherwise a killed
+ *            process loses nothing but the machine may lose the last seconds */
 int jmp_store_begin(struct jmp_store *store, bool durable);
 int jmp_store_commit(struct jmp_store *store);
 void jmp_store_rollback(struct jmp_store *store);   /* nothing to undo: nothing happens */
@@ -47,15 +48,15 @@ int jmp_store_each_client(struct jmp_store *store, int (*each)(struct jmp_client
 
 int jmp_store_add_exporter(struct jmp_store *store, const struct jmp_exporter *exporter);
 int jmp_store_get_exporter(struct jmp_store *store, const char *name, struct jmp_exporter *ret);
-/** jmp_store_put_exporter() - everything but name, uid and creation; in one transaction with the reading, as service and
- * administrator write different parts of it */
+/** jmp_store_put_exporter() - everything but name, uid and creation; in one transaction with the reading, as service
+ * and administrator write different parts of it */
 int jmp_store_put_exporter(struct jmp_store *store, const struct jmp_exporter *exporter);
 /** jmp_store_put_state() - only what the exporter says of itself: registered, status, message, devices, seen */
 int jmp_store_put_state(struct jmp_store *store, const struct jmp_exporter *exporter);
 int jmp_store_delete_exporter(struct jmp_store *store, const char *name);
 /** jmp_store_each_exporter() - those after the name @after ("": all), by name */
-int jmp_store_each_exporter(struct jmp_store *store, const char *after, int (*each)(struct jmp_exporter *exporter, void *user),
-                            void *user);
+int jmp_store_each_exporter(struct jmp_store *store, const char *after,
+                            int (*each)(struct jmp_exporter *exporter, void *user), void *user);
 
 /** jmp_store_add_lease() - @lease gets its id */
 int jmp_store_add_lease(struct jmp_store *store, struct jmp_lease *lease);

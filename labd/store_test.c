@@ -47,7 +47,9 @@ static struct jmp_store *open_store(struct place *place)
 
 static int add_lease(struct jmp_store *store, const char *name, const char *client)
 {
-    struct jmp_lease lease = { .name = (char *)name, .client = (char *)client, .selector = (char *)"board=rpi4", .duration = 1, .created = 2 };
+    struct jmp_lease lease = {
+        .name = (char *)name, .client = (char *)client, .selector = (char *)"board=rpi4", .duration = 1, .created = 2
+    };
 
     return jmp_store_add_lease(store, &lease);
 }
@@ -57,8 +59,15 @@ JMP_TEST(everything_that_goes_in_comes_out)
     struct place place;
     struct jmp_store *store;
     struct jmp_lease lease = {
-        .name = (char *)"l1", .client = (char *)"me", .selector = (char *)"", .wanted = (char *)"rpi", .allow_disabled = true,
-        .duration = INT64_C(3600) * JMP_NSEC_PER_SECOND, .begin = 5, .end = 6, .created = 7,
+        .name = (char *)"l1",
+        .client = (char *)"me",
+        .selector = (char *)"",
+        .wanted = (char *)"rpi",
+        .allow_disabled = true,
+        .duration = INT64_C(3600) * JMP_NSEC_PER_SECOND,
+        .begin = 5,
+        .end = 6,
+        .created = 7,
     };
     struct jmp_exporter exporter = { .name = (char *)"rpi", .uid = "u", .enabled = true, .created = 9 };
     struct jmp_client client = { .name = (char *)"me", .uid = "c", .created = 1 };
@@ -259,7 +268,8 @@ JMP_TEST(kill_9_loses_nothing_that_was_acknowledged)
                 char name[32];
 
                 snprintf(name, sizeof(name), "%u-%" PRId64, round, i);
-                if (jmp_store_begin(theirs, i % 2) < 0 || add_lease(theirs, name, "me") < 0 || jmp_store_commit(theirs) < 0)
+                if (jmp_store_begin(theirs, i % 2) < 0 || add_lease(theirs, name, "me") < 0 ||
+                    jmp_store_commit(theirs) < 0)
                     _exit(2);
                 if (write(pipes[1], &i, sizeof(i)) != sizeof(i))
                     _exit(3);

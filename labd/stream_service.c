@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Status, Listen and Dial: how an exporter learns that it is leased, and how the two ends of a tunnel learn where to meet.
- * (docs/protocol.md, "Status", "Listen", "Dial")
+ * Status, Listen and Dial: how an exporter learns that it is leased, and how the two ends of a tunnel learn where to
+ * meet. (docs/protocol.md, "Status", "Listen", "Dial")
  */
 #include <inttypes.h>
 #include <stdarg.h>
@@ -13,8 +13,8 @@
 #define TOKENS_MAX 256u                          /* that wait for one listener: whoever opens many at once gets them */
 
 /*
- * What stays open is charged to whoever opened it: there is a limit for all, and one for each, so that one who opens and opens does not
- * lock out the others.
+ * What stays open is charged to whoever opened it: there is a limit for all, and one for each, so that one who opens
+ * and opens does not lock out the others.
  */
 
 struct jmp_charge {
@@ -28,8 +28,8 @@ struct jmp_charge {
 #define DIALS_OF_ONE 256u
 
 /* Return: false: the call was refused. */
-static bool charge_check(const struct jmp_charge *list, struct jmp_rpc *rpc, const char *who, unsigned max, unsigned max_of_one,
-                         const char *what)
+static bool charge_check(const struct jmp_charge *list, struct jmp_rpc *rpc, const char *who, unsigned max,
+                         unsigned max_of_one, const char *what)
 {
     unsigned all = 0, own = 0;
 
@@ -106,7 +106,8 @@ static int status_send(struct status_stream *stream, const struct jmp_lease *lea
         name = strdup(lease->name);
         client = strdup(lease->client);
         if (!name || !client || jmp_tree_new(0, &tree) < 0 ||
-            JMP_MAP_FILL(tree, &response, context, jumpstarter__v1__status_response__context_entry__init, &lease->context) < 0)
+            JMP_MAP_FILL(tree, &response, context, jumpstarter__v1__status_response__context_entry__init,
+                         &lease->context) < 0)
             return -ENOMEM;
         response.leased = true;
         response._lease_name_case = JUMPSTARTER__V1__STATUS_RESPONSE___LEASE_NAME_LEASE_NAME;
@@ -153,7 +154,8 @@ static void status_changed(struct jmp_watch *watch)
 
     if (stream->sent_any && is_same(stream->lease, lease.name) && is_same(stream->client, lease.client))
         return;
-    /* Between two leases an exporter must see that it was free: stock ones serve the old lease on otherwise. sent() sends the second. */
+    /* Between two leases an exporter must see that it was free: stock ones serve the old lease on otherwise. sent()
+     * sends the second. */
     if (leased && stream->lease && strcmp(stream->lease, lease.name) != 0)
         leased = false;
     r = status_send(stream, leased ? &lease : NULL);
@@ -273,7 +275,8 @@ static const char *endpoint_for(const struct jmp_lab *lab, const struct jmp_rpc 
 
     if (lab->endpoint)
         return lab->endpoint;
-    if (port && port != used && port[1] && strspn(port + 1, "0123456789") == strlen(port + 1) && strlen(used) < JMP_LAB_ENDPOINT_MAX)
+    if (port && port != used && port[1] && strspn(port + 1, "0123456789") == strlen(port + 1) &&
+        strlen(used) < JMP_LAB_ENDPOINT_MAX)
         return used;
 
     return lab->fallback;
@@ -425,7 +428,8 @@ static void dial_connect(struct dial *dial, struct jmp_listener *listener)
         return;
     }
     jmp_uuid_random(stream);
-    if (jmp_token_sign(&dial->lab->stream_key, &jmp_token_stream, stream, now, now + JMP_STREAM_TOKEN_LIFETIME, &token) < 0) {
+    if (jmp_token_sign(&dial->lab->stream_key, &jmp_token_stream, stream, now, now + JMP_STREAM_TOKEN_LIFETIME,
+                       &token) < 0) {
         dial_refuse(dial, JMP_INTERNAL, "unable to sign token");
         return;
     }
@@ -474,9 +478,9 @@ static void dial_try(struct dial *dial)
     }
     if (lease.ended) {
         /*
-         * The stock controller has nobody listening on it any more, and its clients ask again for half a minute, then leave,
-         * without a word if they know that their time is over. With any other answer a client that was waiting for a
-         * beforeLease hook asks the exporter's status for five minutes, then calls it an error.
+         * The stock controller has nobody listening on it any more, and its clients ask again for half a minute, then
+         * leave, without a word if they know that their time is over. With any other answer a client that was waiting
+         * for a beforeLease hook asks the exporter's status for five minutes, then calls it an error.
          */
         dial_refuse(dial, JMP_FAILED_PRECONDITION, "lease not active any more, exporter not ready for it");
         return;
@@ -510,7 +514,8 @@ static void dial_try(struct dial *dial)
     listener = listener_find(dial->lab, dial->lease);
     if (listener)
         dial_connect(dial, listener);
-    else if (!jmp_lab_is_attached(dial->lab, exporter.name) || !dial_hold(dial, dial->begun + dial->lab->limits.hold_listener))
+    else if (!jmp_lab_is_attached(dial->lab, exporter.name) ||
+             !dial_hold(dial, dial->begun + dial->lab->limits.hold_listener))
         dial_refuse(dial, JMP_UNAVAILABLE, "exporter is not listening on lease %s", dial->lease);
 }
 

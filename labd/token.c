@@ -78,7 +78,8 @@ int jmp_key_load(const char *path, struct jmp_key *ret, struct jmp_error *reterr
         return jmp_error_set(reterr, -errno, "cannot read %s: %m", path);
     if (st.st_mode & (S_IRWXG | S_IRWXO)) {
         r = jmp_error_set(reterr, -EACCES, "%s can be read by others than its owner", path);
-        jmp_error_hint(reterr, "chmod 600 %s; if others had access, delete it and create all clients and exporters anew", path);
+        jmp_error_hint(reterr,
+                       "chmod 600 %s; if others had access, delete it and create all clients and exporters anew", path);
         return r;
     }
     if (!S_ISREG(st.st_mode) || st.st_size != JMP_KEY_SIZE || read(fd, key.bytes, JMP_KEY_SIZE) != JMP_KEY_SIZE)
@@ -148,8 +149,8 @@ static int mac(const struct jmp_key *key, const char *text, size_t length, unsig
     return 0;
 }
 
-int jmp_token_sign(const struct jmp_key *key, const struct jmp_token_kind *kind, const char *subject, int64_t now, int64_t expires,
-                   char **ret)
+int jmp_token_sign(const struct jmp_key *key, const struct jmp_token_kind *kind, const char *subject, int64_t now,
+                   int64_t expires, char **ret)
 {
     _cleanup_(json_unref) json_t *claims = NULL;
     _cleanup_free_ char *text = NULL, *token = NULL;
@@ -246,7 +247,8 @@ int jmp_token_verify(const struct jmp_key *key, const struct jmp_token_kind *kin
     /* One algorithm, whatever the token would like, and no extension that we would have to understand. */
     algorithm = json_string_value(json_object_get(header, "alg"));
     if (!algorithm || strcmp(algorithm, "HS256") != 0 || json_object_get(header, "crit"))
-        return jmp_error_set(reterr, -EKEYREJECTED, "oidc: verify token: oidc: malformed jwt: unexpected signature algorithm");
+        return jmp_error_set(reterr, -EKEYREJECTED,
+                             "oidc: verify token: oidc: malformed jwt: unexpected signature algorithm");
     r = mac(key, token, (size_t)(second - token), right);
     if (r < 0)
         return r;
@@ -254,14 +256,16 @@ int jmp_token_verify(const struct jmp_key *key, const struct jmp_token_kind *kin
         return jmp_error_set(reterr, -EKEYREJECTED, "oidc: verify token: failed to verify signature");
 
     if (!is_audience(json_object_get(claims, "aud"), kind->audience))
-        return jmp_error_set(reterr, -EKEYREJECTED, "oidc: verify token: oidc: expected audience \"%s\"", kind->audience);
+        return jmp_error_set(reterr, -EKEYREJECTED, "oidc: verify token: oidc: expected audience \"%s\"",
+                             kind->audience);
     expires = json_object_get(claims, "exp");
     subject = json_string_value(json_object_get(claims, "sub"));
     if (!json_is_integer(expires) || !subject || strlen(subject) >= JMP_SUBJECT_MAX)
         return jmp_error_set(reterr, -EKEYREJECTED, "oidc: verify token: oidc: claims are missing");
     not_before = json_object_get(claims, "nbf");
     if (not_before && (!json_is_integer(not_before) || json_integer_value(not_before) > now + CLOCK_SLACK))
-        return jmp_error_set(reterr, -EKEYREJECTED, "oidc: verify token: oidc: current time is before the token may be used");
+        return jmp_error_set(reterr, -EKEYREJECTED,
+                             "oidc: verify token: oidc: current time is before the token may be used");
     if (json_integer_value(expires) <= now) {
         char when[32] = "";
         time_t seconds = (time_t)json_integer_value(expires);
@@ -269,7 +273,8 @@ int jmp_token_verify(const struct jmp_key *key, const struct jmp_token_kind *kin
 
         if (gmtime_r(&seconds, &tm))
             strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S +0000 UTC", &tm);
-        return jmp_error_set(reterr, -EKEYEXPIRED, "oidc: verify token: oidc: token is expired (Token Expiry: %s)", when);
+        return jmp_error_set(reterr, -EKEYEXPIRED, "oidc: verify token: oidc: token is expired (Token Expiry: %s)",
+                             when);
     }
 
     *ret = (struct jmp_token){ .expires = json_integer_value(expires) };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Signed tokens: JSON Web Tokens with HMAC-SHA-256, and the keys that sign them. Whoever reads a key file can be anybody in this lab, so
- * it is readable by its owner alone, and a token is never logged.
+ * Signed tokens: JSON Web Tokens with HMAC-SHA-256, and the keys that sign them. Whoever reads a key file can be
+ * anybody in this lab, so it is readable by its owner alone, and a token is never logged.
  */
 #pragma once
 
@@ -37,8 +37,8 @@ extern const struct jmp_token_kind jmp_token_identity;   /* of clients and expor
 extern const struct jmp_token_kind jmp_token_stream;     /* of one router stream; docs/protocol.md, "Dial" */
 
 /** jmp_token_sign() - @not_before is written for stream tokens only; free() @ret */
-int jmp_token_sign(const struct jmp_key *key, const struct jmp_token_kind *kind, const char *subject, int64_t now, int64_t expires,
-                   char **ret);
+int jmp_token_sign(const struct jmp_key *key, const struct jmp_token_kind *kind, const char *subject, int64_t now,
+                   int64_t expires, char **ret);
 
 struct jmp_token {
     char subject[JMP_SUBJECT_MAX];
@@ -48,10 +48,11 @@ struct jmp_token {
 /**
  * jmp_token_verify() - is this one of ours, for this purpose, and still good?
  *
- * The signature is compared in constant time and looked at before anything else but the issuer, which says whether it is meant to be one
- * of ours at all.
+ * The signature is compared in constant time and looked at before anything else but the issuer, which says whether it
+ * is meant to be one of ours at all.
  *
- * Return: 0, -EBADMSG (not a token of ours), -EKEYREJECTED (signature, audience), -EKEYEXPIRED, -ENOMEM; words for the peer in @reterr.
+ * Return: 0, -EBADMSG (not a token of ours), -EKEYREJECTED (signature, audience), -EKEYEXPIRED, -ENOMEM; words for the
+ * peer in @reterr.
  */
 int jmp_token_verify(const struct jmp_key *key, const struct jmp_token_kind *kind, const char *token, int64_t now,
                      struct jmp_token *ret, struct jmp_error *reterr);

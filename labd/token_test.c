@@ -79,16 +79,21 @@ JMP_TEST(forged_tokens_are_refused)
     } cases[] = {
         { "good", GOOD, CLAIMS(LAB, "[\"jumpstarter\"]", REST), false, 0, "" },
         { "one audience as a string", GOOD, CLAIMS(LAB, "\"jumpstarter\"", REST), false, 0, "" },
-        { "another key", GOOD, CLAIMS(LAB, "[\"jumpstarter\"]", REST), true, -EKEYREJECTED, "failed to verify signature" },
-        { "no algorithm", "{\"alg\":\"none\"}", CLAIMS(LAB, "[\"jumpstarter\"]", REST), false, -EKEYREJECTED, "algorithm" },
-        { "another algorithm", "{\"alg\":\"ES256\"}", CLAIMS(LAB, "[\"jumpstarter\"]", REST), false, -EKEYREJECTED, "algorithm" },
-        { "lower case", "{\"alg\":\"hs256\"}", CLAIMS(LAB, "[\"jumpstarter\"]", REST), false, -EKEYREJECTED, "algorithm" },
-        { "algorithm missing", "{}", CLAIMS(LAB, "[\"jumpstarter\"]", REST), false, -EKEYREJECTED, "algorithm" },
-        { "algorithm is a list", "{\"alg\":[\"HS256\"]}", CLAIMS(LAB, "[\"jumpstarter\"]", REST), false, -EKEYREJECTED, "algorithm" },
-        { "critical extension", "{\"alg\":\"HS256\",\"crit\":[\"x\"]}", CLAIMS(LAB, "[\"jumpstarter\"]", REST), false, -EKEYREJECTED,
+        { "another key", GOOD, CLAIMS(LAB, "[\"jumpstarter\"]", REST), true, -EKEYREJECTED,
+          "failed to verify signature" },
+        { "no algorithm", "{\"alg\":\"none\"}", CLAIMS(LAB, "[\"jumpstarter\"]", REST), false, -EKEYREJECTED,
           "algorithm" },
-        { "two algorithms", "{\"alg\":\"none\",\"alg\":\"HS256\"}", CLAIMS(LAB, "[\"jumpstarter\"]", REST), false, -EBADMSG,
-          "failed to authenticate token" },
+        { "another algorithm", "{\"alg\":\"ES256\"}", CLAIMS(LAB, "[\"jumpstarter\"]", REST), false, -EKEYREJECTED,
+          "algorithm" },
+        { "lower case", "{\"alg\":\"hs256\"}", CLAIMS(LAB, "[\"jumpstarter\"]", REST), false, -EKEYREJECTED,
+          "algorithm" },
+        { "algorithm missing", "{}", CLAIMS(LAB, "[\"jumpstarter\"]", REST), false, -EKEYREJECTED, "algorithm" },
+        { "algorithm is a list", "{\"alg\":[\"HS256\"]}", CLAIMS(LAB, "[\"jumpstarter\"]", REST), false, -EKEYREJECTED,
+          "algorithm" },
+        { "critical extension", "{\"alg\":\"HS256\",\"crit\":[\"x\"]}", CLAIMS(LAB, "[\"jumpstarter\"]", REST), false,
+          -EKEYREJECTED, "algorithm" },
+        { "two algorithms", "{\"alg\":\"none\",\"alg\":\"HS256\"}", CLAIMS(LAB, "[\"jumpstarter\"]", REST), false,
+          -EBADMSG, "failed to authenticate token" },
         { "another issuer", GOOD, CLAIMS("https://localhost:8085", "[\"jumpstarter\"]", REST), false, -EBADMSG,
           "failed to authenticate token" },
         { "another audience", GOOD, CLAIMS(LAB, "[\"other\"]", REST), false, -EKEYREJECTED, "audience" },
@@ -96,11 +101,13 @@ JMP_TEST(forged_tokens_are_refused)
         { "expired", GOOD, CLAIMS(LAB, "[\"jumpstarter\"]", "\"sub\":\"x\",\"exp\":1800000000"), false, -EKEYEXPIRED,
           "token is expired (Token Expiry: 2027-01-15" },
         { "no expiry", GOOD, CLAIMS(LAB, "[\"jumpstarter\"]", "\"sub\":\"x\""), false, -EKEYREJECTED, "missing" },
-        { "expiry as text", GOOD, CLAIMS(LAB, "[\"jumpstarter\"]", "\"sub\":\"x\",\"exp\":\"9999999999\""), false, -EKEYREJECTED,
-          "missing" },
+        { "expiry as text", GOOD, CLAIMS(LAB, "[\"jumpstarter\"]", "\"sub\":\"x\",\"exp\":\"9999999999\""), false,
+          -EKEYREJECTED, "missing" },
         { "no subject", GOOD, CLAIMS(LAB, "[\"jumpstarter\"]", "\"exp\":1800000001"), false, -EKEYREJECTED, "missing" },
-        { "not yet", GOOD, CLAIMS(LAB, "[\"jumpstarter\"]", REST ",\"nbf\":1800000100"), false, -EKEYREJECTED, "before" },
-        { "a clock set back a little", GOOD, CLAIMS(LAB, "[\"jumpstarter\"]", REST ",\"nbf\":1800000010"), false, 0, "" },
+        { "not yet", GOOD, CLAIMS(LAB, "[\"jumpstarter\"]", REST ",\"nbf\":1800000100"), false, -EKEYREJECTED,
+          "before" },
+        { "a clock set back a little", GOOD, CLAIMS(LAB, "[\"jumpstarter\"]", REST ",\"nbf\":1800000010"), false, 0,
+          "" },
         { "claims are no object", GOOD, "[]", false, -EBADMSG, "failed to authenticate token" },
         { "claims are no JSON", GOOD, "hello", false, -EBADMSG, "failed to authenticate token" },
     };
@@ -121,8 +128,9 @@ JMP_TEST(forged_tokens_are_refused)
 
 JMP_TEST(damaged_tokens_are_refused)
 {
-    static const char *const broken[] = { "", ".", "..", "...", "a.b.c", "eyJ.e30.", "not a token at all", "e30.e30.e30",
-                                          "a+b.e30.AA", "e30=.e30=.AA==" };
+    static const char *const broken[] = {
+        "", ".", "..", "...", "a.b.c", "eyJ.e30.", "not a token at all", "e30.e30.e30", "a+b.e30.AA", "e30=.e30=.AA=="
+    };
     _cleanup_free_ char *token = NULL, *huge = calloc(1, JMP_TOKEN_MAX + 100);
     struct jmp_error error = JMP_ERROR_INIT;
     struct jmp_token claims;

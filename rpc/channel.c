@@ -103,13 +103,20 @@ static size_t fill_args(const struct jmp_node *options, grpc_arg *args)
         if (n >= OPTIONS_MAX)
             break;
         if (option->kind == JMP_NODE_STRING)
-            args[n++] = (grpc_arg){ .type = GRPC_ARG_STRING, .key = (char *)option->key, .value.string = (char *)option->string };
-        else if (option->kind == JMP_NODE_NUMBER && option->whole && option->integer >= INT_MIN && option->integer <= INT_MAX)
-            args[n++] = (grpc_arg){ .type = GRPC_ARG_INTEGER, .key = (char *)option->key, .value.integer = (int)option->integer };
+            args[n++] = (grpc_arg){ .type = GRPC_ARG_STRING,
+                                    .key = (char *)option->key,
+                                    .value.string = (char *)option->string };
+        else if (option->kind == JMP_NODE_NUMBER && option->whole && option->integer >= INT_MIN &&
+                 option->integer <= INT_MAX)
+            args[n++] = (grpc_arg){ .type = GRPC_ARG_INTEGER,
+                                    .key = (char *)option->key,
+                                    .value.integer = (int)option->integer };
     }
     for (size_t i = 0; i < ELEMENTSOF(defaults); i++) {
         if (!jmp_node_get(options, defaults[i].key))
-            args[n++] = (grpc_arg){ .type = GRPC_ARG_INTEGER, .key = (char *)defaults[i].key, .value.integer = defaults[i].value };
+            args[n++] = (grpc_arg){ .type = GRPC_ARG_INTEGER,
+                                    .key = (char *)defaults[i].key,
+                                    .value.integer = defaults[i].value };
     }
     return n;
 }
@@ -239,9 +246,9 @@ static int start_call(struct jmp_rpc *rpc, const struct jmp_metadata *metadata, 
     return jmp_rpc_watch_end(rpc);
 }
 
-int jmp_channel_call(struct jmp_channel *channel, const struct jmp_method_info *method, const struct jmp_metadata *metadata,
-                     uint64_t timeout, const ProtobufCMessage *request, const struct jmp_rpc_events *events, void *user,
-                     struct jmp_rpc **ret)
+int jmp_channel_call(struct jmp_channel *channel, const struct jmp_method_info *method,
+                     const struct jmp_metadata *metadata, uint64_t timeout, const ProtobufCMessage *request,
+                     const struct jmp_rpc_events *events, void *user, struct jmp_rpc **ret)
 {
     gpr_timespec deadline = gpr_inf_future(GPR_CLOCK_MONOTONIC);
     grpc_byte_buffer *buffer = NULL;
@@ -312,10 +319,10 @@ static void unary_closed(struct jmp_rpc *rpc, const struct jmp_status *status, v
     unary->done(status, status->code == JMP_OK ? rpc->kept : NULL, unary->user);
 }
 
-int jmp_channel_unary(struct jmp_channel *channel, const struct jmp_method_info *method, const struct jmp_metadata *metadata,
-                      uint64_t timeout, const ProtobufCMessage *request,
-                      void (*done)(const struct jmp_status *status, const ProtobufCMessage *response, void *user), void *user,
-                      struct jmp_rpc **ret)
+int jmp_channel_unary(struct jmp_channel *channel, const struct jmp_method_info *method,
+                      const struct jmp_metadata *metadata, uint64_t timeout, const ProtobufCMessage *request,
+                      void (*done)(const struct jmp_status *status, const ProtobufCMessage *response, void *user),
+                      void *user, struct jmp_rpc **ret)
 {
     static const struct jmp_rpc_events events = { .closed = unary_closed };
     struct jmp_rpc *rpc;
@@ -333,8 +340,8 @@ int jmp_channel_unary(struct jmp_channel *channel, const struct jmp_method_info 
     }
     rpc->keep = true;
     unary->rpc = rpc;
-    /* gRPC's own deadline comes first, unless somebody has set the clock back: its timers sleep by the wall clock. Without
-     * memory for a second one the first has to do. */
+    /* gRPC's own deadline comes first, unless somebody has set the clock back: its timers sleep by the wall clock.
+     * Without memory for a second one the first has to do. */
     if (timeout != JMP_USEC_INFINITY)
         (void)jmp_timer_start(jmp_queue_loop(channel->queue), &unary->late, timeout + timeout / 8, on_late);
     if (ret)

@@ -17,8 +17,8 @@ struct jmp_channel_options {
                                             * channel. */
 };
 
-/** jmp_channel_new() - does not connect yet, so a wrong address shows in the first call. Keepalive 20 s with 20 s to answer unless
- * @options say otherwise.
+/** jmp_channel_new() - does not connect yet, so a wrong address shows in the first call. Keepalive 20 s with 20 s to
+ * answer unless @options say otherwise.
  * Return: 0, -EINVAL (not an endpoint, not a certificate, with words), -ENOMEM. */
 int jmp_channel_new(struct jmp_queue *queue, const struct jmp_channel_options *options, struct jmp_channel **ret,
                     struct jmp_error *reterr);
@@ -26,12 +26,12 @@ int jmp_channel_new(struct jmp_queue *queue, const struct jmp_channel_options *o
 struct jmp_channel *jmp_channel_free(struct jmp_channel *channel);
 JMP_DEFINE_CLEANUP(struct jmp_channel *, jmp_channel_free)
 
-/** jmp_channel_wake() - if there is no connection, try to make one now, whatever gRPC's own pause: for the moment before
- * another try. Its timers sleep by the wall clock and oversleep when that is set back. */
+/** jmp_channel_wake() - if there is no connection, try to make one now, whatever gRPC's own pause: for the moment
+ * before another try. Its timers sleep by the wall clock and oversleep when that is set back. */
 void jmp_channel_wake(struct jmp_channel *channel);
 
-/** jmp_channel_renew() - have a new connection, when a peer takes connections and says nothing on them. Running calls stay with
- * the old one until they end. Without memory nothing happens. */
+/** jmp_channel_renew() - have a new connection, when a peer takes connections and says nothing on them. Running calls
+ * stay with the old one until they end. Without memory nothing happens. */
 void jmp_channel_renew(struct jmp_channel *channel);
 /** jmp_channel_is_ready() - there is a connection, as far as is known */
 bool jmp_channel_is_ready(struct jmp_channel *channel);
@@ -49,16 +49,16 @@ bool jmp_channel_probe(struct jmp_channel *channel);
  *
  * Return: 0, -EINVAL (metadata), -EMSGSIZE, -ENOMEM.
  */
-int jmp_channel_call(struct jmp_channel *channel, const struct jmp_method_info *method, const struct jmp_metadata *metadata,
-                     uint64_t timeout, const ProtobufCMessage *request, const struct jmp_rpc_events *events, void *user,
-                     struct jmp_rpc **ret);
+int jmp_channel_call(struct jmp_channel *channel, const struct jmp_method_info *method,
+                     const struct jmp_metadata *metadata, uint64_t timeout, const ProtobufCMessage *request,
+                     const struct jmp_rpc_events *events, void *user, struct jmp_rpc **ret);
 
 /**
  * jmp_channel_unary() - a unary call with one callback
  * @done:  @response is NULL unless the status is OK; both borrowed. After jmp_rpc_cancel() it comes with CANCELLED.
  */
-int jmp_channel_unary(struct jmp_channel *channel, const struct jmp_method_info *method, const struct jmp_metadata *metadata,
-                      uint64_t timeout, const ProtobufCMessage *request,
-                      void (*done)(const struct jmp_status *status, const ProtobufCMessage *response, void *user), void *user,
-                      struct jmp_rpc **ret);
+int jmp_channel_unary(struct jmp_channel *channel, const struct jmp_method_info *method,
+                      const struct jmp_metadata *metadata, uint64_t timeout, const ProtobufCMessage *request,
+                      void (*done)(const struct jmp_status *status, const ProtobufCMessage *response, void *user),
+                      void *user, struct jmp_rpc **ret);
 const char *jmp_channel_endpoint(const struct jmp_channel *channel);

@@ -82,8 +82,8 @@ static bool is_text(const uint8_t *p, size_t n)
 }
 
 /* One bit for each of the first 64 fields of a message: no message of the protocol has as many. */
-static int scan_message(struct scan *scan, const ProtobufCMessageDescriptor *descriptor, const uint8_t *p, const uint8_t *end,
-                        unsigned depth)
+static int scan_message(struct scan *scan, const ProtobufCMessageDescriptor *descriptor, const uint8_t *p,
+                        const uint8_t *end, unsigned depth)
 {
     uint64_t seen = 0;
 
@@ -139,7 +139,8 @@ static int scan_message(struct scan *scan, const ProtobufCMessageDescriptor *des
     return 0;
 }
 
-int jmp_codec_scan(const ProtobufCMessageDescriptor *descriptor, const uint8_t *data, size_t length, struct jmp_error *reterr)
+int jmp_codec_scan(const ProtobufCMessageDescriptor *descriptor, const uint8_t *data, size_t length,
+                   struct jmp_error *reterr)
 {
     struct scan scan = { .descriptor = descriptor, .reterr = reterr };
 
@@ -148,8 +149,8 @@ int jmp_codec_scan(const ProtobufCMessageDescriptor *descriptor, const uint8_t *
 
 /*
  * The arena: chunks that are freed together. Sizes are those of protobuf-c's structs, so the budget bounds what a small
- * message can blow up to. protobuf-c allocates the message itself before anything else, so it stands at the beginning of the
- * first chunk; that is how jmp_codec_free() finds the arena again.
+ * message can blow up to. protobuf-c allocates the message itself before anything else, so it stands at the beginning
+ * of the first chunk; that is how jmp_codec_free() finds the arena again.
  */
 struct chunk {
     struct chunk *next;
@@ -206,8 +207,8 @@ static void arena_free(struct chunk *chunk)
     }
 }
 
-int jmp_codec_unpack(const ProtobufCMessageDescriptor *descriptor, const uint8_t *data, size_t length, ProtobufCMessage **ret,
-                     struct jmp_error *reterr)
+int jmp_codec_unpack(const ProtobufCMessageDescriptor *descriptor, const uint8_t *data, size_t length,
+                     ProtobufCMessage **ret, struct jmp_error *reterr)
 {
     struct arena arena = { .budget = length * 16 + 64 * 1024 };
     ProtobufCAllocator allocator = { .alloc = arena_alloc, .free = arena_nothing, .allocator_data = &arena };

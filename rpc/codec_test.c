@@ -163,7 +163,9 @@ JMP_TEST(a_message_given_twice_is_refused_before_it_is_merged)
 
 JMP_TEST(unpacking_survives_any_failed_allocation)
 {
-    static const char data[] = "\x0a\x03" "abc" "\x12\x02on\x1a\x09\x11\x00\x00\x00\x00\x00\x00\xf0\x3f\x1a\x05\x1a\x03xyz";
+    static const char data[] = "\x0a\x03"
+                               "abc"
+                               "\x12\x02on\x1a\x09\x11\x00\x00\x00\x00\x00\x00\xf0\x3f\x1a\x05\x1a\x03xyz";
 
     for (unsigned n = 1; jmp_fault_arm(JMP_FAULT_ALLOC, n); n++) {
         ProtobufCMessage *message = NULL;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * StreamRequest and StreamResponse by hand: { 1 payload: bytes; 2 frame_type: enum }, the same for both. No copy on the way
- * out but the payload itself. (docs/protocol.md, "Streams")
+ * StreamRequest and StreamResponse by hand: { 1 payload: bytes; 2 frame_type: enum }, the same for both. No copy on the
+ * way out but the payload itself. (docs/protocol.md, "Streams")
  */
 #pragma once
 

@@ -15,7 +15,8 @@ static void flatten(struct jmp_buffer *buffer, grpc_slice *ret)
 JMP_TEST(a_frame_is_byte_for_byte_what_protobuf_writes)
 {
     static const size_t lengths[] = { 0, 1, 2, 127, 128, 16383, 16384, JMP_FRAME_MAX };
-    static const enum jmp_frame_type types[] = { JMP_FRAME_DATA, JMP_FRAME_RST_STREAM, JMP_FRAME_PING, JMP_FRAME_GOAWAY };
+    static const enum jmp_frame_type types[] = { JMP_FRAME_DATA, JMP_FRAME_RST_STREAM, JMP_FRAME_PING,
+                                                 JMP_FRAME_GOAWAY };
     static char payload[JMP_FRAME_MAX];
 
     grpc_init();
@@ -29,7 +30,8 @@ JMP_TEST(a_frame_is_byte_for_byte_what_protobuf_writes)
             grpc_slice slice;
 
             flatten(jmp_frame_encode(types[t], payload, lengths[i]), &slice);
-            message = jumpstarter__v1__stream_request__unpack(NULL, GRPC_SLICE_LENGTH(slice), GRPC_SLICE_START_PTR(slice));
+            message =
+                jumpstarter__v1__stream_request__unpack(NULL, GRPC_SLICE_LENGTH(slice), GRPC_SLICE_START_PTR(slice));
             assert_non_null(message);
             assert_int_equal(message->frame_type, types[t]);
             assert_int_equal(message->payload.len, lengths[i]);
@@ -37,7 +39,8 @@ JMP_TEST(a_frame_is_byte_for_byte_what_protobuf_writes)
             assert_int_equal(jumpstarter__v1__stream_request__get_packed_size(message), GRPC_SLICE_LENGTH(slice));
             jumpstarter__v1__stream_request__free_unpacked(message, NULL);
 
-            assert_int_equal(jmp_frame_decode(GRPC_SLICE_START_PTR(slice), GRPC_SLICE_LENGTH(slice), &type, &data, &length), 0);
+            assert_int_equal(
+                jmp_frame_decode(GRPC_SLICE_START_PTR(slice), GRPC_SLICE_LENGTH(slice), &type, &data, &length), 0);
             assert_int_equal(type, types[t]);
             assert_int_equal(length, lengths[i]);
             grpc_slice_unref(slice);

@@ -68,7 +68,8 @@ static void driver_call(struct jmp_rpc *rpc, const ProtobufCMessage *request, vo
 {
     const Jumpstarter__V1__DriverCallRequest *call = (const Jumpstarter__V1__DriverCallRequest *)request;
 
-    jmp_rpc_finish(rpc, JMP_NOT_FOUND, "%zu bytes, x-empty is \"%s\"", strlen(call->method), jmp_rpc_metadata(rpc, "x-empty", NULL) ?: "absent");
+    jmp_rpc_finish(rpc, JMP_NOT_FOUND, "%zu bytes, x-empty is \"%s\"", strlen(call->method),
+                   jmp_rpc_metadata(rpc, "x-empty", NULL) ?: "absent");
 }
 
 static char kilobytes[64 * 1024 + 1];
@@ -119,7 +120,9 @@ static const struct jmp_handler handlers[] = {
 
 static void start_server(const char *address, unsigned keepalive, unsigned *retport)
 {
-    const struct jmp_server_options options = { .handlers = handlers, .keepalive_time = keepalive, .keepalive_timeout = keepalive };
+    const struct jmp_server_options options = { .handlers = handlers,
+                                                .keepalive_time = keepalive,
+                                                .keepalive_timeout = keepalive };
 
     assert_int_equal(jmp_server_new(bench->queue, &options, &bench->server), 0);
     assert_int_equal(jmp_server_listen(bench->server, address, NULL, NULL, retport, NULL), 0);
@@ -168,7 +171,8 @@ static void done(const struct jmp_status *status, const ProtobufCMessage *respon
 
 static void call(const ProtobufCMessage *request, const struct jmp_metadata *metadata)
 {
-    assert_int_equal(jmp_channel_unary(bench->channel, &jmp_exporter_driver_call, metadata, 10 * JMP_USEC_PER_SEC, request, done, NULL, NULL),
+    assert_int_equal(jmp_channel_unary(bench->channel, &jmp_exporter_driver_call, metadata, 10 * JMP_USEC_PER_SEC,
+                                       request, done, NULL, NULL),
                      0);
     assert_int_equal(run(10 * JMP_USEC_PER_SEC), 0);
 }
@@ -178,7 +182,9 @@ JMP_TEST(a_timer_armed_by_a_handler_of_grpc_fires)
     Jumpstarter__V1__GetStatusRequest request = JUMPSTARTER__V1__GET_STATUS_REQUEST__INIT;
 
     start(true);
-    assert_int_equal(jmp_channel_unary(bench->channel, &jmp_exporter_get_status, NULL, 5 * JMP_USEC_PER_SEC, &request.base, done, NULL, NULL), 0);
+    assert_int_equal(jmp_channel_unary(bench->channel, &jmp_exporter_get_status, NULL, 5 * JMP_USEC_PER_SEC,
+                                       &request.base, done, NULL, NULL),
+                     0);
     assert_int_equal(run(5 * JMP_USEC_PER_SEC), 0);
     assert_int_equal(bench->code, JMP_OK);
     stop();
@@ -199,7 +205,8 @@ JMP_TEST(four_mebibytes_pass_and_one_byte_more_does_not)
     call(&request.base, NULL);
     assert_int_equal(bench->code, JMP_NOT_FOUND);
     request.uuid = (char *)"x";
-    assert_int_equal(jmp_channel_unary(bench->channel, &jmp_exporter_driver_call, NULL, JMP_USEC_INFINITY, &request.base, done, NULL, NULL),
+    assert_int_equal(jmp_channel_unary(bench->channel, &jmp_exporter_driver_call, NULL, JMP_USEC_INFINITY,
+                                       &request.base, done, NULL, NULL),
                      -EMSGSIZE);
     stop();
 }
@@ -230,7 +237,9 @@ JMP_TEST(headers_of_a_silent_stream_come_at_once)
     struct jmp_rpc *rpc;
 
     start(true);
-    assert_int_equal(jmp_channel_call(bench->channel, &jmp_router_stream, NULL, JMP_USEC_INFINITY, NULL, &headers_events, NULL, &rpc), 0);
+    assert_int_equal(jmp_channel_call(bench->channel, &jmp_router_stream, NULL, JMP_USEC_INFINITY, NULL,
+                                      &headers_events, NULL, &rpc),
+                     0);
     assert_int_equal(run(5 * JMP_USEC_PER_SEC), 0);
     assert_true(bench->headers);
     jmp_rpc_cancel(rpc);
@@ -244,7 +253,9 @@ JMP_TEST(a_reader_that_never_reads_stops_the_writer)
     size_t before;
 
     start(true);
-    assert_int_equal(jmp_channel_call(bench->channel, &jmp_exporter_log_stream, NULL, JMP_USEC_INFINITY, &request.base, NULL, NULL, &rpc), 0);
+    assert_int_equal(jmp_channel_call(bench->channel, &jmp_exporter_log_stream, NULL, JMP_USEC_INFINITY, &request.base,
+                                      NULL, NULL, &rpc),
+                     0);
     /* Until the windows are full; then nothing more is accepted, however long one waits. */
     do {
         before = bench->sent;
@@ -323,8 +334,9 @@ static void again(struct jmp_timer *timer)
 {
     Jumpstarter__V1__DriverCallRequest request = JUMPSTARTER__V1__DRIVER_CALL_REQUEST__INIT;
 
-    assert_int_equal(jmp_channel_unary(bench->channel, &jmp_exporter_driver_call, NULL, 5 * JMP_USEC_PER_SEC, &request.base, try_done, address,
-                                       NULL), 0);
+    assert_int_equal(jmp_channel_unary(bench->channel, &jmp_exporter_driver_call, NULL, 5 * JMP_USEC_PER_SEC,
+                                       &request.base, try_done, address, NULL),
+                     0);
 }
 
 /* The channel's state sticks in a failure; calls are what finds out that the peer is back. */
@@ -346,7 +358,8 @@ JMP_TEST(a_peer_that_comes_later_is_found_by_calling_again)
 }
 
 /*
- * Children are started while calls are answered: neither may disturb the other, and none of gRPC's descriptors may reach a child.
+ * Children are started while calls are answered: neither may disturb the other, and none of gRPC's descriptors may
+ * reach a child.
  */
 #define CHILDREN 60
 #define CALLS_AT_ONCE 8
@@ -393,8 +406,9 @@ static void loaded_done(const struct jmp_status *status, const ProtobufCMessage 
         return;
     assert_int_equal(status->code, JMP_NOT_FOUND);
     spawning.answered++;
-    assert_int_equal(jmp_channel_unary(bench->channel, &jmp_exporter_driver_call, NULL, 10 * JMP_USEC_PER_SEC, &request.base, loaded_done, NULL,
-                                       NULL), 0);
+    assert_int_equal(jmp_channel_unary(bench->channel, &jmp_exporter_driver_call, NULL, 10 * JMP_USEC_PER_SEC,
+                                       &request.base, loaded_done, NULL, NULL),
+                     0);
 }
 
 JMP_TEST(children_can_be_started_while_calls_are_answered)
@@ -433,8 +447,9 @@ JMP_TEST(a_call_that_comes_as_the_server_is_freed_reaches_no_handler)
 
         start(true);
         for (unsigned j = 0; j < CROWD; j++)
-            assert_int_equal(jmp_channel_unary(bench->channel, &jmp_exporter_get_report, NULL, 10 * JMP_USEC_PER_SEC, &request.base,
-                                               one_less, &left, NULL), 0);
+            assert_int_equal(jmp_channel_unary(bench->channel, &jmp_exporter_get_report, NULL, 10 * JMP_USEC_PER_SEC,
+                                               &request.base, one_less, &left, NULL),
+                             0);
         assert_int_equal(run(20 * JMP_USEC_PER_SEC), 0);
         assert_int_equal(bench->tries, 1);
         stop();
@@ -501,8 +516,9 @@ JMP_TEST(a_host_that_swallows_packets_is_waited_for_until_the_deadline_and_stops
     start(false);
     assert_int_equal(jmp_channel_new(bench->queue, &options, &bench->channel, NULL), 0);
     tick(NULL);
-    assert_int_equal(jmp_channel_unary(bench->channel, &jmp_exporter_driver_call, NULL, 500 * JMP_USEC_PER_MSEC, &request.base, done, NULL,
-                                       NULL), 0);
+    assert_int_equal(jmp_channel_unary(bench->channel, &jmp_exporter_driver_call, NULL, 500 * JMP_USEC_PER_MSEC,
+                                       &request.base, done, NULL, NULL),
+                     0);
     assert_int_equal(run(20 * JMP_USEC_PER_SEC), 0);
     assert_int_equal(bench->code, JMP_DEADLINE_EXCEEDED);
     assert_true(bench->tries > 1);

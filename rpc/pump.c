@@ -26,7 +26,8 @@ struct jmp_pump {
     bool sending;                      /* a message is in flight: nothing is read meanwhile */
     bool early;                        /* more came during it: not watched until all that is there has been read */
     bool more;                         /* the last read may have left something */
-    bool ends;                         /* the far side has: behind what it said comes the end, of which there is no more news */
+    /* The far side has: behind what it said comes the end, of which there is no more news. */
+    bool ends;
     bool eof, goaway_due, goaway_sent;
     int read_error;
 
@@ -41,8 +42,8 @@ struct jmp_pump {
 };
 
 /*
- * One thread, one buffer: what is read is packed before anything else is read. What a message costs does not depend on its size, so
- * a disk's transfer by USB/IP and a piece of an image fit into one.
+ * One thread, one buffer: what is read is packed before anything else is read. What a message costs does not depend on
+ * its size, so a disk's transfer by USB/IP and a piece of an image fit into one.
  */
 static char chunk[JMP_FRAME_MAX];
 
@@ -53,8 +54,8 @@ static void watch(struct jmp_pump *pump)
     if (pump->fd < 0)
         return;
     /*
-     * A console's bytes come one by one, and watching is changed for none of them; those of a bulk transfer are always there
-     * already, and none of them wakes the loop.
+     * A console's bytes come one by one, and watching is changed for none of them; those of a bulk transfer are always
+     * there already, and none of them wakes the loop.
      */
     if (!pump->eof && !(pump->sending && pump->early))
         events |= EPOLLIN | EPOLLRDHUP;
@@ -77,7 +78,8 @@ static void on_linger(struct jmp_timer *timer)
 /* Both directions have ended: the server says so with a status, the client waits for it, not for ever. */
 static void maybe_finish(struct jmp_pump *pump)
 {
-    /* A client whose descriptor neither gives nor takes any more has nobody to stay for, whatever the peer still says. */
+    /* A client whose descriptor neither gives nor takes any more has nobody to stay for, whatever the peer still
+     * says. */
     bool ended = pump->peer_ended || (pump->write_broken && !pump->is_server);
 
     if (!pump->rpc || pump->closing || !pump->goaway_sent || !ended || pump->sending)
@@ -232,7 +234,8 @@ static void on_buffer(struct jmp_rpc *rpc, struct jmp_buffer *buffer, void *user
         return;
     }
     if (!jmp_buffer_flatten((grpc_byte_buffer *)buffer, &pump->held) ||
-        jmp_frame_decode(GRPC_SLICE_START_PTR(pump->held), GRPC_SLICE_LENGTH(pump->held), &type, &payload, &length) < 0) {
+        jmp_frame_decode(GRPC_SLICE_START_PTR(pump->held), GRPC_SLICE_LENGTH(pump->held), &type, &payload, &length) <
+            0) {
         jmp_buffer_free(buffer);
         drop_held(pump);
         if (pump->is_server)
@@ -295,7 +298,8 @@ static void on_closed(struct jmp_rpc *rpc, const struct jmp_status *status, void
 
 static const struct jmp_rpc_events pump_events = { .buffer = on_buffer, .sent = on_sent, .closed = on_closed };
 
-static int pump_new(struct jmp_queue *queue, int taken, const struct jmp_pump_events *events, void *user, struct jmp_pump **ret)
+static int pump_new(struct jmp_queue *queue, int taken, const struct jmp_pump_events *events, void *user,
+                    struct jmp_pump **ret)
 {
     _cleanup_close_ int fd = taken;
     struct jmp_pump *pump = calloc(1, sizeof(*pump));
@@ -328,8 +332,8 @@ static void begin(struct jmp_pump *pump)
     watch(pump);
 }
 
-int jmp_pump_dial(struct jmp_channel *channel, const struct jmp_metadata *metadata, int fd, const struct jmp_pump_events *events,
-                  void *user, struct jmp_pump **ret)
+int jmp_pump_dial(struct jmp_channel *channel, const struct jmp_metadata *metadata, int fd,
+                  const struct jmp_pump_events *events, void *user, struct jmp_pump **ret)
 {
     struct jmp_pump *pump;
     int r;
@@ -337,7 +341,8 @@ int jmp_pump_dial(struct jmp_channel *channel, const struct jmp_metadata *metada
     r = pump_new(jmp_channel_queue(channel), fd, events, user, &pump);
     if (r < 0)
         return r;
-    r = jmp_channel_call(channel, &jmp_router_stream, metadata, JMP_USEC_INFINITY, NULL, &pump_events, pump, &pump->rpc);
+    r = jmp_channel_call(channel, &jmp_router_stream, metadata, JMP_USEC_INFINITY, NULL, &pump_events, pump,
+                         &pump->rpc);
     if (r < 0) {
         jmp_pump_free(pump);
         return r;

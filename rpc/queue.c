@@ -82,8 +82,8 @@ static void *watch(void *user)
 }
 
 /*
- * News only: the watcher then need not wait until the loop has looked, which would wake it once more for each event. The loop looks
- * until nothing is left, so what it has not seen is still to come.
+ * News only: the watcher then need not wait until the loop has looked, which would wake it once more for each event.
+ * The loop looks until nothing is left, so what it has not seen is still to come.
  */
 static int watch_start(struct jmp_queue *queue)
 {
@@ -160,7 +160,8 @@ static bool next(struct jmp_queue *queue, gpr_timespec deadline)
 
 static void on_log_timer(struct jmp_timer *timer) { jmp_log_flush(); }
 
-/* A timer for what was logged since the last look; arming it takes another round of the loop, in which more may be logged. */
+/* A timer for what was logged since the last look; arming it takes another round of the loop, in which more may be
+ * logged. */
 static bool gather_log(struct jmp_queue *queue)
 {
     bool running = true;

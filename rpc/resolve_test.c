@@ -34,7 +34,9 @@ static void write_file(const char *path, const char *text)
 /* Return: the server's socket, which nobody reads; or negative: this machine does not allow it. */
 static int be_a_silent_name_server(const char *directory)
 {
-    struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(53), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    struct sockaddr_in address = { .sin_family = AF_INET,
+                                   .sin_port = htons(53),
+                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     struct ifreq loopback = { .ifr_name = "lo", .ifr_flags = IFF_UP };
     char path[256];
     int fd;
@@ -52,7 +54,8 @@ static int be_a_silent_name_server(const char *directory)
             return -errno;
     }
     fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &loopback) < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
+    if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &loopback) < 0 ||
+        bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
         int r = -errno;
 
         jmp_close(fd);
@@ -104,8 +107,9 @@ JMP_TEST(a_silent_name_server_is_waited_for_until_the_deadline_and_stops_nothing
         assert_int_equal(jmp_queue_new(waiting.loop, &queue), 0);
         assert_int_equal(jmp_channel_new(queue, &options, &channel, NULL), 0);
         tick(&waiting.ticks);
-        assert_int_equal(jmp_channel_unary(channel, &jmp_exporter_get_status, NULL, 300 * JMP_USEC_PER_MSEC, &request.base, done, &waiting,
-                                           NULL), 0);
+        assert_int_equal(jmp_channel_unary(channel, &jmp_exporter_get_status, NULL, 300 * JMP_USEC_PER_MSEC,
+                                           &request.base, done, &waiting, NULL),
+                         0);
         assert_int_equal(jmp_timer_start(waiting.loop, &waiting.patience, 20 * JMP_USEC_PER_SEC, out_of_patience), 0);
         assert_int_equal(jmp_queue_run(queue), 0);
         assert_int_equal(waiting.code, JMP_DEADLINE_EXCEEDED);

@@ -482,7 +482,8 @@ int jmp_rpc_reply(struct jmp_rpc *rpc, const ProtobufCMessage *message)
         return -EPIPE;
     buffer = jmp_buffer_pack(message);
     if (!buffer) {
-        jmp_rpc_finish(rpc, JMP_RESOURCE_EXHAUSTED, "the answer is larger than a message may be (%u bytes)", JMP_MESSAGE_MAX);
+        jmp_rpc_finish(rpc, JMP_RESOURCE_EXHAUSTED, "the answer is larger than a message may be (%u bytes)",
+                       JMP_MESSAGE_MAX);
         return -EMSGSIZE;
     }
     if (!rpc->headers_sent)

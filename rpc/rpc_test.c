@@ -373,10 +373,12 @@ JMP_TEST(illegal_metadata_is_refused_before_it_kills_the_call)
     struct bench bench;
 
     bench_start(&bench, NULL);
-    assert_int_equal(jmp_channel_unary(bench.channel, &jmp_exporter_get_status, upper, JMP_USEC_INFINITY, &request.base, status_done,
-                                       &bench, NULL), -EINVAL);
-    assert_int_equal(jmp_channel_unary(bench.channel, &jmp_exporter_get_status, line, JMP_USEC_INFINITY, &request.base, status_done,
-                                       &bench, NULL), -EINVAL);
+    assert_int_equal(jmp_channel_unary(bench.channel, &jmp_exporter_get_status, upper, JMP_USEC_INFINITY, &request.base,
+                                       status_done, &bench, NULL),
+                     -EINVAL);
+    assert_int_equal(jmp_channel_unary(bench.channel, &jmp_exporter_get_status, line, JMP_USEC_INFINITY, &request.base,
+                                       status_done, &bench, NULL),
+                     -EINVAL);
     unary(&bench, &jmp_exporter_get_status, &request.base, NULL, JMP_USEC_INFINITY, NULL);
     run(&bench);
     assert_int_equal(bench.code, JMP_OK);
@@ -411,8 +413,9 @@ static void read_items(bool together)
     bench.together = together;
     bench.items = 500;
     bench.wanted = 'C';
-    assert_int_equal(jmp_channel_call(bench.channel, &jmp_exporter_log_stream, NULL, JMP_USEC_INFINITY, &request.base, &reader, &bench,
-                                      &rpc), 0);
+    assert_int_equal(jmp_channel_call(bench.channel, &jmp_exporter_log_stream, NULL, JMP_USEC_INFINITY, &request.base,
+                                      &reader, &bench, &rpc),
+                     0);
     assert_int_equal(jmp_rpc_receive(rpc), 0);
     assert_int_equal(jmp_rpc_receive(rpc), -EALREADY);
     run(&bench);
@@ -446,8 +449,9 @@ JMP_TEST(nobody_there_is_unavailable_at_once)
         assert_int_equal(jmp_loop_new(&bench.loop), 0);
         assert_int_equal(jmp_queue_new(bench.loop, &bench.queue), 0);
         assert_int_equal(jmp_channel_new(bench.queue, &options, &bench.channel, NULL), 0);
-        assert_int_equal(jmp_channel_unary(bench.channel, &jmp_exporter_get_status, NULL, JMP_USEC_INFINITY, &request.base, failing,
-                                           &bench, NULL), 0);
+        assert_int_equal(jmp_channel_unary(bench.channel, &jmp_exporter_get_status, NULL, JMP_USEC_INFINITY,
+                                           &request.base, failing, &bench, NULL),
+                         0);
         run(&bench);
         assert_int_equal(bench.code, JMP_UNAVAILABLE);
         assert_true(strlen(bench.text) > 0);
@@ -457,7 +461,9 @@ JMP_TEST(nobody_there_is_unavailable_at_once)
 
 JMP_TEST(what_is_no_endpoint_is_said_so)
 {
-    const char *const rows[] = { "", "host", "host:", "host:0", "host:65536", "host:x", ":80", "https://host:443", "a b:1", "host:80/x" };
+    const char *const rows[] = { "",           "host",     "host:", "host:0",
+                                 "host:65536", "host:x",   ":80",   "https://host:443",
+                                 "a b:1",      "host:80/x" };
     struct bench bench;
 
     bench_start(&bench, NULL);
@@ -582,8 +588,8 @@ JMP_TEST(a_pump_carries_ten_megabytes_unchanged_and_both_ends_hear_the_end)
 }
 
 /*
- * A dialogue, a byte each time: "q" is said by the near end, "a" by the far one, each when the one before has arrived; "." is a "q" with
- * the end behind it at once.
+ * A dialogue, a byte each time: "q" is said by the near end, "a" by the far one, each when the one before has arrived;
+ * "." is a "q" with the end behind it at once.
  */
 struct dialogue {
     struct jmp_io near, far;

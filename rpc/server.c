@@ -154,7 +154,8 @@ static void on_shutdown(struct jmp_tag *tag, bool ok)
 int jmp_server_new(struct jmp_queue *queue, const struct jmp_server_options *options, struct jmp_server **ret)
 {
     struct jmp_server *server = calloc(1, sizeof(*server));
-    int time_ms = (int)(options->keepalive_time ?: 60) * 1000, timeout_ms = (int)(options->keepalive_timeout ?: 20) * 1000;
+    int time_ms = (int)(options->keepalive_time ?: 60) * 1000,
+        timeout_ms = (int)(options->keepalive_timeout ?: 20) * 1000;
     grpc_arg list[] = {
         { GRPC_ARG_INTEGER, (char *)GRPC_ARG_KEEPALIVE_TIME_MS, { .integer = time_ms } },
         { GRPC_ARG_INTEGER, (char *)GRPC_ARG_KEEPALIVE_TIMEOUT_MS, { .integer = timeout_ms } },
@@ -219,8 +220,8 @@ static int check_pair(const char *cert, const char *key, struct jmp_error *reter
     return r;
 }
 
-int jmp_server_listen(struct jmp_server *server, const char *address, const char *cert, const char *key, unsigned *retport,
-                      struct jmp_error *reterr)
+int jmp_server_listen(struct jmp_server *server, const char *address, const char *cert, const char *key,
+                      unsigned *retport, struct jmp_error *reterr)
 {
     grpc_server_credentials *credentials;
     int port, r;
@@ -231,7 +232,8 @@ int jmp_server_listen(struct jmp_server *server, const char *address, const char
         r = check_pair(cert, key, reterr);
         if (r < 0)
             return r;
-        credentials = grpc_ssl_server_credentials_create_ex(NULL, &pair, 1, GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE, NULL);
+        credentials =
+            grpc_ssl_server_credentials_create_ex(NULL, &pair, 1, GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE, NULL);
     } else {
         credentials = grpc_insecure_server_credentials_create();
     }

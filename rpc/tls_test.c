@@ -46,11 +46,13 @@ static void make_identity(struct identity *id, const char *name, const char *san
     X509_gmtime_adj(X509_getm_notBefore(id->cert), -60);
     X509_gmtime_adj(X509_getm_notAfter(id->cert), 3600);
     X509_set_pubkey(id->cert, id->key);
-    X509_NAME_add_entry_by_txt(X509_get_subject_name(id->cert), "CN", MBSTRING_ASC, (const unsigned char *)name, -1, -1, 0);
+    X509_NAME_add_entry_by_txt(X509_get_subject_name(id->cert), "CN", MBSTRING_ASC, (const unsigned char *)name, -1, -1,
+                               0);
     X509_set_issuer_name(id->cert, X509_get_subject_name(issuer ? issuer->cert : id->cert));
     X509V3_set_ctx_nodb(&context);
     X509V3_set_ctx(&context, issuer ? issuer->cert : id->cert, id->cert, NULL, NULL, 0);
-    extension = X509V3_EXT_conf_nid(NULL, &context, san ? NID_subject_alt_name : NID_basic_constraints, san ? san : "critical,CA:TRUE");
+    extension = X509V3_EXT_conf_nid(NULL, &context, san ? NID_subject_alt_name : NID_basic_constraints,
+                                    san ? san : "critical,CA:TRUE");
     assert_non_null(extension);
     X509_add_ext(id->cert, extension, -1);
     X509_EXTENSION_free(extension);
@@ -97,11 +99,13 @@ static void done(const struct jmp_status *status, const ProtobufCMessage *respon
 }
 
 /* One call on a loop of its own: the loop is left when the answer is there, or by the call's deadline. */
-static void ask(const char *listen, const char *host, const char *cert, const char *key, const char *ca, bool insecure, bool plaintext,
-                const struct jmp_node *grpc_options, struct answer *answer)
+static void ask(const char *listen, const char *host, const char *cert, const char *key, const char *ca, bool insecure,
+                bool plaintext, const struct jmp_node *grpc_options, struct answer *answer)
 {
     const struct jmp_server_options options = { .handlers = handlers };
-    struct jmp_channel_options channel_options = { .ca = ca, .insecure = insecure, .plaintext = plaintext, .grpc_options = grpc_options };
+    struct jmp_channel_options channel_options = {
+        .ca = ca, .insecure = insecure, .plaintext = plaintext, .grpc_options = grpc_options
+    };
     Jumpstarter__V1__GetStatusRequest request = JUMPSTARTER__V1__GET_STATUS_REQUEST__INIT;
     struct jmp_queue *queue;
     struct jmp_server *server;
@@ -121,7 +125,9 @@ static void ask(const char *listen, const char *host, const char *cert, const ch
         snprintf(endpoint, sizeof(endpoint), "%s:%u", host, port);
     channel_options.endpoint = endpoint;
     assert_int_equal(jmp_channel_new(queue, &channel_options, &channel, NULL), 0);
-    assert_int_equal(jmp_channel_unary(channel, &jmp_exporter_get_status, NULL, 10 * JMP_USEC_PER_SEC, &request.base, done, answer, NULL), 0);
+    assert_int_equal(jmp_channel_unary(channel, &jmp_exporter_get_status, NULL, 10 * JMP_USEC_PER_SEC, &request.base,
+                                       done, answer, NULL),
+                     0);
     assert_int_equal(jmp_queue_run(queue), 0);
     jmp_channel_free(channel);
     jmp_server_free(server);
@@ -152,13 +158,14 @@ JMP_TEST(trust_is_what_the_configuration_says)
         { "the system's authorities", &server, "localhost", NULL, false, false, JMP_UNAVAILABLE },
         { "a certificate for another name", &named, "localhost", ca.cert_pem, false, false, JMP_UNAVAILABLE },
         { "a certificate for another name, unseen", &named, "localhost", NULL, true, false, JMP_OK },
-        { "a certificate for another name, unseen, with an authority", &named, "127.0.0.1", stranger.cert_pem, true, false, JMP_OK },
+        { "a certificate for another name, unseen, with an authority", &named, "127.0.0.1", stranger.cert_pem, true,
+          false, JMP_OK },
         { "plaintext to TLS", &server, "localhost", NULL, false, true, JMP_UNAVAILABLE },
     };
 
     for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
-        ask("127.0.0.1:0", rows[i].host, rows[i].server->cert_pem, rows[i].server->key_pem, rows[i].ca, rows[i].insecure, rows[i].plaintext,
-            NULL, &answer);
+        ask("127.0.0.1:0", rows[i].host, rows[i].server->cert_pem, rows[i].server->key_pem, rows[i].ca,
+            rows[i].insecure, rows[i].plaintext, NULL, &answer);
         if (answer.code != rows[i].code)
             fail_msg("%s: %s %s", rows[i].what, jmp_code_name(answer.code), answer.text);
     }
@@ -261,7 +268,8 @@ static unsigned alpn_list(const char *names, unsigned char *list)
     return n;
 }
 
-static int note_offer(SSL *ssl, const unsigned char **out, unsigned char *outlen, const unsigned char *in, unsigned inlen, void *user)
+static int note_offer(SSL *ssl, const unsigned char **out, unsigned char *outlen, const unsigned char *in,
+                      unsigned inlen, void *user)
 {
     struct raw_peer *peer = user;
     unsigned i = 0;
@@ -269,11 +277,14 @@ static int note_offer(SSL *ssl, const unsigned char **out, unsigned char *outlen
     while (i < inlen) {
         size_t used = strlen(peer->offered);
 
-        snprintf(peer->offered + used, sizeof(peer->offered) - used, "%s%.*s", used ? "," : "", in[i], (const char *)in + i + 1);
+        snprintf(peer->offered + used, sizeof(peer->offered) - used, "%s%.*s", used ? "," : "", in[i],
+                 (const char *)in + i + 1);
         i += in[i] + 1u;
     }
-    return SSL_select_next_proto((unsigned char **)out, outlen, (const unsigned char *)"\x02h2", 3, in, inlen) == OPENSSL_NPN_NEGOTIATED
-               ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
+    return SSL_select_next_proto((unsigned char **)out, outlen, (const unsigned char *)"\x02h2", 3, in, inlen) ==
+                   OPENSSL_NPN_NEGOTIATED
+               ? SSL_TLSEXT_ERR_OK
+               : SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
 static void raw_peer_talk(struct raw_peer *peer, SSL *ssl, int fd)
@@ -359,7 +370,8 @@ JMP_TEST(our_server_speaks_http2_to_whoever_negotiates_it_and_to_nobody_else)
         jmp_loop_free(peer.loop);
 
         if (strcmp(peer.selected, rows[i].selected) != 0 || peer.spoke != rows[i].spoke)
-            fail_msg("%s: selected \"%s\"%s", rows[i].offer ?: "nothing", peer.selected, peer.spoke ? ", HTTP/2 came" : "");
+            fail_msg("%s: selected \"%s\"%s", rows[i].offer ?: "nothing", peer.selected,
+                     peer.spoke ? ", HTTP/2 came" : "");
     }
     drop_identity(&id);
 }
@@ -394,8 +406,9 @@ JMP_TEST(our_client_offers_http2_and_nothing_older)
         assert_int_equal(jmp_queue_new(peer.loop, &queue), 0);
         assert_int_equal(jmp_channel_new(queue, &options, &channel, NULL), 0);
         assert_int_equal(pthread_create(&thread, NULL, raw_peer_main, &peer), 0);
-        assert_int_equal(jmp_channel_unary(channel, &jmp_exporter_get_status, NULL, 20 * JMP_USEC_PER_SEC, &request.base, done, &answer,
-                                           NULL), 0);
+        assert_int_equal(jmp_channel_unary(channel, &jmp_exporter_get_status, NULL, 20 * JMP_USEC_PER_SEC,
+                                           &request.base, done, &answer, NULL),
+                         0);
         assert_int_equal(jmp_queue_run(queue), 0);
         pthread_join(thread, NULL);
         jmp_channel_free(channel);

@@ -10,7 +10,8 @@
 /* Whole numbers up to here are exact as doubles. */
 #define EXACT_MAX 9007199254740992.0   /* 2^53 */
 
-static int read_value(const Google__Protobuf__Value *value, struct jmp_tree *tree, unsigned depth, struct jmp_node **ret);
+static int read_value(const Google__Protobuf__Value *value, struct jmp_tree *tree, unsigned depth,
+                      struct jmp_node **ret);
 
 static struct jmp_node *find_member(struct jmp_node *map, const char *key)
 {
@@ -21,7 +22,8 @@ static struct jmp_node *find_member(struct jmp_node *map, const char *key)
     return NULL;
 }
 
-static int read_struct(const Google__Protobuf__Struct *fields, struct jmp_tree *tree, unsigned depth, struct jmp_node **ret)
+static int read_struct(const Google__Protobuf__Struct *fields, struct jmp_tree *tree, unsigned depth,
+                       struct jmp_node **ret)
 {
     struct jmp_node *map = jmp_node_new(tree, JMP_NODE_MAP), *value, *old;
     int r;
@@ -54,7 +56,8 @@ static int read_struct(const Google__Protobuf__Struct *fields, struct jmp_tree *
     return 0;
 }
 
-static int read_list(const Google__Protobuf__ListValue *values, struct jmp_tree *tree, unsigned depth, struct jmp_node **ret)
+static int read_list(const Google__Protobuf__ListValue *values, struct jmp_tree *tree, unsigned depth,
+                     struct jmp_node **ret)
 {
     struct jmp_node *list = jmp_node_new(tree, JMP_NODE_LIST), *value;
     int r;
@@ -71,7 +74,8 @@ static int read_list(const Google__Protobuf__ListValue *values, struct jmp_tree 
     return 0;
 }
 
-static int read_value(const Google__Protobuf__Value *value, struct jmp_tree *tree, unsigned depth, struct jmp_node **ret)
+static int read_value(const Google__Protobuf__Value *value, struct jmp_tree *tree, unsigned depth,
+                      struct jmp_node **ret)
 {
     struct jmp_node *node;
 
@@ -115,9 +119,11 @@ int jmp_value_to_node(const Google__Protobuf__Value *value, struct jmp_tree *tre
     return read_value(value, tree, 0, ret);
 }
 
-static int write_value(const struct jmp_node *node, struct jmp_tree *tree, unsigned depth, Google__Protobuf__Value **ret);
+static int write_value(const struct jmp_node *node, struct jmp_tree *tree, unsigned depth,
+                       Google__Protobuf__Value **ret);
 
-static int write_struct(const struct jmp_node *map, struct jmp_tree *tree, unsigned depth, Google__Protobuf__Struct **ret)
+static int write_struct(const struct jmp_node *map, struct jmp_tree *tree, unsigned depth,
+                        Google__Protobuf__Struct **ret)
 {
     Google__Protobuf__Struct *fields = jmp_tree_alloc(tree, sizeof(*fields));
     size_t i = 0;
@@ -148,7 +154,8 @@ static int write_struct(const struct jmp_node *map, struct jmp_tree *tree, unsig
     return 0;
 }
 
-static int write_list(const struct jmp_node *list, struct jmp_tree *tree, unsigned depth, Google__Protobuf__ListValue **ret)
+static int write_list(const struct jmp_node *list, struct jmp_tree *tree, unsigned depth,
+                      Google__Protobuf__ListValue **ret)
 {
     Google__Protobuf__ListValue *values = jmp_tree_alloc(tree, sizeof(*values));
     size_t i = 0;
@@ -171,7 +178,8 @@ static int write_list(const struct jmp_node *list, struct jmp_tree *tree, unsign
     return 0;
 }
 
-static int write_value(const struct jmp_node *node, struct jmp_tree *tree, unsigned depth, Google__Protobuf__Value **ret)
+static int write_value(const struct jmp_node *node, struct jmp_tree *tree, unsigned depth,
+                       Google__Protobuf__Value **ret)
 {
     Google__Protobuf__Value *value = jmp_tree_alloc(tree, sizeof(*value));
     int r = 0;

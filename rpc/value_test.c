@@ -50,7 +50,8 @@ JMP_TEST(what_json_cannot_say_is_null)
 
 JMP_TEST(the_last_of_a_doubled_key_counts)
 {
-    Google__Protobuf__Value one = GOOGLE__PROTOBUF__VALUE__INIT, two = GOOGLE__PROTOBUF__VALUE__INIT, map = GOOGLE__PROTOBUF__VALUE__INIT;
+    Google__Protobuf__Value one = GOOGLE__PROTOBUF__VALUE__INIT, two = GOOGLE__PROTOBUF__VALUE__INIT,
+                            map = GOOGLE__PROTOBUF__VALUE__INIT;
     Google__Protobuf__Struct__FieldsEntry a = GOOGLE__PROTOBUF__STRUCT__FIELDS_ENTRY__INIT, b = a;
     Google__Protobuf__Struct__FieldsEntry *entries[] = { &a, &b };
     Google__Protobuf__Struct fields = GOOGLE__PROTOBUF__STRUCT__INIT;

@@ -255,8 +255,8 @@ int jmp_gpio_request_fd(const struct jmp_gpio_request *request)
 }
 
 /*
- * The kernel's own words, not gpiod_line_event_read(): its structure begins with the time, which in the 32-bit library of
- * Debian 12 is shorter than in our programs, and what follows is elsewhere.
+ * The kernel's own words, not gpiod_line_event_read(): its structure begins with the time, which in the 32-bit library
+ * of Debian 12 is shorter than in our programs, and what follows is elsewhere.
  */
 int jmp_gpio_request_edges(struct jmp_gpio_request *request, unsigned *rising, unsigned *falling)
 {

@@ -289,8 +289,8 @@ static int console_touch(void *self, struct jmp_call *call)
     return touched < 0 ? jmp_call_fail(call, touched, "the console") : touched++;
 }
 static const struct jmp_method console_methods[] = { { .name = "touch", .call = console_touch }, {} };
-static const struct jmp_driver_class console_class = { JMP_DRIVER_HEAD, .name = "console", .kind = "serial", .client = "x",
-                                                       .methods = console_methods };
+static const struct jmp_driver_class console_class = { JMP_DRIVER_HEAD, .name = "console", .kind = "serial",
+                                                       .client = "x", .methods = console_methods };
 
 JMP_TEST(a_console_that_goes_is_no_error_one_that_cannot_be_touched_is)
 {

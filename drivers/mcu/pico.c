@@ -141,8 +141,8 @@ static int enter_by_touch(struct pico *pico, struct jmp_call *call)
     return jmp_touch(call, fd, pico->touch_port);
 }
 
-/* The same by the driver that has the port open. That it is not there is no verdict: most likely it has just gone, which was
- * wanted, or was touched before and the boot loader is about to appear. */
+/* The same by the driver that has the port open. That it is not there is no verdict: most likely it has just gone,
+ * which was wanted, or was touched before and the boot loader is about to appear. */
 static int enter_by_console(struct jmp_call *call)
 {
     int r = jmp_call_child(call, "serial", "touch");
@@ -309,10 +309,11 @@ static int wait_left(const struct jmp_usb_device *device, struct jmp_call *call)
         if (!now || now->address != device->address || !jmp_picoboot_is(now))
             return 0;
         if (jmp_now() >= deadline)
-            return jmp_call_fail(call, -EIO,
-                                 "the flash is written, but the board in port %s is still in its boot loader %u s after "
-                                 "it was told to start",
-                                 device->path, (unsigned)(LEAVE_LIMIT / JMP_USEC_PER_SEC));
+            return jmp_call_fail(
+                call, -EIO,
+                "the flash is written, but the board in port %s is still in its boot loader %u s after "
+                "it was told to start",
+                device->path, (unsigned)(LEAVE_LIMIT / JMP_USEC_PER_SEC));
         r = jmp_call_wait(call, -1, 0, jmp_now() + LOOK_AGAIN);
     }
     return r;

@@ -106,8 +106,8 @@ int jmp_picoboot_reboot(struct jmp_picoboot *boot)
     if (r < 0)
         return r;
     r = confirm(boot, id);
-    /* It has the command; it may be off the bus before anybody has looked at its answer, or the answer is lost for another
-     * reason. Only whether it leaves tells. */
+    /* It has the command; it may be off the bus before anybody has looked at its answer, or the answer is lost for
+     * another reason. Only whether it leaves tells. */
     return r == -ENODEV || r == -EIO ? 0 : r;
 }
 

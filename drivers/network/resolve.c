@@ -187,7 +187,8 @@ static uint64_t deadline_after(double seconds)
     return jmp_now() + (uint64_t)(seconds * (double)JMP_USEC_PER_SEC);
 }
 
-static int connect_one(struct jmp_call *call, const struct jmp_endpoint *endpoint, int type, uint64_t deadline, int *ret)
+static int connect_one(struct jmp_call *call, const struct jmp_endpoint *endpoint, int type, uint64_t deadline,
+                       int *ret)
 {
     _cleanup_close_ int fd = -EBADF;
     socklen_t length = sizeof(int);

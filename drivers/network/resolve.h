@@ -22,8 +22,8 @@ struct jmp_endpoint {
  * @deadline:  on the clock of jmp_now()
  * @ret:       in the order in which they should be tried
  *
- * Return: number of addresses, at least 1, or with a sentence: -EHOSTUNREACH (no such name), -ETIMEDOUT, -ECANCELED, -ENOMEM,
- * -EAGAIN (the name server does not answer).
+ * Return: number of addresses, at least 1, or with a sentence: -EHOSTUNREACH (no such name), -ETIMEDOUT, -ECANCELED,
+ * -ENOMEM, -EAGAIN (the name server does not answer).
  */
 int jmp_network_resolve(struct jmp_call *call, const char *host, unsigned port, int type, uint64_t deadline,
                         struct jmp_endpoint ret[JMP_ENDPOINTS_MAX]);

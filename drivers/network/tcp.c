@@ -15,7 +15,8 @@ struct tcp {
 
 static const struct jmp_option tcp_options[] = {
     { JMP_FIELD(struct tcp, host), .required = true, .value_name = "HOST", .help = "name or address of the host" },
-    { JMP_FIELD(struct tcp, port), .required = true, .min = 1, .max = 65535, .value_name = "PORT", .help = "its TCP port" },
+    { JMP_FIELD(struct tcp, port), .required = true, .min = 1, .max = 65535, .value_name = "PORT",
+      .help = "its TCP port" },
     { JMP_FIELD(struct tcp, enable_address), .preset = "true",
       .help = "let clients ask for the address, to connect directly" },
     { JMP_FIELD(struct tcp, connect_timeout), .preset = "10", .min = 0.1, .max = 600, .value_name = "SECONDS",
@@ -43,7 +44,8 @@ static int tcp_connect(void *self, struct jmp_call *call, int *ret)
 
     for (size_t i = 0; i < ELEMENTSOF(settings); i++)
         if (setsockopt(fd, settings[i].level, settings[i].option, &settings[i].value, sizeof(settings[i].value)) < 0)
-            return jmp_call_fail(call, -errno, "the connection to %s port %u cannot be set up: %m", tcp->host, tcp->port);
+            return jmp_call_fail(call, -errno, "the connection to %s port %u cannot be set up: %m", tcp->host,
+                                 tcp->port);
 
     *ret = TAKE_FD(fd);
     return 0;

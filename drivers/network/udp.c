@@ -12,7 +12,8 @@ struct udp {
 
 static const struct jmp_option udp_options[] = {
     { JMP_FIELD(struct udp, host), .required = true, .value_name = "HOST", .help = "name or address of the host" },
-    { JMP_FIELD(struct udp, port), .required = true, .min = 1, .max = 65535, .value_name = "PORT", .help = "its UDP port" },
+    { JMP_FIELD(struct udp, port), .required = true, .min = 1, .max = 65535, .value_name = "PORT",
+      .help = "its UDP port" },
     { JMP_FIELD(struct udp, enable_address), .preset = "true",
       .help = "let clients ask for the address, to send to it directly" },
     { JMP_FIELD(struct udp, connect_timeout), .preset = "10", .min = 0.1, .max = 600, .value_name = "SECONDS",

@@ -30,7 +30,8 @@ static int unix_check(const void *self, struct jmp_error *reterr)
     if (length == 0)
         return jmp_error_set(reterr, -EINVAL, "the path of the socket is empty");
     if (length > limit)
-        return jmp_error_set(reterr, -EINVAL, "the path of a socket can have %zu bytes, this one has %zu", limit, length);
+        return jmp_error_set(reterr, -EINVAL, "the path of a socket can have %zu bytes, this one has %zu", limit,
+                             length);
 
     return 0;
 }

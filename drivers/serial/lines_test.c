@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The way through libserialport. It takes only ports that sysfs lists and that have modem lines; a pseudo-terminal becomes
- * such a port when it is the controlling terminal, /dev/tty, and when the ioctl() below, which stands before that of the C
- * library also for libserialport, plays its lines.
+ * The way through libserialport. It takes only ports that sysfs lists and that have modem lines; a pseudo-terminal
+ * becomes such a port when it is the controlling terminal, /dev/tty, and when the ioctl() below, which stands before
+ * that of the C library also for libserialport, plays its lines.
  */
 #include <fcntl.h>
 #include <stdarg.h>

@@ -148,7 +148,8 @@ static int serial_claim(struct serial *serial, struct jmp_call *call)
     }
     r = jmp_call_keep(call, KEPT, jmp_tty_fd(serial->tty));
     if (r < 0)
-        jmp_call_log(call, JMP_LOG_WARNING, "a restart of the agent will close %s: %s", port_name(serial), strerror(-r));
+        jmp_call_log(call, JMP_LOG_WARNING, "a restart of the agent will close %s: %s", port_name(serial),
+                     strerror(-r));
     return 0;
 }
 
@@ -268,7 +269,8 @@ static int serial_set_rts(void *self, struct jmp_call *call)
     return serial_set_line(self, call, "RTS", jmp_tty_set_rts);
 }
 
-/* A descriptor of the port for as long as the turn is away, during which it may vanish or be closed; the caller closes it. */
+/* A descriptor of the port for as long as the turn is away, during which it may vanish or be closed; the caller closes
+ * it. */
 static int serial_hold(struct serial *serial, struct jmp_call *call)
 {
     int r = serial_ready(serial, call), fd;
@@ -309,7 +311,8 @@ static int serial_send_break(void *self, struct jmp_call *call)
     return 0;
 }
 
-/* The console of a board that is to go into its boot loader: the port that is open for the viewers is also the one to touch. */
+/* The console of a board that is to go into its boot loader: the port that is open for the viewers is also the one to
+ * touch. */
 static int serial_touch(void *self, struct jmp_call *call)
 {
     struct serial *serial = self;

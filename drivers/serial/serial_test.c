@@ -407,8 +407,13 @@ JMP_TEST(what_came_before_anybody_listened_is_dropped)
 
 JMP_TEST(pace_and_close_are_passed_to_the_core)
 {
-    static const struct { const char *more; double pace; } cases[] = {
-        { "", 0 }, { ", \"cps\": null", 0 }, { ", \"cps\": 0", 0 }, { ", \"cps\": 12.5", 12.5 }, { ", \"cps\": 200", 200 },
+    static const struct { const char *more; double pace;
+    } cases[] = {
+        { "", 0 },
+        { ", \"cps\": null", 0 },
+        { ", \"cps\": 0", 0 },
+        { ", \"cps\": 12.5", 12.5 },
+        { ", \"cps\": 200", 200 },
     };
     struct cable cable = cable_new();
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Speeds as plain numbers. In a file of its own because the kernel's termios and the C library's cannot be seen together. */
+/* Speeds as plain numbers. In a file of its own because the kernel's termios and the C library's cannot be seen
+ * together. */
 #pragma once
 
 /** jmp_speed_set() - both directions, any number. Return: 0 or negative errno; the port may have chosen a near one. */

@@ -48,7 +48,8 @@ static int open_error(const char *path, int error, struct jmp_error *reterr)
     case -ENODEV:
     case -ENOTDIR:
         jmp_error_set(reterr, -ENODEV, "there is no serial port %s", path);
-        jmp_error_hint(reterr, "is it plugged in? /dev/serial/by-path/... names a port by the socket it is plugged into");
+        jmp_error_hint(reterr,
+                       "is it plugged in? /dev/serial/by-path/... names a port by the socket it is plugged into");
         return -ENODEV;
     case -EACCES:
     case -EPERM:
@@ -214,7 +215,8 @@ int jmp_tty_open(const char *path, unsigned baudrate, bool hupcl, struct jmp_tty
     return 0;
 }
 
-int jmp_tty_adopt(int fd, const char *path, unsigned baudrate, bool hupcl, struct jmp_tty **ret, struct jmp_error *reterr)
+int jmp_tty_adopt(int fd, const char *path, unsigned baudrate, bool hupcl, struct jmp_tty **ret,
+                  struct jmp_error *reterr)
 {
     _cleanup_(jmp_tty_closep) struct jmp_tty *tty = NULL;
     int r;
@@ -245,8 +247,8 @@ struct jmp_tty *jmp_tty_close(struct jmp_tty *tty)
     if (tty->fd >= 0) {
         /* Closing would wait for the last byte to be sent, which takes minutes at low speeds. */
         tcflush(tty->fd, TCOFLUSH);
-        /* The mark stays with a tty that somebody else holds open, the other side of a pseudo-terminal for one, and then
-         * nobody but root could open it again, not even we. */
+        /* The mark stays with a tty that somebody else holds open, the other side of a pseudo-terminal for one, and
+         * then nobody but root could open it again, not even we. */
         ioctl(tty->fd, TIOCNXCL);
     }
     if (tty->port) {

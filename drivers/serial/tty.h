@@ -31,7 +31,8 @@ int jmp_tty_open(const char *path, unsigned baudrate, bool hupcl, struct jmp_tty
  *
  * Return: as jmp_tty_open(); -ENODEV also when @fd is not what @path leads to now, or was hung up.
  */
-int jmp_tty_adopt(int fd, const char *path, unsigned baudrate, bool hupcl, struct jmp_tty **ret, struct jmp_error *reterr);
+int jmp_tty_adopt(int fd, const char *path, unsigned baudrate, bool hupcl, struct jmp_tty **ret,
+                  struct jmp_error *reterr);
 struct jmp_tty *jmp_tty_close(struct jmp_tty *tty);   /* drops what was not sent yet; always NULL; accepts NULL */
 JMP_DEFINE_CLEANUP(struct jmp_tty *, jmp_tty_close)
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A simulated board: bytes in, bytes out, and a clock that the caller reads. No descriptor, no thread, no lock, so that a
- * test can live through a whole day on the board in a moment. drivers/sim/device.c wires it up.
+ * A simulated board: bytes in, bytes out, and a clock that the caller reads. No descriptor, no thread, no lock, so that
+ * a test can live through a whole day on the board in a moment. drivers/sim/device.c wires it up.
  */
 #pragma once
 
@@ -38,8 +38,8 @@ void jmp_sim_board_power(struct jmp_sim_board *board, bool on, uint64_t now);
  */
 size_t jmp_sim_board_input(struct jmp_sim_board *board, const char *data, size_t size, uint64_t now);
 
-/** jmp_sim_board_run() - let it work. Return: when it wants to be called again, JMP_USEC_INFINITY: not before there is input,
- * or its output was fetched */
+/** jmp_sim_board_run() - let it work. Return: when it wants to be called again, JMP_USEC_INFINITY: not before there is
+ * input, or its output was fetched */
 uint64_t jmp_sim_board_run(struct jmp_sim_board *board, uint64_t now);
 
 /** jmp_sim_board_output() - what leaves the serial port: a contiguous piece, 0: nothing now */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Anything typed at the simulated board at any time: 0xff lets time pass, 0xfe works the power switch, 0xfd reads the console. */
+/* Anything typed at the simulated board at any time: 0xff lets time pass, 0xfe works the power switch, 0xfd reads the
+ * console. */
 #include "drivers/sim/machine.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -402,7 +402,8 @@ JMP_TEST(what_is_typed_during_a_command_comes_after_it)
 
     bench_login(bench);
     bench_type(bench, "sleep 1\necho one\nsleep 1\necho two\n");
-    bench_expect(bench, "sleep 1\r\n" PROMPT "echo one\r\none\r\n" PROMPT "sleep 1\r\n" PROMPT "echo two\r\ntwo\r\n" PROMPT);
+    bench_expect(bench,
+                 "sleep 1\r\n" PROMPT "echo one\r\none\r\n" PROMPT "sleep 1\r\n" PROMPT "echo two\r\ntwo\r\n" PROMPT);
 }
 
 JMP_TEST(what_was_typed_for_after_the_logout_is_dropped)

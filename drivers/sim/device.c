@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A board for demos and tests without hardware: a power switch and a console, wired to the machine of board.c. The board
- * lives on a thread of its own, because it goes on while nobody calls; a lock stands between that thread and the two
- * children's calls.
+ * A board for demos and tests without hardware: a power switch and a console, wired to the machine of board.c. The
+ * board lives on a thread of its own, because it goes on while nobody calls; a lock stands between that thread and the
+ * two children's calls.
  */
 #include <ctype.h>
 #include <fcntl.h>

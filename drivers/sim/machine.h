@@ -61,7 +61,8 @@ void sim_prompt(struct jmp_sim_board *board, uint64_t now);
 /* boot.c */
 void sim_boot(struct jmp_sim_board *board, uint64_t now);
 void sim_stop(struct jmp_sim_board *board, uint64_t now, bool reboot);
-bool sim_log_run(struct jmp_sim_board *board, struct sim_job *job, uint64_t now);   /* a job: the kernel's messages again */
+/* A job: the kernel's messages again. */
+bool sim_log_run(struct jmp_sim_board *board, struct sim_job *job, uint64_t now);
 extern const char sim_kernel_version[];
 
 /* shell.c */

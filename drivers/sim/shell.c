@@ -424,8 +424,8 @@ static enum outcome run_help(const struct invocation *call)
 }
 
 /*
- * Words, with single and double quotes and with $?. @buffer holds them: a status is at most three digits for two characters.
- * False: a quote is open, or there are too many.
+ * Words, with single and double quotes and with $?. @buffer holds them: a status is at most three digits for two
+ * characters. False: a quote is open, or there are too many.
  */
 static bool split(const char *line, int status, char *buffer, struct invocation *call)
 {

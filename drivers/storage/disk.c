@@ -140,7 +140,8 @@ static int note_piece(struct flash *flash, uint64_t offset, uint64_t size)
     return 0;
 }
 
-/* A buffer with room for bytes at @offset. Buffers begin and end at multiples of their size, whatever the pieces are. */
+/* A buffer with room for bytes at @offset. Buffers begin and end at multiples of their size, whatever the pieces
+ * are. */
 static int room(struct flash *flash, uint64_t offset, size_t *retroom)
 {
     int r;
@@ -425,8 +426,8 @@ static int keep_map(struct flash *flash)
     return 0;
 }
 
-/* Where the next bytes of the image are read to, and how many. Those of a plain one go straight to where they are written
- * from; the checksum is done with that buffer before its turn comes again. */
+/* Where the next bytes of the image are read to, and how many. Those of a plain one go straight to where they are
+ * written from; the checksum is done with that buffer before its turn comes again. */
 static int place(struct flash *flash, uint8_t **ret, size_t *retsize)
 {
     size_t left;

@@ -409,7 +409,8 @@ static void machine_free(struct machine *machine)
     assert_int_equal(system(command), 0);
 }
 
-/* vda: the system's, with root on vda1 and a free vda2; sda: a stick with sda1; sdb: under LVM; nvme0n1: /boot, over btrfs-like 0:30 */
+/* vda: the system's, with root on vda1 and a free vda2; sda: a stick with sda1; sdb: under LVM; nvme0n1: /boot, over
+ * btrfs-like 0:30 */
 static void machine_new(struct machine *machine, const char *mounts)
 {
     static const struct {

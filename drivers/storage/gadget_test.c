@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The order of what is written to configfs is seen by the kernel of the hardware bench; here: what, and what is said when not. */
+/* The order of what is written to configfs is seen by the kernel of the hardware bench; here: what, and what is said
+ * when not. */
 #include "drivers/storage/gadget.h"
 
 #include <limits.h>

@@ -25,8 +25,8 @@ JMP_DEFINE_CLEANUP(struct jmp_hash *, jmp_hash_free)
  * milliseconds, until the thread is done with what was in it */
 uint8_t *jmp_hash_room(struct jmp_hash *hash);
 /** jmp_hash_add() - the next bytes of the stream
- * @data:  lent until JMP_HASH_PIECES more have been added, or the sum is finished, or the hash freed: till then it may be
- *         read, not changed. Of the memory that was asked for last it may be looked at until the next is asked for.
+ * @data:  lent until JMP_HASH_PIECES more have been added, or the sum is finished, or the hash freed: till then it may
+ *         be read, not changed. Of the memory that was asked for last it may be looked at until the next is asked for.
  *
  * Waits, for milliseconds, while so many are lent. */
 void jmp_hash_add(struct jmp_hash *hash, const uint8_t *data, size_t size);

@@ -13,7 +13,8 @@
 enum jmp_image_kind { JMP_IMAGE_RAW, JMP_IMAGE_ANDROID, JMP_IMAGE_BMAP, JMP_IMAGE_PACKED, JMP_IMAGE_FOREIGN };
 
 /** jmp_image_kind_of() - by its first bytes
- * @retformat:  of a packed one: "gzip", "xz", "bz2", "zstd"; of a foreign one, which no board could boot: "a zip archive", ... */
+ * @retformat:  of a packed one: "gzip", "xz", "bz2", "zstd"; of a foreign one, which no board could boot: "a zip
+ *              archive", ... */
 enum jmp_image_kind jmp_image_kind_of(const void *data, size_t size, const char **retformat);
 
 struct jmp_image_sink { /* both return 0, or negative errno, which ends the work and is handed through */

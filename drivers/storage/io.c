@@ -75,7 +75,8 @@ static int set_direct(struct jmp_disk_io *io, uint64_t offset, size_t size)
     return 0;
 }
 
-/* Some file systems take the flag and refuse the access: from now on through the page cache. Return: whether to try again. */
+/* Some file systems take the flag and refuse the access: from now on through the page cache. Return: whether to try
+ * again. */
 static bool give_up_direct(struct jmp_disk_io *io)
 {
     if (!io->direct || errno != EINVAL)
@@ -172,8 +173,8 @@ static int do_sync(struct jmp_disk_io *io)
 {
     if (fsync(io->fd) < 0)
         return -errno;
-    /* What is read next is to come from the medium. The order for that is root's; advice is taken from everybody, for pages that
-     * nobody else uses. */
+    /* What is read next is to come from the medium. The order for that is root's; advice is taken from everybody, for
+     * pages that nobody else uses. */
     if (io->block && ioctl(io->fd, BLKFLSBUF, 0) < 0 && errno != EACCES && errno != ENOTTY)
         return -errno;
     posix_fadvise(io->fd, 0, 0, POSIX_FADV_DONTNEED);

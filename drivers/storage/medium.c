@@ -13,7 +13,8 @@
 
 #define FILE_ALIGN 4096u
 #define LOOK_AGAIN (JMP_USEC_PER_SEC / 4)
-#define UDEV_LIMIT (5 * JMP_USEC_PER_SEC)   /* a node that has just appeared is for root alone until its rules have run */
+/* A node that has just appeared is for root alone until its rules have run. */
+#define UDEV_LIMIT (5 * JMP_USEC_PER_SEC)
 
 /* Whether zeros are an order to the device, not data: then the kernel carries them out in no time. */
 static bool takes_zeroes(dev_t id)

@@ -14,8 +14,8 @@ struct jmp_medium {
 
 /**
  * jmp_medium_open() - open @path once there is a medium in it
- * @wait:  microseconds to wait for it; an absent path, no medium and a size of 0 are waited for, and for five seconds at
- *         most a node that is not for us (yet)
+ * @wait:  microseconds to wait for it; an absent path, no medium and a size of 0 are waited for, and for five seconds
+ *         at most a node that is not for us (yet)
  * @ret:   the descriptor is the caller's; exclusive when @write, so that nobody mounts it meanwhile
  *
  * Return: 0, or with a sentence: -ETIMEDOUT, -EBUSY, -EPERM, -EROFS, -EINVAL (neither block device nor file),

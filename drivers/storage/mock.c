@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Storage without hardware: a medium that is one unlinked file. As a mux it can be switched between host and board, as a
- * flasher it takes one image whatever the target is called. What was written stays until the agent ends.
+ * Storage without hardware: a medium that is one unlinked file. As a mux it can be switched between host and board, as
+ * a flasher it takes one image whatever the target is called. What was written stays until the agent ends.
  */
 #include <fcntl.h>
 #include <inttypes.h>
@@ -71,8 +71,8 @@ static int storage_mock_open(void *self, struct jmp_call *call)
 
     mock->fd = unlinked_file(directory);
     if (mock->fd < 0)
-        return jmp_call_fail(call, mock->fd, "no file can be made in %s: %m; set \"directory\" to one that can be written",
-                             directory);
+        return jmp_call_fail(call, mock->fd,
+                             "no file can be made in %s: %m; set \"directory\" to one that can be written", directory);
 
     return 0;
 }
@@ -101,7 +101,8 @@ static int file_write(int fd, const char *data, size_t size)
     return 0;
 }
 
-/* The image named by @arg becomes the content of the medium. A medium that was half written stays so, as a card would. */
+/* The image named by @arg becomes the content of the medium. A medium that was half written stays so, as a card
+ * would. */
 static int medium_write(struct storage_mock *mock, struct jmp_call *call, const char *arg)
 {
     const uint64_t limit = (uint64_t)mock->size_limit * 1024 * 1024;

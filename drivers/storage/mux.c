@@ -16,7 +16,8 @@ static int mux_select(struct jmp_mux *mux, struct jmp_call *call, enum jmp_mux_p
     return r;
 }
 
-/* Whoever has just cancelled a transfer says at once where the medium is to go: its end is waited for, not a whole image's. */
+/* Whoever has just cancelled a transfer says at once where the medium is to go: its end is waited for, not a whole
+ * image's. */
 static int refuse_busy(struct jmp_mux *mux, struct jmp_call *call)
 {
     uint64_t deadline = jmp_now() + PATIENCE;

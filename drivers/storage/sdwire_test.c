@@ -6,8 +6,8 @@
 #include "base/test.h"
 #include "drivers/usb/tree_double.h"
 
-/* Hub 1-1: an SDWire with its card in sdb. Hub 1-2: one whose chip is as from the factory, no card reader seen. 1-3: a reader of the
- * second generation. */
+/* Hub 1-1: an SDWire with its card in sdb. Hub 1-2: one whose chip is as from the factory, no card reader seen. 1-3: a
+ * reader of the second generation. */
 static char *machine(void)
 {
     static const char *const hub[] = { "busnum",       "1",  "devnum",   "2", "idVendor", "0424", "idProduct", "2640",

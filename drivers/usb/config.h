@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The interfaces and endpoints of a configuration, as the device describes them. libusb refuses a configuration of which one
- * descriptor makes no sense, or that is shorter than it says; Linux takes the rest, and whoever is given such a device
- * expects to have it as on a machine of his own.
+ * The interfaces and endpoints of a configuration, as the device describes them. libusb refuses a configuration of
+ * which one descriptor makes no sense, or that is shorter than it says; Linux takes the rest, and whoever is given such
+ * a device expects to have it as on a machine of his own.
  */
 #pragma once
 

@@ -328,8 +328,9 @@ void jmp_usb_give_back(struct jmp_usb_claim *claim)
 }
 
 /*
- * An agent that was killed gave nothing back: the kernel only takes note that the program has gone. A device that nobody
- * drives, no program either, is offered to the kernel's drivers; most of those that have none are none the worse for it.
+ * An agent that was killed gave nothing back: the kernel only takes note that the program has gone. A device that
+ * nobody drives, no program either, is offered to the kernel's drivers; most of those that have none are none the worse
+ * for it.
  */
 static void give_back_after_crash(struct usb_device *device, struct jmp_call *call)
 {

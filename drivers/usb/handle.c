@@ -70,7 +70,8 @@ static int open_error(const struct jmp_usb_device *device, const char *node, int
     }
 }
 
-/* Once, before there is a context: later the library would change another one besides, which its thread may be closing. */
+/* Once, before there is a context: later the library would change another one besides, which its thread may be
+ * closing. */
 static int options_result;
 static void set_options(void)
 {
@@ -116,9 +117,9 @@ void jmp_usb_close(struct jmp_usb_handle *handle)
 }
 
 /*
- * How long poll() may sleep; NULL: as long as it takes. libusb's own deadlines are a descriptor among those that are polled;
- * where it has none it is asked every now and then, because its answer would be a timeval, which in the 32-bit libraries of
- * Debian 12 is another one than here.
+ * How long poll() may sleep; NULL: as long as it takes. libusb's own deadlines are a descriptor among those that are
+ * polled; where it has none it is asked every now and then, because its answer would be a timeval, which in the 32-bit
+ * libraries of Debian 12 is another one than here.
  */
 static const struct timespec *time_left(struct jmp_usb_handle *handle, uint64_t deadline, struct timespec *ret)
 {

@@ -34,7 +34,7 @@ int jmp_usb_errno(int result);
  * @events:    POLLIN, POLLOUT; 0: only the device
  * @deadline:  as for jmp_call_wait()
  *
- * Return: what poll() says of @fd, 0 if nothing; -ENODEV: the device has gone, and all that it had finished was called back;
- * -ETIMEDOUT, -ECANCELED, others of poll().
+ * Return: what poll() says of @fd, 0 if nothing; -ENODEV: the device has gone, and all that it had finished was called
+ * back; -ETIMEDOUT, -ECANCELED, others of poll().
  */
 int jmp_usb_wait(struct jmp_usb_handle *handle, struct jmp_call *call, int fd, short events, uint64_t deadline);

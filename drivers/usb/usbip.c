@@ -603,7 +603,8 @@ static int carry(struct import *import)
         }
         if (r > 0)
             jmp_usbip_input_news(&import->input);
-        for (unsigned i = 0; r >= 0 && (i < READS_MAX || jmp_usbip_input_waiting(&import->input)) && !import->ended; i++) {
+        for (unsigned i = 0; r >= 0 && (i < READS_MAX || jmp_usbip_input_waiting(&import->input)) && !import->ended;
+             i++) {
             r = receive(import);
             if (r == 0)
                 break;
@@ -636,7 +637,8 @@ static bool cancel_all(struct import *import)
     deadline = jmp_now() + CANCEL_TIMEOUT;
     while (import->urbs && jmp_now() < deadline) {
         size_t before = import->returned;
-        /* Whole seconds, because microseconds are elsewhere in a 32-bit libusb of Debian 12; an event ends it earlier. */
+        /* Whole seconds, because microseconds are elsewhere in a 32-bit libusb of Debian 12; an event ends it
+         * earlier. */
         struct timeval step = { .tv_sec = 1 };
 
         if (libusb_handle_events_timeout_completed(import->claim.usb.context, &step, NULL) < 0)

@@ -9,5 +9,6 @@
 void jmp_usbip_describe(const struct jmp_usb_device *device, uint8_t ret[JMP_USBIP_DEVICE_SIZE]);
 
 /** jmp_usbip_describe_interfaces() - class, subclass and protocol of each interface, for people
- * @ret: @device->interfaces times JMP_USBIP_INTERFACE_SIZE bytes, all zero; they stay so where the device cannot be asked */
+ * @ret: @device->interfaces times JMP_USBIP_INTERFACE_SIZE bytes, all zero; they stay so where the device cannot be
+ *       asked */
 void jmp_usbip_describe_interfaces(const struct jmp_usb_device *device, uint8_t *ret);

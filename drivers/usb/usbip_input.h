@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a client of USB/IP says, read ahead: most of it is headers of 48 bytes, and asking the socket for each of them, and once more
- * to learn that there is none, would be most of what a transfer costs.
+ * What a client of USB/IP says, read ahead: most of it is headers of 48 bytes, and asking the socket for each of them,
+ * and once more to learn that there is none, would be most of what a transfer costs.
  */
 #pragma once
 

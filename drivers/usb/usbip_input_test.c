@@ -13,7 +13,8 @@
 struct peer {
     struct jmp_usbip_input input;
     int client;
-    uint8_t next, wanted; /* byte that is sent, and taken, next: they count, so that nothing can be lost or come twice */
+    /* Byte that is sent, and taken, next: they count, so that nothing can be lost or come twice. */
+    uint8_t next, wanted;
 };
 
 static void setup(struct peer *peer)

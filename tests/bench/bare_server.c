@@ -6,9 +6,9 @@
  *   bare-server [--listen HOST:PORT] [--dial HOST:PORT --ca FILE --token T --tunnels N] [DRIVER]...
  *   bare-server --router HOST:PORT --cert-out FILE
  *
- * As an exporter it has the drivers "power" (on, read), "echo" (bytes behind a descriptor, as every driver has them), "bounce"
- * (the same messages back without one), and those named: NAME=tcp:PORT or NAME=file:PATH. As a router it joins the first two
- * streams that bring the same token. "listening on HOST:PORT" on stderr when ready.
+ * As an exporter it has the drivers "power" (on, read), "echo" (bytes behind a descriptor, as every driver has them),
+ * "bounce" (the same messages back without one), and those named: NAME=tcp:PORT or NAME=file:PATH. As a router it joins
+ * the first two streams that bring the same token. "listening on HOST:PORT" on stderr when ready.
  */
 #include "peer.h"
 
@@ -105,7 +105,8 @@ static void call_unref(struct call *call)
     free(call);
 }
 
-static bool batch(struct call *call, const grpc_op *ops, size_t count, struct tag *tag, void (*done)(struct call *, bool))
+static bool batch(struct call *call, const grpc_op *ops, size_t count, struct tag *tag,
+                  void (*done)(struct call *, bool))
 {
     tag->call = call;
     tag->done = done;
@@ -120,7 +121,8 @@ static void nothing(struct call *call, bool ok)
 {
 }
 
-static void finish(struct call *call, grpc_status_code code, const char *text, const ProtobufCMessage *message, bool headers)
+static void finish(struct call *call, grpc_status_code code, const char *text, const ProtobufCMessage *message,
+                   bool headers)
 {
     grpc_slice details = grpc_slice_from_static_string(text);
     grpc_op ops[3] = { { 0 } };
@@ -248,8 +250,8 @@ static void bounced(struct call *to, bool ok)
 }
 
 /*
- * A descriptor is read by a thread, and written where its messages arrive. Only what it does not take at once is left to
- * a second thread, for the queue's may not wait: it is the one that moves the bytes it would wait for.
+ * A descriptor is read by a thread, and written where its messages arrive. Only what it does not take at once is left
+ * to a second thread, for the queue's may not wait: it is the one that moves the bytes it would wait for.
  */
 static void message_went_out(struct call *call, bool ok)
 {
@@ -506,7 +508,8 @@ static void request_next(void)
     call->pending = 1;
     grpc_call_details_init(&call->details);
     grpc_metadata_array_init(&call->metadata);
-    if (grpc_server_request_call(server, &call->call, &call->details, &call->metadata, cq, cq, &call->requested) != GRPC_CALL_OK)
+    if (grpc_server_request_call(server, &call->call, &call->details, &call->metadata, cq, cq, &call->requested) !=
+        GRPC_CALL_OK)
         die("no more calls can be asked for");
 }
 
@@ -519,7 +522,8 @@ static void requested(struct call *call, bool ok)
     } methods[] = {
         { EXPORTER_PATH("GetReport"), &google__protobuf__empty__descriptor, answer_report },
         { EXPORTER_PATH("DriverCall"), &jumpstarter__v1__driver_call_request__descriptor, answer_call },
-        { EXPORTER_PATH("StreamingDriverCall"), &jumpstarter__v1__streaming_driver_call_request__descriptor, answer_items },
+        { EXPORTER_PATH("StreamingDriverCall"), &jumpstarter__v1__streaming_driver_call_request__descriptor,
+          answer_items },
     };
     grpc_op close = { .op = GRPC_OP_RECV_CLOSE_ON_SERVER, .data.recv_close_on_server.cancelled = &call->cancelled };
     grpc_op receive = { .op = GRPC_OP_RECV_MESSAGE, .data.recv_message.recv_message = &call->in };
@@ -562,7 +566,8 @@ static grpc_server_credentials *make_credentials(const char *path)
     X509_gmtime_adj(X509_getm_notBefore(cert), -60);
     X509_gmtime_adj(X509_getm_notAfter(cert), 86400);
     X509_set_pubkey(cert, key);
-    X509_NAME_add_entry_by_txt(X509_get_subject_name(cert), "CN", MBSTRING_ASC, (const unsigned char *)"bare", -1, -1, 0);
+    X509_NAME_add_entry_by_txt(X509_get_subject_name(cert), "CN", MBSTRING_ASC, (const unsigned char *)"bare", -1, -1,
+                               0);
     X509_set_issuer_name(cert, X509_get_subject_name(cert));
     X509_add_ext(cert, names, -1);
     if (!X509_sign(cert, key, EVP_sha256()) || !PEM_write_X509(file, cert) || !PEM_write_bio_X509(cert_pem, cert) ||

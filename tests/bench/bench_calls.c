@@ -68,7 +68,8 @@ static void slot_item(void *user, bool ok)
 static void slot_start(struct slot *slot)
 {
     const char *path = slot->stream ? EXPORTER_PATH("StreamingDriverCall") : EXPORTER_PATH("DriverCall");
-    grpc_op ops[6] = { { 0 } }, *op = ops, receive = { .op = GRPC_OP_RECV_MESSAGE, .data.recv_message.recv_message = &slot->in };
+    grpc_op ops[6] = { { 0 } }, *op = ops,
+            receive = { .op = GRPC_OP_RECV_MESSAGE, .data.recv_message.recv_message = &slot->in };
     grpc_byte_buffer *message;
 
     slot->in = NULL;
@@ -79,8 +80,9 @@ static void slot_start(struct slot *slot)
     grpc_metadata_array_init(&slot->trailing);
     slot->details = grpc_empty_slice();
     slot->started = now_ns();
-    slot->call = grpc_channel_create_call(slot->channel, NULL, GRPC_PROPAGATE_DEFAULTS, cq, grpc_slice_from_static_string(path),
-                                          NULL, gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
+    slot->call =
+        grpc_channel_create_call(slot->channel, NULL, GRPC_PROPAGATE_DEFAULTS, cq, grpc_slice_from_static_string(path),
+                                 NULL, gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
     op++->op = GRPC_OP_SEND_INITIAL_METADATA;
     message = grpc_byte_buffer_copy(slot->request);
     op->data.send_message.send_message = message;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The load on an exporter, written straight on gRPC core, so that one generator serves every peer: ours, the stock exporter
- * and bare-server. One measurement a run; its result is one line of JSON on stdout.
+ * The load on an exporter, written straight on gRPC core, so that one generator serves every peer: ours, the stock
+ * exporter and bare-server. One measurement a run; its result is one line of JSON on stdout.
  *
  *   bench-client MODE WHERE [OPTION]...
  *
@@ -28,8 +28,16 @@
 #include <string.h>
 #include <unistd.h>
 
-struct options opt = { .driver = "power", .concurrency = 1, .count = 100, .seed = 1, .rate = 11500, .size = 1, .interval_us = 2000,
-                       .seconds = 2, .warm_up = 0.3, .accept_fd = -1 };
+struct options opt = { .driver = "power",
+                       .concurrency = 1,
+                       .count = 100,
+                       .seed = 1,
+                       .rate = 11500,
+                       .size = 1,
+                       .interval_us = 2000,
+                       .seconds = 2,
+                       .warm_up = 0.3,
+                       .accept_fd = -1 };
 grpc_completion_queue *cq;
 
 static void add_header(char *text)
@@ -44,16 +52,49 @@ static void add_header(char *text)
 
 static void parse(int argc, char **argv)
 {
-    enum { TARGET = 1, ROUTER, TOKEN, TOKEN_FILE, CONTROLLER, LEASE, CA, HEADER, DRIVER, CONCURRENCY, COUNT, SEED, RATE, SIZE,
-           SECONDS, WARM_UP, PID, ACCEPT, RAW, INTERVAL };
-    static const struct option options[] = {
-        { "target", 1, NULL, TARGET }, { "router", 1, NULL, ROUTER }, { "token", 1, NULL, TOKEN },
-        { "bearer-file", 1, NULL, TOKEN_FILE }, { "controller", 1, NULL, CONTROLLER }, { "lease", 1, NULL, LEASE },
-        { "ca", 1, NULL, CA }, { "header", 1, NULL, HEADER }, { "driver", 1, NULL, DRIVER },
-        { "concurrency", 1, NULL, CONCURRENCY }, { "count", 1, NULL, COUNT }, { "seed", 1, NULL, SEED }, { "rate", 1, NULL, RATE },
-        { "size", 1, NULL, SIZE }, { "seconds", 1, NULL, SECONDS }, { "warm-up", 1, NULL, WARM_UP }, { "pid", 1, NULL, PID },
-        { "accept", 1, NULL, ACCEPT }, { "raw", 1, NULL, RAW }, { "interval", 1, NULL, INTERVAL }, {}
+    enum {
+        TARGET = 1,
+        ROUTER,
+        TOKEN,
+        TOKEN_FILE,
+        CONTROLLER,
+        LEASE,
+        CA,
+        HEADER,
+        DRIVER,
+        CONCURRENCY,
+        COUNT,
+        SEED,
+        RATE,
+        SIZE,
+        SECONDS,
+        WARM_UP,
+        PID,
+        ACCEPT,
+        RAW,
+        INTERVAL
     };
+    static const struct option options[] = { { "target", 1, NULL, TARGET },
+                                             { "router", 1, NULL, ROUTER },
+                                             { "token", 1, NULL, TOKEN },
+                                             { "bearer-file", 1, NULL, TOKEN_FILE },
+                                             { "controller", 1, NULL, CONTROLLER },
+                                             { "lease", 1, NULL, LEASE },
+                                             { "ca", 1, NULL, CA },
+                                             { "header", 1, NULL, HEADER },
+                                             { "driver", 1, NULL, DRIVER },
+                                             { "concurrency", 1, NULL, CONCURRENCY },
+                                             { "count", 1, NULL, COUNT },
+                                             { "seed", 1, NULL, SEED },
+                                             { "rate", 1, NULL, RATE },
+                                             { "size", 1, NULL, SIZE },
+                                             { "seconds", 1, NULL, SECONDS },
+                                             { "warm-up", 1, NULL, WARM_UP },
+                                             { "pid", 1, NULL, PID },
+                                             { "accept", 1, NULL, ACCEPT },
+                                             { "raw", 1, NULL, RAW },
+                                             { "interval", 1, NULL, INTERVAL },
+                                             {} };
     char *bearer, *header;
     int option;
 

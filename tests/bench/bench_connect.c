@@ -24,9 +24,10 @@ static bool unary_blocking(grpc_channel *channel, const char *path, const struct
                            ProtobufCMessage **ret)
 {
     grpc_completion_queue *queue = grpc_completion_queue_create_for_pluck(NULL);
-    gpr_timespec deadline = gpr_time_add(gpr_now(GPR_CLOCK_REALTIME), gpr_time_from_micros((int64_t)(limit * 1e6), GPR_TIMESPAN));
-    grpc_call *call = grpc_channel_create_call(channel, NULL, GRPC_PROPAGATE_DEFAULTS, queue, grpc_slice_from_copied_string(path),
-                                               NULL, deadline, NULL);
+    gpr_timespec deadline =
+        gpr_time_add(gpr_now(GPR_CLOCK_REALTIME), gpr_time_from_micros((int64_t)(limit * 1e6), GPR_TIMESPAN));
+    grpc_call *call = grpc_channel_create_call(channel, NULL, GRPC_PROPAGATE_DEFAULTS, queue,
+                                               grpc_slice_from_copied_string(path), NULL, deadline, NULL);
     grpc_byte_buffer *out = pack_message(request), *in = NULL;
     grpc_metadata_array initial, trailing;
     grpc_status_code status = GRPC_STATUS_UNKNOWN;

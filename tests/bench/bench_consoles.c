@@ -78,7 +78,8 @@ static void console_arrived(struct stream *stream, const uint8_t *data, size_t s
         if (data[i] != pattern(board->arrived + i))
             board->wrong++;
     board->arrived += size;
-    while (tail != __atomic_load_n(&board->stamp_head, __ATOMIC_ACQUIRE) && board->stamp_end[tail % STAMPS] <= board->arrived) {
+    while (tail != __atomic_load_n(&board->stamp_head, __ATOMIC_ACQUIRE) &&
+           board->stamp_end[tail % STAMPS] <= board->arrived) {
         measure_one(now - board->stamp_time[tail % STAMPS], 0);
         tail++;
     }

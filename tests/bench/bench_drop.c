@@ -104,6 +104,9 @@ void run_drop(void)
             poll(NULL, 0, (int)(pause / 1000));
         disconnect_peer(&connection, abruptly);
     }
-    printf("{\"mode\": \"drop\", \"count\": %u, \"seed\": %u, \"silent\": %u, \"reported\": %u, \"opened\": %u, \"some\": %u, "
-           "\"flooded\": %u}\n", opt.count, opt.seed, stages[0], stages[1], stages[2], stages[3], stages[4]);
+    printf(
+        "{\"mode\": \"drop\", \"count\": %u, \"seed\": %u, \"silent\": %u, \"reported\": %u, \"opened\": %u, "
+        "\"some\": %u, "
+        "\"flooded\": %u}\n",
+        opt.count, opt.seed, stages[0], stages[1], stages[2], stages[3], stages[4]);
 }

@@ -67,8 +67,9 @@ void measure_print(const char *more)
     qsort(samples, sample_count, sizeof(*samples), compare_samples);
     printf("{\"mode\": \"%s\", \"seconds\": %.3f, \"count\": %" PRIu64 ", \"rate\": %.1f, \"bytes_rate\": %.0f, "
            "\"p50_us\": %.1f, \"p90_us\": %.1f, \"p99_us\": %.1f, \"cpu\": %.4f, \"cpu_us_each\": %.3f%s}\n",
-           opt.mode, seconds, done_count, (double)done_count / seconds, (double)done_bytes / seconds, percentile_us(0.5),
-           percentile_us(0.9), percentile_us(0.99), cpu / seconds, cpu * 1e6 / (double)done_count, more);
+           opt.mode, seconds, done_count, (double)done_count / seconds, (double)done_bytes / seconds,
+           percentile_us(0.5), percentile_us(0.9), percentile_us(0.99), cpu / seconds, cpu * 1e6 / (double)done_count,
+           more);
     fflush(stdout);
 }
 

@@ -87,8 +87,9 @@ struct stream *stream_open(grpc_channel *channel, const char *uuid)
     stream->sent = (struct tag){ stream_sent, stream };
     grpc_metadata_array_init(&stream->initial);
     grpc_metadata_array_init(&stream->trailing);
-    stream->call = grpc_channel_create_call(channel, NULL, GRPC_PROPAGATE_DEFAULTS, cq, grpc_slice_from_static_string(STREAM_PATH),
-                                            NULL, gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
+    stream->call =
+        grpc_channel_create_call(channel, NULL, GRPC_PROPAGATE_DEFAULTS, cq, grpc_slice_from_static_string(STREAM_PATH),
+                                 NULL, gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
     ops[0].op = GRPC_OP_SEND_INITIAL_METADATA;
     ops[0].data.send_initial_metadata.count = headers.count;
     ops[0].data.send_initial_metadata.metadata = headers.items;

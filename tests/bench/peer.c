@@ -146,7 +146,8 @@ grpc_slice flatten(grpc_byte_buffer *buffer)
 ProtobufCMessage *unpack_message(const ProtobufCMessageDescriptor *type, grpc_byte_buffer *buffer)
 {
     grpc_slice flat = flatten(buffer);
-    ProtobufCMessage *message = protobuf_c_message_unpack(type, NULL, GRPC_SLICE_LENGTH(flat), GRPC_SLICE_START_PTR(flat));
+    ProtobufCMessage *message =
+        protobuf_c_message_unpack(type, NULL, GRPC_SLICE_LENGTH(flat), GRPC_SLICE_START_PTR(flat));
 
     grpc_slice_unref(flat);
     return message;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the two ends of the benchmark share, written straight on gRPC core: no part of the suite is used, so that it can be
- * compared with something. Programs, not a library: what fails says so and exits.
+ * What the two ends of the benchmark share, written straight on gRPC core: no part of the suite is used, so that it can
+ * be compared with something. Programs, not a library: what fails says so and exits.
  */
 #pragma once
 
@@ -51,8 +51,8 @@ grpc_channel *open_channel(const char *target, const char *ca);
 grpc_channel *channel_from_fd(int fd);
 
 /*
- * A byte stream carried by one call: what is read from @fd goes out as frames, what comes in is written to it. Two threads
- * that block, on a queue of their own. Ends with the descriptor's or the peer's end; then @fd is closed.
+ * A byte stream carried by one call: what is read from @fd goes out as frames, what comes in is written to it. Two
+ * threads that block, on a queue of their own. Ends with the descriptor's or the peer's end; then @fd is closed.
  */
 struct tunnel;
 struct tunnel *tunnel_open(grpc_channel *router, const char *token, int fd);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the library says to an API server, for tests: kube-probe KUBECONFIG reads a JSON object a line and answers each with one.
+ * What the library says to an API server, for tests: kube-probe KUBECONFIG reads a JSON object a line and answers each
+ * with one.
  *
  *   {"do": "request", "method": "PUT", "path": "/apis/...", "body": {...}, "type": "application/json"}
  *   {"do": "list", "path": "/apis/...", "query": "labelSelector=a"}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * lab-dutlink SOCKET SERIAL: the requests of a DUT Link board. What is switched is a line on standard output: "power 1",
- * "storage 2"; what it draws follows the power.
+ * lab-dutlink SOCKET SERIAL: the requests of a DUT Link board. What is switched is a line on standard output: "power
+ * 1", "storage 2"; what it draws follows the power.
  */
 #include "tests/lab/raw.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * lab-ftdi SOCKET SERIAL: an FT232R. Standard input is a socket that stands for its wires, in both directions. Each request
- * that sets something is a line on standard output: "dtr 1", "rts 0", "break 1", "baud 9600", "latency 1", "purge".
+ * lab-ftdi SOCKET SERIAL: an FT232R. Standard input is a socket that stands for its wires, in both directions. Each
+ * request that sets something is a line on standard output: "dtr 1", "rts 0", "break 1", "baud 9600", "latency 1",
+ * "purge".
  */
 #include "tests/lab/raw.h"
 

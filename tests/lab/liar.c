@@ -2,8 +2,8 @@
 /*
  * lab-liar SOCKET SERIAL: a device whose descriptors are not true, as far as Linux puts up with that. Its configuration
  * claims to be longer than it is, and more interfaces than there are; one interface is numbered 200, another is there
- * twice, and has fewer endpoints than it says, one of them with number 0; junk follows, and at last half a descriptor. Its
- * name is not text. A bulk pipe says SERIAL, in every packet.
+ * twice, and has fewer endpoints than it says, one of them with number 0; junk follows, and at last half a descriptor.
+ * Its name is not text. A bulk pipe says SERIAL, in every packet.
  */
 #include "tests/lab/raw.h"
 

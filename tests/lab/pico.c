@@ -5,9 +5,9 @@
  * Its firmware is a serial port, 2e8a:000a. As firmware of Arduino's does, it goes into the boot loader when DTR falls
  * at 1200 baud. That is 2e8a:0003, of which the interface for PICOBOOT is here and the disk is not. REBOOT starts the
  * firmware. Lines on standard output: "boot loader", "reboot", "refused: WHY". Memory that is written without being
- * erased first is as wrong as it is on a real one. A pipe that refused something stays halted until the host clears that,
- * as it has to do because of the data toggle. As "wedged" its boot ROM answers nothing any more once it is to erase something; one that
- * "stays" says yes to REBOOT and does not start.
+ * erased first is as wrong as it is on a real one. A pipe that refused something stays halted until the host clears
+ * that, as it has to do because of the data toggle. As "wedged" its boot ROM answers nothing any more once it is to
+ * erase something; one that "stays" says yes to REBOOT and does not start.
  */
 #include "tests/lab/raw.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A whole USB device, played by a program over /dev/raw-gadget: for devices that the kernel's gadget functions cannot be,
- * those with requests of their vendor's and those that misbehave. A test's program, so what goes wrong ends it.
+ * A whole USB device, played by a program over /dev/raw-gadget: for devices that the kernel's gadget functions cannot
+ * be, those with requests of their vendor's and those that misbehave. A test's program, so what goes wrong ends it.
  */
 #pragma once
 
@@ -42,10 +42,12 @@ struct raw_device {
     int fd;
 };
 
-/** raw_run() - plug it into socket @port of the bench and answer requests; returns only when the descriptor is closed */
+/** raw_run() - plug it into socket @port of the bench and answer requests; returns only when the descriptor is
+ * closed */
 void raw_run(struct raw_device *dev, unsigned port);
 
-/** raw_become() - another device in the same socket, a little later: this program anew with @arguments, ending with NULL */
+/** raw_become() - another device in the same socket, a little later: this program anew with @arguments, ending with
+ * NULL */
 void raw_become(const char *const arguments[]);
 
 /** raw_start() - a thread of the device's; @run gets @dev */

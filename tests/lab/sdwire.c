@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * lab-sdwire SOCKET SERIAL: the FTDI chip of an SDWire. Each time its pin is set is a line on standard output, "host" or "dut".
+ * lab-sdwire SOCKET SERIAL: the FTDI chip of an SDWire. Each time its pin is set is a line on standard output, "host"
+ * or "dut".
  */
 #include "tests/lab/raw.h"
 

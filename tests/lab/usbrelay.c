@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * lab-usbrelay SOCKET NAME COUNT [wedged]: a relay board of the USBRelayN family, whose NAME, five characters, is not among
- * its descriptors but in its feature report. Each relay that moves is a line on standard output: "relay 2 on". As "wedged" it
- * answers nothing any more after the first.
+ * lab-usbrelay SOCKET NAME COUNT [wedged]: a relay board of the USBRelayN family, whose NAME, five characters, is not
+ * among its descriptors but in its feature report. Each relay that moves is a line on standard output: "relay 2 on". As
+ * "wedged" it answers nothing any more after the first.
  */
 #include "tests/lab/raw.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Names, numbers and types of everything on the wire, in both directions: what tests/golden/wire.tsv lists must exist, and what
- * exists must be listed. A row is KIND and tab-separated columns:
+ * Names, numbers and types of everything on the wire, in both directions: what tests/golden/wire.tsv lists must exist,
+ * and what exists must be listed. A row is KIND and tab-separated columns:
  *
  *   field    MESSAGE  NUMBER  NAME  TYPE      TYPE: [opt |repeated ]T or map<K, V>; T without its own package
  *   message  MESSAGE                          one without fields
@@ -133,7 +133,8 @@ static const char *type_name(const ProtobufCFieldDescriptor *field, const char *
 }
 
 /* protobuf-c forgets that a field was a map; its entry is the one message that is nested. */
-static const ProtobufCMessageDescriptor *map_entry(const ProtobufCMessageDescriptor *owner, const ProtobufCFieldDescriptor *field)
+static const ProtobufCMessageDescriptor *map_entry(const ProtobufCMessageDescriptor *owner,
+                                                   const ProtobufCFieldDescriptor *field)
 {
     const ProtobufCMessageDescriptor *entry = field->descriptor;
     size_t n = strlen(owner->name);
@@ -150,19 +151,22 @@ static const ProtobufCMessageDescriptor *map_entry(const ProtobufCMessageDescrip
     return entry;
 }
 
-/* Alone in its oneof: what "optional" means on the wire. Several members are another thing and have no spelling here. */
+/* Alone in its oneof: what "optional" means on the wire. Several members are another thing and have no spelling
+ * here. */
 static bool alone_in_oneof(const ProtobufCMessageDescriptor *message, const ProtobufCFieldDescriptor *field)
 {
     for (unsigned i = 0; i < message->n_fields; i++) {
         const ProtobufCFieldDescriptor *other = &message->fields[i];
 
-        if (other != field && other->flags & PROTOBUF_C_FIELD_FLAG_ONEOF && other->quantifier_offset == field->quantifier_offset)
+        if (other != field && other->flags & PROTOBUF_C_FIELD_FLAG_ONEOF &&
+            other->quantifier_offset == field->quantifier_offset)
             return false;
     }
     return true;
 }
 
-static void add_field(struct table *table, const ProtobufCMessageDescriptor *message, const ProtobufCFieldDescriptor *field)
+static void add_field(struct table *table, const ProtobufCMessageDescriptor *message,
+                      const ProtobufCFieldDescriptor *field)
 {
     const ProtobufCMessageDescriptor *entry = map_entry(message, field);
     const char *package = message->package_name, *quantity = "";
@@ -179,7 +183,8 @@ static void add_field(struct table *table, const ProtobufCMessageDescriptor *mes
         quantity = "required ";
     else if (field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF)
         quantity = alone_in_oneof(message, field) ? "opt " : "oneof ";
-    table_add(table, "field\t%s\t%u\t%s\t%s%s", message->name, field->id, field->name, quantity, type_name(field, package));
+    table_add(table, "field\t%s\t%u\t%s\t%s%s", message->name, field->id, field->name, quantity,
+              type_name(field, package));
 }
 
 static bool is_map_entry(const ProtobufCMessageDescriptor *message)
@@ -233,7 +238,8 @@ JMP_TEST(services_are_those_of_the_table)
         for (unsigned m = 0; m < services[s]->n_methods; m++) {
             const ProtobufCMethodDescriptor *method = &services[s]->methods[m];
 
-            table_add(actual, "rpc\t/%s/%s\t%s\t%s", services[s]->name, method->name, method->input->name, method->output->name);
+            table_add(actual, "rpc\t/%s/%s\t%s\t%s", services[s]->name, method->name, method->input->name,
+                      method->output->name);
         }
 
     table_sort(actual);
@@ -249,7 +255,8 @@ JMP_TEST(methods_of_the_rpc_layer_are_those_of_the_table)
 
     assert_non_null(actual);
 #define ADD_METHOD(variable, service, method, request, response, request_stream, response_stream) \
-    table_add(actual, "rpc\t/%s/%s\t%s%s\t%s%s", service, method, request_stream ? "stream " : "", request##__descriptor.name, \
+    table_add(actual, "rpc\t/%s/%s\t%s%s\t%s%s", service, method, request_stream ? "stream " : "", \
+              request##__descriptor.name, \
               response_stream ? "stream " : "", response##__descriptor.name);
     JMP_METHODS(ADD_METHOD)
 

@@ -114,10 +114,15 @@ static void on_progress(const char *words, void *user)
     fprintf(stderr, "board: waiting: %s\n", words);
 }
 
-static int take(struct jmp_client *client, const struct jmp_client_config *config, const char *selector, struct jmp_error *error)
+static int take(struct jmp_client *client, const struct jmp_client_config *config, const char *selector,
+                struct jmp_error *error)
 {
-    const struct jmp_lease_request request = { .selector = selector, .duration = 600 * SECONDS, .begin = JMP_TIME_NONE };
-    const struct jmp_acquire_options acquire = { .request = &request, .timeout = 120 * SECONDS, .progress = on_progress };
+    const struct jmp_lease_request request = { .selector = selector,
+                                               .duration = 600 * SECONDS,
+                                               .begin = JMP_TIME_NONE };
+    const struct jmp_acquire_options acquire = { .request = &request,
+                                                 .timeout = 120 * SECONDS,
+                                                 .progress = on_progress };
     struct jmp_controller_options options = { .channel.endpoint = config->endpoint,
                                               .channel.ca = config->ca,
                                               .channel.insecure = config->insecure,

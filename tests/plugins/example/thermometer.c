@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A thermometer of the kernel as a plug-in: the whole driver, as somebody would write it who has only the installed headers.
- * docs/writing-a-driver.md walks through it.
+ * A thermometer of the kernel as a plug-in: the whole driver, as somebody would write it who has only the installed
+ * headers. docs/writing-a-driver.md walks through it.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -15,9 +15,11 @@ struct thermometer {
 };
 
 static const struct jmp_option thermometer_options[] = {
-    { JMP_FIELD(struct thermometer, path), .preset = "/sys/class/thermal/thermal_zone0/temp", .help = "the file to read" },
+    { JMP_FIELD(struct thermometer, path), .preset = "/sys/class/thermal/thermal_zone0/temp",
+      .help = "the file to read" },
     { JMP_FIELD(struct thermometer, scale), .preset = "0.001", .help = "degrees Celsius for each unit in the file" },
-    { JMP_FIELD(struct thermometer, interval), .preset = "1", .min = 0.01, .max = 3600, .help = "seconds between watched values" },
+    { JMP_FIELD(struct thermometer, interval), .preset = "1", .min = 0.01, .max = 3600,
+      .help = "seconds between watched values" },
     {}
 };
 

@@ -19,7 +19,8 @@ static const struct jmp_driver_class endless;
 static const struct jmp_child circle[] = { { "self", &endless }, {} };
 
 #define GOOD .kind = "other", .client = "test.Client"
-#define BAD(which, ...) static const struct jmp_driver_class which = { JMP_DRIVER_HEAD, .name = #which, GOOD, __VA_ARGS__ }
+#define BAD(which, ...) \
+    static const struct jmp_driver_class which = { JMP_DRIVER_HEAD, .name = #which, GOOD, __VA_ARGS__ }
 
 static const struct jmp_driver_class wrong_abi = {
     .abi = JMP_DRIVER_ABI + 1, .class_size = sizeof(struct jmp_driver_class), .name = "wrong_abi", GOOD };
@@ -39,5 +40,5 @@ BAD(endless, .children = circle);
 static const struct jmp_driver_class taken = { JMP_DRIVER_HEAD, .name = "part", GOOD };
 BAD(fine, .size = sizeof(struct small));
 
-JMP_PLUGIN(&wrong_abi, &tiny, &nameless, &small_rows, &huge, &two_functions, &no_function, &shared_call, &far_option, &wide_option,
-           &no_child, &endless, &taken, &fine);
+JMP_PLUGIN(&wrong_abi, &tiny, &nameless, &small_rows, &huge, &two_functions, &no_function, &shared_call, &far_option,
+           &wide_option, &no_child, &endless, &taken, &fine);

@@ -19,7 +19,8 @@ static const struct newer_class bold = {
 };
 
 static struct newer_class ready[2];
-__attribute__((visibility("default"))) const struct newer_class *const jmp_plugin_drivers[] = { &ready[0], &ready[1], NULL };
+__attribute__((visibility("default")))
+const struct newer_class *const jmp_plugin_drivers[] = { &ready[0], &ready[1], NULL };
 
 __attribute__((constructor)) static void fill(void)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Compiled when everything was shorter: a class without check, options without limits, methods without shared and quick. */
+/* Compiled when everything was shorter: a class without check, options without limits, methods without shared and
+ * quick. */
 #include "drivers/driver.h"
 
 struct old_option {

@@ -7,7 +7,7 @@ target_link_libraries(jmp-devices PUBLIC jmp-base PkgConfig::SYSTEMD Threads::Th
     PRIVATE PkgConfig::ZLIB PkgConfig::LZMA PkgConfig::ZSTD ${BZ2_LIBRARY} m)
 
 if(JMP_BUILD_TESTS)
-    add_library(jmp-device-bench STATIC device_bench.c)
+    add_library(jmp-device-bench STATIC device_bench.c device_double.c)
     target_link_libraries(jmp-device-bench PUBLIC jmp-devices jmp-test util)
     foreach(part call churn device fanout hold keep resource worker)
         jmp_test(agent-${part}-test ${part}_test.c LIBS jmp-device-bench)

@@ -266,7 +266,11 @@ static int storage_open(void *self, struct jmp_call *call)
 {
     const struct dutlink *dutlink = jmp_call_parent(call);
     struct jmp_mux *mux = self;
+    int r;
 
+    r = jmp_mux_open(mux, call);
+    if (r < 0)
+        return r;
     mux->select = storage_select;
     mux->disk = dutlink->disk;
     mux->disk.device = dutlink->storage_device;

@@ -37,7 +37,11 @@ static int generic_select(void *self, struct jmp_call *call, enum jmp_mux_positi
 static int storage_mux_open(void *self, struct jmp_call *call)
 {
     struct storage_mux *mux = self;
+    int r;
 
+    r = jmp_mux_open(&mux->mux, call);
+    if (r < 0)
+        return r;
     mux->mux.select = generic_select;
     if (jmp_call_has_child(call, SWITCH, "on") && jmp_call_has_child(call, SWITCH, "off"))
         return 0;

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "drivers/storage/mux.h"
 
+#include <poll.h>
+#include <sys/eventfd.h>
+
 #include "base/limits.h"
 
 #define LOOK_AGAIN (JMP_USEC_PER_SEC / 4)
-#define PATIENCE JMP_USEC_PER_SEC
+#define PATIENCE (5 * JMP_USEC_PER_SEC) /* so long may the end of a cancelled transfer wait for its device */
 
 static int mux_select(struct jmp_mux *mux, struct jmp_call *call, enum jmp_mux_position position)
 {
@@ -16,32 +19,45 @@ static int mux_select(struct jmp_mux *mux, struct jmp_call *call, enum jmp_mux_p
     return r;
 }
 
-/* Whoever has just cancelled a transfer says at once where the medium is to go: its end is waited for, not a whole
- * image's. */
-static int refuse_busy(struct jmp_mux *mux, struct jmp_call *call)
+/* While the mux is busy nothing can be read from @idle, so all who wait for it wake up at once when it is not. */
+static void set_busy(struct jmp_mux *mux, bool busy)
+{
+    mux->busy = busy;
+    if (busy)
+        eventfd_read(mux->idle, &(eventfd_t){ 0 });
+    else
+        eventfd_write(mux->idle, 1);
+}
+
+/* From here on the mux is this call's, until set_busy(). Whoever has just cancelled a transfer says at once where the
+ * medium is to go: its end is waited for, not a whole image's. */
+static int begin(struct jmp_mux *mux, struct jmp_call *call)
 {
     uint64_t deadline = jmp_now() + PATIENCE;
     int r = 0;
 
-    while (r == 0 && mux->busy && jmp_now() < deadline)
-        r = jmp_call_wait(call, -1, 0, jmp_now() + PATIENCE / 50);
+    while (r >= 0 && mux->busy) /* another one may have been faster */
+        r = jmp_call_wait(call, mux->idle, POLLIN, deadline);
+    if (r == -ETIMEDOUT)
+        return jmp_call_fail(call, -EBUSY, "an image is being transferred; wait for its end, or cancel it");
     if (r < 0)
         return r;
-    return mux->busy ? jmp_call_fail(call, -EBUSY, "an image is being transferred; wait for its end, or cancel it") : 0;
+    set_busy(mux, true);
+    return 0;
 }
 
 static int mux_switch(void *self, struct jmp_call *call, enum jmp_mux_position position)
 {
     struct jmp_mux *mux = self;
-    enum jmp_mux_position from = mux->position;
+    enum jmp_mux_position from;
     int r;
 
-    r = refuse_busy(mux, call);
+    r = begin(mux, call); /* selecting may wait, and then others come by */
     if (r < 0)
         return r;
-    mux->busy = true; /* selecting may wait, and then others come by */
+    from = mux->position;
     r = mux_select(mux, call, position);
-    mux->busy = false;
+    set_busy(mux, false);
     if (r == 0)
         mux->before = position == JMP_MUX_HOST && from != JMP_MUX_HOST ? from : position;
     return r;
@@ -95,14 +111,14 @@ static int transfer(struct jmp_mux *mux, struct jmp_call *call,
                     int (*move)(struct jmp_disk *disk, struct jmp_call *call, const char *path, const char *arg),
                     const char *arg)
 {
-    enum jmp_mux_position from = mux->position;
+    enum jmp_mux_position from;
     char path[4096];
     int r;
 
-    r = refuse_busy(mux, call);
+    r = begin(mux, call);
     if (r < 0)
         return r;
-    mux->busy = true;
+    from = mux->position;
     r = from == JMP_MUX_HOST ? 0 : mux_select(mux, call, JMP_MUX_HOST);
     if (r == 0)
         r = find_path(mux, call, path, sizeof(path));
@@ -111,7 +127,7 @@ static int transfer(struct jmp_mux *mux, struct jmp_call *call,
     /* The client that is still there says itself where the medium goes; one that has gone does not. */
     if (r < 0)
         go_back(mux, call, from == JMP_MUX_HOST && client_has_gone(r) ? mux->before : from);
-    mux->busy = false;
+    set_busy(mux, false);
     return r;
 }
 
@@ -145,6 +161,12 @@ const struct jmp_method jmp_mux_methods[] = {
     {}
 };
 
+int jmp_mux_open(struct jmp_mux *mux, struct jmp_call *call)
+{
+    mux->idle = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
+    return mux->idle < 0 ? jmp_call_fail(call, -errno, "no event: %m") : 0;
+}
+
 int jmp_mux_reset(void *self, struct jmp_call *call)
 {
     struct jmp_mux *mux = self;
@@ -158,4 +180,5 @@ void jmp_mux_close(void *self)
     struct jmp_mux *mux = self;
 
     jmp_disk_forget(&mux->disk);
+    mux->idle = jmp_close(mux->idle);
 }

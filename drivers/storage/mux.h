@@ -14,7 +14,8 @@ struct jmp_mux {
     struct jmp_disk disk;
     enum jmp_mux_position position; /* now */
     enum jmp_mux_position before;   /* before the client took it to the host */
-    bool busy;                      /* a transfer is under way */
+    bool busy;                      /* a transfer, or switching, is under way */
+    int idle;                       /* eventfd: it is not */
     /* Switches; only to HOST, DUT and OFF. Return: 0 or with a sentence. */
     int (*select)(void *self, struct jmp_call *call, enum jmp_mux_position position);
     /* The path of the medium at the host, for muxes that look for it; NULL: disk.device. Called while it may not be
@@ -22,6 +23,8 @@ struct jmp_mux {
     int (*find)(void *self, struct jmp_call *call, char *path, size_t size);
 };
 
+/** jmp_mux_open() - the first thing in the open of a mux. Return: 0, or with a sentence: -EMFILE and the like. */
+int jmp_mux_open(struct jmp_mux *mux, struct jmp_call *call);
 /* Methods, reset and close are the same for each. */
 extern const struct jmp_method jmp_mux_methods[];
 int jmp_mux_reset(void *self, struct jmp_call *call);

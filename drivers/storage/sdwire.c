@@ -208,6 +208,9 @@ static int sdwire_open(void *self, struct jmp_call *call)
     enum jmp_sdwire_kind kind;
     int r;
 
+    r = jmp_mux_open(&sdwire->mux, call);
+    if (r < 0)
+        return r;
     sdwire->mux.select = sdwire_select;
     sdwire->mux.find = sdwire_disk;
     r = find(sdwire, call, &list, &device, &kind);

@@ -72,6 +72,9 @@ static int stick_open(void *self, struct jmp_call *call)
     struct jmp_gadget gadget = gadget_of(stick);
     int r;
 
+    r = jmp_mux_open(&stick->mux, call);
+    if (r < 0)
+        return r;
     stick->mux.select = stick_select;
     if (access("/sys/kernel/config/usb_gadget", F_OK) < 0)
         return jmp_call_fail(call, -ENODEV, "/sys/kernel/config/usb_gadget is not there: load the module libcomposite");

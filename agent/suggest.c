@@ -242,8 +242,10 @@ static void print_hubs(const char *root, const struct jmp_usb_list *list, FILE *
 {
     for (size_t i = 0; i < list->count; i++) {
         const struct jmp_usb_device *hub = &list->devices[i];
+        char port[JMP_USB_PATH_MAX];
 
-        if (*root || !hub->hub || hub->imported || jmp_hub_switches(hub, NULL) <= 0)
+        if (*root || !hub->hub || hub->imported || jmp_hub_switches(hub, NULL) <= 0 ||
+            jmp_usb_port_join(hub->path, 1, port) < 0)
             continue;
         fprintf(out,
                 "#\n"
@@ -253,9 +255,8 @@ static void print_hubs(const char *root, const struct jmp_usb_list *list, FILE *
                 "#  usb-power:\n"
                 "#    type: usb-port\n"
                 "#    config:\n"
-                "#      path: %s%s1\n",
-                hub->path, hub->ports, hub->path[0] == 'u' ? hub->path + 3 : hub->path,
-                hub->path[0] == 'u' ? "-" : ".");
+                "#      path: %s\n",
+                hub->path, hub->ports, port);
     }
 }
 

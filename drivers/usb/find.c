@@ -404,6 +404,19 @@ int jmp_usb_port_split(const char *path, char rethub[JMP_USB_PATH_MAX], unsigned
     return 0;
 }
 
+int jmp_usb_port_join(const char *hub, unsigned port, char ret[JMP_USB_PATH_MAX])
+{
+    char path[JMP_USB_PATH_MAX], again[JMP_USB_PATH_MAX];
+    bool root = strncmp(hub, "usb", 3) == 0;
+    unsigned number;
+
+    if (snprintf(path, sizeof(path), root ? "%s-%u" : "%s.%u", root ? hub + 3 : hub, port) >= (int)sizeof(path) ||
+        jmp_usb_port_split(path, again, &number) < 0 || strcmp(again, hub) != 0)
+        return -EINVAL;
+    strcpy(ret, path);
+    return 0;
+}
+
 static int parse_id(const char *text, unsigned *retvendor, unsigned *retproduct)
 {
     size_t vendor = strspn(text, "0123456789abcdefABCDEF"), product;

@@ -76,3 +76,5 @@ int jmp_usb_refuse(const struct jmp_usb_device *device, struct jmp_error *reterr
  * Return: 0, -EINVAL: not a path
  */
 int jmp_usb_port_split(const char *path, char rethub[JMP_USB_PATH_MAX], unsigned *retport);
+/** jmp_usb_port_join() - and back: port @port of @hub is @ret. Return: 0, -EINVAL: that would be no path. */
+int jmp_usb_port_join(const char *hub, unsigned port, char ret[JMP_USB_PATH_MAX]);

@@ -194,15 +194,28 @@ JMP_TEST(a_selector_that_is_badly_written_is_refused)
 
 JMP_TEST(a_port_is_a_hub_and_a_number)
 {
-    char hub[JMP_USB_PATH_MAX];
-    unsigned port;
+    static const struct {
+        const char *path, *hub;
+        unsigned port;
+    } cases[] = {
+        { "1-1.2.13", "1-1.2", 13 }, { "12-3", "usb12", 3 }, { "1-1.2", "1-1", 2 },
+        { NULL, "usb1", 0 }, { NULL, "usb1", 256 }, { NULL, "1", 2 }, { NULL, "usb", 1 }, { NULL, "", 1 },
+        { NULL, "usb1-1", 2 }, { NULL, "1-1.2.3.4.5.6", 7 }, { NULL, "1-111.112.113.114.115.116.117", 118 },
+    };
 
-    assert_int_equal(jmp_usb_port_split("1-1.2.13", hub, &port), 0);
-    assert_string_equal(hub, "1-1.2");
-    assert_int_equal(port, 13);
-    assert_int_equal(jmp_usb_port_split("12-3", hub, &port), 0);
-    assert_string_equal(hub, "usb12");
-    assert_int_equal(port, 3);
+    for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+        char hub[JMP_USB_PATH_MAX], path[JMP_USB_PATH_MAX];
+        unsigned port;
+
+        if (jmp_usb_port_join(cases[i].hub, cases[i].port, path) != (cases[i].path ? 0 : -EINVAL))
+            fail_msg("row %zu", i);
+        if (!cases[i].path)
+            continue;
+        assert_string_equal(path, cases[i].path);
+        assert_int_equal(jmp_usb_port_split(cases[i].path, hub, &port), 0);
+        assert_string_equal(hub, cases[i].hub);
+        assert_int_equal(port, cases[i].port);
+    }
 }
 
 JMP_TEST(listing_survives_any_failed_allocation)

@@ -164,7 +164,7 @@ static int call(struct jmp_ctl *ctl, const struct jmp_driver_ref *driver, const 
 
 JMP_VERB_RUN(jmp_verb_call_plain)
 {
-    return call(ctl, driver, verb->name, reterr);
+    return call(ctl, driver, verb->method ?: verb->name, reterr);
 }
 
 /* Strings as they are, everything else as JSON; nothing for null. */
@@ -186,7 +186,7 @@ JMP_VERB_RUN(jmp_verb_show)
     r = jmp_tree_new(0, &tree);
     if (r < 0)
         return jmp_error_set(reterr, r, "%m");
-    r = jmp_verb_method(ctl, driver, verb->name, NULL, tree, &answer, reterr);
+    r = jmp_verb_method(ctl, driver, verb->method ?: verb->name, NULL, tree, &answer, reterr);
     return r < 0 ? r : show(answer, reterr);
 }
 

@@ -349,6 +349,8 @@ JMP_TEST(a_class_decides_the_verbs)
         { "jumpstarter_driver_opendal.client.StorageMuxClient", "host dut off write read" },
         { "jumpstarter_driver_opendal.client.StorageMuxFlasherClient", "host dut off write read flash dump" },
         { "jumpstarter.client.flasher.FlasherClient", "flash dump" },
+        { "jumpstarter_driver_pi_pico.client.PiPicoClient", "flash bootloader bootloader-info dump" },
+        { "jumpstarter_driver_stlink_msd.client.StlinkMsdFlasherClient", "flash info" },
         { "jumpstarter_driver_gpiod.client.DigitalOutputClient", "cycle on off read" },
         { "somebody.elses.client.PowerClient", "on off cycle read rescue" },
         { "jumpstarter_driver_composite.client.CompositeClient", "" },

@@ -53,6 +53,11 @@ struct jmp_verb_flash {
     const struct jmp_node *target;
 };
 
+struct jmp_verb_pico {
+    bool help;
+    const char *compression, *name;
+};
+
 struct jmp_verb_dump {
     bool help;
     const char *compression, *target;
@@ -60,14 +65,15 @@ struct jmp_verb_dump {
 
 extern const struct jmp_option jmp_verb_plain_options[], jmp_verb_off_options[], jmp_verb_cycle_options[],
     jmp_verb_read_options[], jmp_verb_wait_options[], jmp_verb_pipe_options[], jmp_verb_forward_options[],
-    jmp_verb_address_options[], jmp_verb_file_options[], jmp_verb_flash_options[], jmp_verb_dump_options[];
+    jmp_verb_address_options[], jmp_verb_file_options[], jmp_verb_flash_options[], jmp_verb_pico_options[],
+    jmp_verb_dump_options[];
 
 #define JMP_VERB_RUN(name)                                                                                             \
     int name(struct jmp_ctl *ctl, const struct jmp_verb *verb, const struct jmp_driver_ref *driver, void *object,      \
              char **words, struct jmp_error *reterr)
 
 /* cmd_driver.c */
-JMP_VERB_RUN(jmp_verb_call_plain);      /* the method that is called like the verb */
+JMP_VERB_RUN(jmp_verb_call_plain);      /* the verb's method */
 JMP_VERB_RUN(jmp_verb_show);            /* the same, and its answer is printed */
 JMP_VERB_RUN(jmp_verb_off);
 JMP_VERB_RUN(jmp_verb_cycle);
@@ -89,6 +95,8 @@ JMP_VERB_RUN(jmp_verb_download);
 JMP_VERB_RUN(jmp_verb_mux_flash);
 JMP_VERB_RUN(jmp_verb_mux_dump);
 JMP_VERB_RUN(jmp_verb_flash);
+JMP_VERB_RUN(jmp_verb_flash_pico);
+JMP_VERB_RUN(jmp_verb_flash_named);     /* by the end of its name the exporter knows what a file is */
 JMP_VERB_RUN(jmp_verb_dump);
 
 /** jmp_verb_method() - call a method of a driver; errors name both

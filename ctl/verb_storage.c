@@ -34,6 +34,14 @@ const struct jmp_option jmp_verb_flash_options[] = { { .key = "target",
                                                        .help = "show this help" },
                                                      {} };
 
+const struct jmp_option jmp_verb_pico_options[] = {
+    { JMP_FIELD(struct jmp_verb_pico, name), .letter = 'n', .value_name = "NAME",
+      .help = "of the file on the boot loader's disk" },
+    COMPRESSION_OPTION(struct jmp_verb_pico),
+    { JMP_FIELD(struct jmp_verb_pico, help), .letter = 'h', .help = "show this help" },
+    {}
+};
+
 const struct jmp_option jmp_verb_dump_options[] = {
     { JMP_FIELD(struct jmp_verb_dump, target), .value_name = "NAME", .help = "read the part NAME" },
     COMPRESSION_OPTION(struct jmp_verb_dump),
@@ -257,6 +265,19 @@ JMP_VERB_RUN(jmp_verb_mux_dump)
                    reterr);
 }
 
+static int flash_file(struct jmp_ctl *ctl, const struct jmp_driver_ref *driver, const char *file, const char *target,
+                      const char *compression, struct jmp_error *reterr)
+{
+    return move(ctl, driver,
+                &(const struct transfer){ .method = "flash",
+                                          .file = file,
+                                          .compression = compression,
+                                          .direction = JMP_RESOURCE_UPLOAD,
+                                          .has_target = true,
+                                          .target = target },
+                reterr);
+}
+
 static int flash_target(struct jmp_ctl *ctl, const struct jmp_driver_ref *driver, const char *spec,
                         const char *compression, struct jmp_error *reterr)
 {
@@ -268,14 +289,7 @@ static int flash_target(struct jmp_ctl *ctl, const struct jmp_driver_ref *driver
     name = strndup(spec, (size_t)(colon - spec));
     if (!name)
         return jmp_error_set(reterr, -ENOMEM, "%m");
-    return move(ctl, driver,
-                &(const struct transfer){ .method = "flash",
-                                          .file = colon + 1,
-                                          .compression = compression,
-                                          .direction = JMP_RESOURCE_UPLOAD,
-                                          .has_target = true,
-                                          .target = name },
-                reterr);
+    return flash_file(ctl, driver, colon + 1, name, compression, reterr);
 }
 
 JMP_VERB_RUN(jmp_verb_flash)
@@ -292,13 +306,32 @@ JMP_VERB_RUN(jmp_verb_flash)
     }
     if (!words[0])
         return 0;
-    return move(ctl, driver,
-                &(const struct transfer){ .method = "flash",
-                                          .file = words[0],
-                                          .compression = options->compression,
-                                          .direction = JMP_RESOURCE_UPLOAD,
-                                          .has_target = true },
-                reterr);
+    return flash_file(ctl, driver, words[0], NULL, options->compression, reterr);
+}
+
+JMP_VERB_RUN(jmp_verb_flash_pico)
+{
+    const struct jmp_verb_pico *options = object;
+
+    return flash_file(ctl, driver, words[0], options->name, options->compression, reterr);
+}
+
+/* The last part of a path, or of a URL's. Return: NULL: it has none. */
+static char *last_part(const char *file)
+{
+    size_t end = is_url(file) ? strcspn(file, "?#") : strlen(file), from = end;
+
+    while (from > 0 && file[from - 1] != '/')
+        from--;
+    return from < end && strcmp(file, "-") != 0 ? strndup(file + from, end - from) : NULL;
+}
+
+JMP_VERB_RUN(jmp_verb_flash_named)
+{
+    const struct jmp_verb_file *options = object;
+    _cleanup_free_ char *name = last_part(words[0]);
+
+    return flash_file(ctl, driver, words[0], name, options->compression, reterr);
 }
 
 JMP_VERB_RUN(jmp_verb_dump)

@@ -18,7 +18,9 @@ enum {
     FLASHER = 1 << 7,
     OUTPUT = 1 << 8,
     INPUT = 1 << 9,
-    ANY = 1 << 10,         /* every driver */
+    PICO = 1 << 10,
+    STLINK = 1 << 11,
+    ANY = 1 << 12,         /* every driver */
 };
 
 /* Client classes by their full name: that is all an exporter says about what a driver is. */
@@ -38,8 +40,8 @@ static const struct {
     { "jumpstarter_driver_opendal.client.FlasherClient", FLASHER },
     { "jumpstarter.client.flasher.FlasherClient", FLASHER },
     { "jumpstarter_driver_esp32.client.Esp32FlasherClient", FLASHER },
-    { "jumpstarter_driver_pi_pico.client.PiPicoClient", FLASHER },
-    { "jumpstarter_driver_stlink_msd.client.StlinkMsdFlasherClient", FLASHER },
+    { "jumpstarter_driver_pi_pico.client.PiPicoClient", PICO },
+    { "jumpstarter_driver_stlink_msd.client.StlinkMsdFlasherClient", STLINK },
     { "jumpstarter_driver_gpiod.client.DigitalOutputClient", OUTPUT },
     { "jumpstarter_driver_gpiod.client.DigitalInputClient", INPUT },
 };
@@ -109,7 +111,15 @@ const struct jmp_verb jmp_verbs[] = {
       .size = sizeof(struct jmp_verb_file) },
     { FLASHER, .name = "flash", .help = "write FILE or URL, or several with --target", .words = "[FILE]", .most = 1,
       .run = jmp_verb_flash, .options = jmp_verb_flash_options, .size = sizeof(struct jmp_verb_flash) },
-    { FLASHER, .name = "dump", .help = "read into FILE or URL", .words = "FILE", .least = 1, .most = 1,
+    { PICO, .name = "flash", .help = "program the board with the UF2 file FILE or URL", .words = "FILE", .least = 1,
+      .most = 1, .run = jmp_verb_flash_pico, .options = jmp_verb_pico_options, .size = sizeof(struct jmp_verb_pico) },
+    { STLINK, .name = "flash", .help = "program the board with FILE or URL, .bin or .hex", .words = "FILE", .least = 1,
+      .most = 1, .run = jmp_verb_flash_named, .options = jmp_verb_file_options, .size = sizeof(struct jmp_verb_file) },
+    { PICO, .name = "bootloader", .help = "take the board into its boot loader", .method = "enter_bootloader", CALL },
+    { PICO, .name = "bootloader-info", .help = "what the boot loader says of the board", .method = "bootloader_info",
+      .run = jmp_verb_show, PLAIN },
+    { STLINK, .name = "info", .help = "what the ST-LINK says of itself", .run = jmp_verb_show, PLAIN },
+    { FLASHER | PICO, .name = "dump", .help = "read into FILE or URL", .words = "FILE", .least = 1, .most = 1,
       .run = jmp_verb_dump, .options = jmp_verb_dump_options, .size = sizeof(struct jmp_verb_dump) },
     { ANY, .name = "call", .help = "call a method; arguments are JSON", .words = "METHOD [ARGUMENT...]", .least = 1,
       .most = UINT_MAX, .run = jmp_verb_call, PLAIN },

@@ -12,6 +12,7 @@ struct jmp_verb {
     unsigned families;           /* bits; which drivers have it */
     const char *name, *alias;    /* alias: as stock has it, or NULL */
     const char *help, *words;    /* words: for the usage line, or NULL */
+    const char *method;          /* of the driver; NULL: it is called like the verb */
     unsigned least, most;
     const struct jmp_option *options;
     size_t size;

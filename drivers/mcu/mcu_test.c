@@ -181,14 +181,16 @@ static void expect(const char *name, const void *data, size_t size)
 
 JMP_TEST(an_stlink_is_programmed_through_its_disk)
 {
-    _cleanup_(device_freep) struct device *device = device_new(&jmp_stlink_msd_class, "{\"volume_name\":\"NODE_X\"}");
+    _cleanup_(device_freep) struct device *device = device_new(&jmp_stlink_msd_class, "{\"volume_name\":\"node_x\"}");
 
     if (!mount_volume("NODE_X"))
         skip();
-    file("NODE_X/DETAILS.TXT", "# comment\r\nVersion: 0221\r\nBuild: Jan  7 2020\r\n");
+    file("NODE_X/DETAILS.TXT", "# comment\r\nVersion : 0221\r\nBuild:\tJan  7 2020\r\nMaker: \xa9 ST\r\n");
     assert_int_equal(device_open(device), 0);
     assert_int_equal(device_call(device, "info", NULL), 0);
     assert_string_equal(jmp_node_string(jmp_node_get(device_result(device), "Version")), "0221");
+    assert_string_equal(jmp_node_string(jmp_node_get(device_result(device), "Build")), "Jan  7 2020");
+    assert_string_equal(jmp_node_string(jmp_node_get(device_result(device), "Maker")), "? ST");
     assert_non_null(strstr(jmp_node_string(jmp_node_get(device_result(device), "mount_point")), "NODE_X"));
     assert_int_equal(flash(device, "firmware", 8, "[{}, \"app.bin\"]"), 0);
     expect("NODE_X/app.bin", "firmware", 8);
@@ -220,9 +222,33 @@ JMP_TEST(a_pico_is_programmed_through_its_disk)
     expect("RPI-RP2/blink.uf2", firmware, sizeof(firmware));
     assert_int_equal(flash(device, firmware, sizeof(firmware), "[{}]"), 0);
     expect("RPI-RP2/Firmware.uf2", firmware, sizeof(firmware));
+    assert_int_equal(flash(device, firmware, sizeof(firmware), "[{}, \"other.UF2\"]"), 0);
+    expect("RPI-RP2/other.UF2", firmware, sizeof(firmware)); /* said once is enough */
+    assert_int_equal(flash(device, firmware, sizeof(firmware), "[{}, \"\"]"), 0);
     assert_int_equal(flash(device, "no UF2 at all", 13, "[{}]"), -EBADMSG);
     assert_int_equal(flash(device, firmware, sizeof(firmware), "[{}, \"../x\"]"), -EINVAL);
     unmount_volume("RPI-RP2");
+}
+
+JMP_TEST(either_of_the_files_that_a_pico_has_on_its_disk_will_do)
+{
+    _cleanup_(device_freep) struct device *device = device_new(&jmp_pico_class, NULL);
+
+    if (!mount_volume("volume"))
+        skip();
+    assert_int_equal(device_open(device), 0);
+    assert_int_equal(device_call(device, "bootloader_info", NULL), -EIO);
+    file("volume/INDEX.HTM/of-somebody-else", "x");
+    assert_int_equal(device_call(device, "bootloader_info", NULL), -EIO);
+    unmount_volume("volume");
+    if (!mount_volume("volume"))
+        skip();
+    file("volume/INDEX.HTM", "<html>");
+    assert_int_equal(device_call(device, "enter_bootloader", NULL), 0);
+    assert_int_equal(device_call(device, "bootloader_info", NULL), 0);
+    assert_int_equal(device_result(device)->kind, JMP_NODE_MAP);
+    assert_int_equal(device_result(device)->count, 0);
+    unmount_volume("volume");
 }
 
 /* Two pins, and what was done with them. */

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/limits.h"
 #include "drivers/families.h"
@@ -57,7 +58,7 @@ static uint64_t in_seconds(double seconds)
 
 static bool is_volume(const char *place, const void *user)
 {
-    return jmp_volume_has(place, "INFO_UF2.TXT");
+    return jmp_volume_has(place, "INFO_UF2.TXT") || jmp_volume_has(place, "INDEX.HTM");
 }
 
 /* Return: 1 with @list (to be freed) and @ret, 0: none is there, or with a sentence. */
@@ -202,6 +203,8 @@ static int pico_bootloader_info(void *self, struct jmp_call *call)
         jmp_writer_begin_map(reply);
         r = jmp_volume_info(place, "INFO_UF2.TXT", reply);
         jmp_writer_end_map(reply);
+        if (r == -ENOENT) /* some have only INDEX.HTM, and say nothing of themselves */
+            return 0;
         return r < 0 ? jmp_call_fail(call, r, "%s/INFO_UF2.TXT cannot be read: %m", place) : 0;
     }
     if (r == 0)
@@ -342,10 +345,12 @@ static int flash_by_usb(const struct jmp_usb_device *device, struct jmp_call *ca
 
 static int flash_by_volume(struct jmp_call *call, const char *place, const uint8_t *data, size_t size)
 {
-    const char *name = jmp_call_has(call, "target") ? jmp_call_string(call, "target") : "Firmware";
+    const char *name = jmp_call_string(call, "target") ?: "";
+    const char *end = strrchr(name, '.');
     char file[128];
 
-    snprintf(file, sizeof(file), "%.100s.uf2", name);
+    snprintf(file, sizeof(file), "%.100s%s", *name ? name : "Firmware",
+             end && strcasecmp(end, ".uf2") == 0 ? "" : ".uf2");
     return jmp_volume_write(call, place, file, data, size, true);
 }
 
@@ -360,7 +365,7 @@ static int pico_flash(void *self, struct jmp_call *call)
     size_t size;
     int r;
 
-    if (name && (!*name || strchr(name, '/') || name[0] == '.' || strlen(name) > 100))
+    if (name && (strchr(name, '/') || name[0] == '.' || strlen(name) > 100))
         return jmp_call_fail(call, -EINVAL, "\"%.100s\" will not do as the name of a file", name);
     r = jmp_volume_receive(call, "source", JMP_UF2_MAX, &data, &size);
     if (r < 0)

@@ -28,9 +28,10 @@ static bool is_stlink(const char *place, const void *user)
 
     name = name ? name + 1 : place;
     if (stlink->volume_name)
-        return strcmp(name, stlink->volume_name) == 0;
-    return strncmp(name, "NOD_", 4) == 0 || strncmp(name, "DIS_", 4) == 0 || strncmp(name, "NUCLEO", 6) == 0 ||
-           jmp_volume_has(place, "MBED.HTM") || jmp_volume_has(place, "DETAILS.TXT");
+        return strcasecmp(name, stlink->volume_name) == 0;
+    return strncasecmp(name, "NOD_", 4) == 0 || strncasecmp(name, "DIS_", 4) == 0 ||
+           strncasecmp(name, "NUCLEO", 6) == 0 || jmp_volume_has(place, "MBED.HTM") ||
+           jmp_volume_has(place, "DETAILS.TXT");
 }
 
 static int find(const struct stlink *stlink, struct jmp_call *call, char place[PATH_MAX])
@@ -63,7 +64,8 @@ static int stlink_info(void *self, struct jmp_call *call)
 
 static int stlink_flash(void *self, struct jmp_call *call)
 {
-    const char *name = jmp_call_has(call, "target") ? jmp_call_string(call, "target") : DEFAULT_NAME;
+    const char *target = jmp_call_string(call, "target");
+    const char *name = target && *target ? target : DEFAULT_NAME;
     const char *end = strrchr(name, '.');
     _cleanup_free_ uint8_t *data = NULL;
     char place[PATH_MAX];

@@ -5,8 +5,10 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/limits.h"
+#include "base/text.h"
 #include "drivers/stream.h"
 
 #define STALL_LIMIT (300 * JMP_USEC_PER_SEC)
@@ -58,8 +60,29 @@ int jmp_volume_find(const char *root, bool (*fits)(const char *place, const void
 bool jmp_volume_has(const char *place, const char *name)
 {
     char path[PATH_MAX];
+    struct stat info;
 
-    return snprintf(path, sizeof(path), "%s/%s", place, name) < (int)sizeof(path) && access(path, F_OK) == 0;
+    return snprintf(path, sizeof(path), "%s/%s", place, name) < (int)sizeof(path) && stat(path, &info) == 0 &&
+           S_ISREG(info.st_mode);
+}
+
+/* @text without the blanks around it, and with question marks for what is no UTF-8: it is sent on. */
+static char *cleaned(char *text)
+{
+    char *end = text + strlen(text);
+
+    while (isspace((unsigned char)*text))
+        text++;
+    while (end > text && isspace((unsigned char)end[-1]))
+        *--end = '\0';
+    for (char *at = text; at < end;) {
+        size_t sequence = jmp_text_sequence(at, (size_t)(end - at));
+
+        if (sequence == 0)
+            *at = '?';
+        at += sequence ?: 1;
+    }
+    return text;
 }
 
 int jmp_volume_info(const char *place, const char *name, struct jmp_writer *writer)
@@ -73,17 +96,13 @@ int jmp_volume_info(const char *place, const char *name, struct jmp_writer *writ
     if (!file)
         return -errno;
     for (unsigned i = 0; i < LINES_MAX && fgets(line, sizeof(line), file); i++) {
-        char *value = strchr(line, ':'), *end;
+        char *value = strchr(line, ':');
 
         if (!value || value == line)
             continue;
         *value++ = '\0';
-        while (*value == ' ')
-            value++;
-        for (end = value + strlen(value); end > value && isspace((unsigned char)end[-1]); end--)
-            end[-1] = '\0';
-        jmp_writer_key(writer, line);
-        jmp_writer_string(writer, value);
+        jmp_writer_key(writer, cleaned(line));
+        jmp_writer_string(writer, cleaned(value));
     }
     return 0;
 }

@@ -198,7 +198,7 @@ def test_a_pico_whose_disk_alone_is_there_is_flashed_by_that(hardware, serve, pl
     assert looked_into(stick, "Firmware.uf2") == firmware.read_bytes()
 
 
-def test_an_st_link_gets_its_firmware_by_its_disk(hardware, serve, place, j):
+def test_an_st_link_gets_its_firmware_by_its_disk(hardware, serve, place, build, j):
     stick = hardware.storage(size=4 << 20, vid=0x0483, pid=0x374b, product="STM32 STLink")
     disk = stick.disk
     subprocess.run(["mkfs.vfat", "-n", "NODE_F411RE", disk], check=True, stdout=subprocess.DEVNULL)
@@ -212,6 +212,10 @@ def test_an_st_link_gets_its_firmware_by_its_disk(hardware, serve, place, j):
         done = j(exporter, "stlink", "info").ok()
         assert "Version: 0221" in done.out and f"mount_point: {volume}" in done.out
         j(exporter, "stlink", "flash", firmware).ok()
+        # Ours gives the file's name along, too: by that an ST-LINK knows what it is.
+        run([build / "ctl/jmpctl", "--tls-grpc", exporter.endpoint, "--tls-grpc-insecure", "stlink", "flash",
+             place.file("blinky.hex", ":00000001FF\n")], env=place.env, timeout=120).ok()
+        assert (volume / "blinky.hex").read_text() == ":00000001FF\n"
         done = j(exporter, "stlink", "flash", place.file("blinky.elf", "no"))
         assert done.status != 0 and "not the name of a .bin or .hex file" in done.err
     assert looked_into(stick, "blinky.bin") == payload(100_000, "firmware")

@@ -3,6 +3,8 @@
  * The console of a board. The port is opened once and stays open, across a restart of the agent too: the core reads it
  * for all viewers, and DTR and RTS are set on the open port, so that nothing but their setting changes them.
  */
+#include "drivers/serial.h"
+
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +13,6 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "drivers/families.h"
-#include "drivers/serial/find.h"
 #include "drivers/serial/speed.h"
 #include "drivers/serial/tty.h"
 #include "drivers/touch.h"
@@ -21,54 +22,42 @@
 #define BREAK_PRESET 0.25      /* seconds, as pyserial's */
 #define BREAK_MAX 10.0
 
-struct serial {
-    const char *url;           /* NULL: @match says which port */
-    struct jmp_serial_match match;
-    unsigned baudrate;
-    bool check_present;
-    double cps;             /* characters a second, 0: as fast as the port takes them */
-    bool disable_hupcl, low_latency;
-    char *found;            /* the node that @match had at the last opening */
-    struct jmp_tty *tty;    /* NULL while closed, always for loop:// */
-    bool read;              /* the core has been given the open port */
-};
-
 static const struct jmp_option serial_options[] = {
-    { JMP_FIELD(struct serial, url), .value_name = "PATH",
+    { JMP_FIELD(struct jmp_serial, url), .value_name = "PATH",
       .help = "device of the port, best by its place (/dev/serial/by-path/...), or loop:// for a plain echo" },
-    { .key = "usb_port", JMP_FIELD_AS(struct serial, match.usb_port), .value_name = "PLACE",
+    { .key = "usb_port", JMP_FIELD_AS(struct jmp_serial, match.usb_port), .value_name = "PLACE",
       .help = "instead of url: the socket on the hubs, such as 1-1.2, or 1-1.2:1.0 for one interface of an adapter" },
-    { .key = "usb_id", JMP_FIELD_AS(struct serial, match.usb_id), .value_name = "VID:PID[:SERIAL]",
+    { .key = "usb_id", JMP_FIELD_AS(struct jmp_serial, match.usb_id), .value_name = "VID:PID[:SERIAL]",
       .help = "instead of url: the adapter itself, wherever it is plugged in" },
-    { .key = "udev", JMP_FIELD_AS(struct serial, match.udev), .value_name = "PROPERTIES",
+    { .key = "udev", JMP_FIELD_AS(struct jmp_serial, match.udev), .value_name = "PROPERTIES",
       .help = "instead of url: udev's properties of the port, a map of patterns; all that is given has to fit" },
-    { JMP_FIELD(struct serial, baudrate), .preset = "115200", .min = 1, .max = 100000000, .value_name = "BAUD",
+    { JMP_FIELD(struct jmp_serial, baudrate), .preset = "115200", .min = 1, .max = 100000000, .value_name = "BAUD",
       .help = "speed, 8N1 without flow control; any that the port can do" },
-    { JMP_FIELD(struct serial, check_present), .preset = "true",
+    { JMP_FIELD(struct jmp_serial, check_present), .preset = "true",
       .help = "for stock files; with either value a missing port disables this driver alone, until it appears" },
-    { JMP_FIELD(struct serial, cps), .nullable = true, .min = 0, .max = 1e6, .value_name = "N",
+    { JMP_FIELD(struct jmp_serial, cps), .nullable = true, .min = 0, .max = 1e6, .value_name = "N",
       .help = "send at most so many characters a second, for boards that drop input; null or 0: no limit" },
-    { JMP_FIELD(struct serial, disable_hupcl), .preset = "false",
+    { JMP_FIELD(struct jmp_serial, disable_hupcl), .preset = "false",
       .help = "leave DTR alone when the port is closed, for boards that it resets" },
-    { JMP_FIELD(struct serial, low_latency), .preset = "true",
+    { JMP_FIELD(struct jmp_serial, low_latency), .preset = "true",
       .help = "have an FTDI adapter hand on what it receives after 1 ms instead of 16" },
     {}
 };
 
-static bool is_loop(const struct serial *serial)
+static bool is_loop(const struct jmp_serial *serial)
 {
     return serial->url && strcmp(serial->url, LOOP) == 0;
 }
 
 /* What the port is called now; the last name when it is away. */
-static const char *port_name(const struct serial *serial)
+static const char *port_name(const struct jmp_serial *serial)
 {
     return serial->url ? serial->url : serial->found ? serial->found : "the port";
 }
 
 static int serial_check(const void *self, struct jmp_error *reterr)
 {
-    const struct serial *serial = self;
+    const struct jmp_serial *serial = self;
     bool described = jmp_serial_match_is_set(&serial->match);
 
     if (serial->url && described)
@@ -92,7 +81,7 @@ static int serial_check(const void *self, struct jmp_error *reterr)
 }
 
 /* Where the port is now, for port_name() */
-static int serial_locate(struct serial *serial, struct jmp_error *reterr)
+static int serial_locate(struct jmp_serial *serial, struct jmp_error *reterr)
 {
     if (serial->url)
         return 0;
@@ -103,7 +92,7 @@ static int serial_locate(struct serial *serial, struct jmp_error *reterr)
 }
 
 /* The port that an earlier agent left open, with all that has come in meanwhile. */
-static bool serial_inherit(struct serial *serial, struct jmp_call *call)
+static bool serial_inherit(struct jmp_serial *serial, struct jmp_call *call)
 {
     struct jmp_error error = JMP_ERROR_INIT;
     int fd, r;
@@ -121,7 +110,7 @@ static bool serial_inherit(struct serial *serial, struct jmp_call *call)
     return true;
 }
 
-static int serial_claim(struct serial *serial, struct jmp_call *call)
+static int serial_claim(struct jmp_serial *serial, struct jmp_call *call)
 {
     struct jmp_error error = JMP_ERROR_INIT;
     int r;
@@ -153,9 +142,9 @@ static int serial_claim(struct serial *serial, struct jmp_call *call)
     return 0;
 }
 
-static int serial_open(void *self, struct jmp_call *call)
+int jmp_serial_open(void *self, struct jmp_call *call)
 {
-    struct serial *serial = self;
+    struct jmp_serial *serial = self;
 
     if (is_loop(serial) || !serial->check_present)
         return 0;
@@ -163,9 +152,9 @@ static int serial_open(void *self, struct jmp_call *call)
     return serial_claim(serial, call);
 }
 
-static void serial_close(void *self)
+void jmp_serial_close(void *self)
 {
-    struct serial *serial = self;
+    struct jmp_serial *serial = self;
 
     serial->tty = jmp_tty_close(serial->tty);
     free(serial->found);
@@ -173,7 +162,7 @@ static void serial_close(void *self)
 }
 
 /* The port, opened when it is not, or no longer */
-static int serial_ready(struct serial *serial, struct jmp_call *call)
+static int serial_ready(struct jmp_serial *serial, struct jmp_call *call)
 {
     if (serial->tty && jmp_tty_is_alive(serial->tty))
         return 0;
@@ -202,7 +191,7 @@ static int loop_connect(struct jmp_call *call, int *ret)
 
 static int serial_connect(void *self, struct jmp_call *call, int *ret)
 {
-    struct serial *serial = self;
+    struct jmp_serial *serial = self;
     int fd, r;
 
     jmp_call_pace(call, serial->cps);
@@ -236,7 +225,7 @@ static int serial_hang_up(void *self, struct jmp_call *call)
     return 0;
 }
 
-static int serial_set_line(struct serial *serial, struct jmp_call *call, const char *name,
+static int serial_set_line(struct jmp_serial *serial, struct jmp_call *call, const char *name,
                            int (*set)(struct jmp_tty *tty, bool on))
 {
     bool on = jmp_call_bool(call, "state");
@@ -271,7 +260,7 @@ static int serial_set_rts(void *self, struct jmp_call *call)
 
 /* A descriptor of the port for as long as the turn is away, during which it may vanish or be closed; the caller closes
  * it. */
-static int serial_hold(struct serial *serial, struct jmp_call *call)
+static int serial_hold(struct jmp_serial *serial, struct jmp_call *call)
 {
     int r = serial_ready(serial, call), fd;
 
@@ -284,7 +273,7 @@ static int serial_hold(struct serial *serial, struct jmp_call *call)
 /* The turn is away during the break: what is typed meanwhile is not lost, and the port may vanish. */
 static int serial_send_break(void *self, struct jmp_call *call)
 {
-    struct serial *serial = self;
+    struct jmp_serial *serial = self;
     double seconds = jmp_call_has(call, "duration") ? jmp_call_number(call, "duration") : BREAK_PRESET;
     _cleanup_close_ int fd = -EBADF;
     int r, waited;
@@ -315,7 +304,7 @@ static int serial_send_break(void *self, struct jmp_call *call)
  * touch. */
 static int serial_touch(void *self, struct jmp_call *call)
 {
-    struct serial *serial = self;
+    struct jmp_serial *serial = self;
     _cleanup_close_ int fd = -EBADF;
     int lines = 0, r;
     bool has_lines;
@@ -335,7 +324,7 @@ static int serial_touch(void *self, struct jmp_call *call)
     return r;
 }
 
-static const struct jmp_method serial_methods[] = {
+const struct jmp_method jmp_serial_methods[] = {
     { .name = "connect", .open = serial_connect, .shared = true },
     { .name = "close", .call = serial_hang_up },
     { .name = "set_dtr", .args = { { "state", JMP_BOOL } }, .call = serial_set_dtr },
@@ -348,10 +337,10 @@ static const struct jmp_method serial_methods[] = {
 };
 
 const struct jmp_driver_class jmp_serial_class = {
-    JMP_DRIVER_HEAD, .name = "serial", .kind = "serial", .size = sizeof(struct serial),
+    JMP_DRIVER_HEAD, .name = "serial", .kind = "serial", .size = sizeof(struct jmp_serial),
     .python_type = "jumpstarter_driver_pyserial.driver.PySerial",
     .client = "jumpstarter_driver_pyserial.client.PySerialClient",
     .help = "a serial port, shared by all who look at it",
-    .options = serial_options, .methods = serial_methods,
-    .open = serial_open, .close = serial_close, .check = serial_check,
+    .options = serial_options, .methods = jmp_serial_methods,
+    .open = jmp_serial_open, .close = jmp_serial_close, .check = serial_check,
 };

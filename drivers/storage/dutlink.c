@@ -4,12 +4,12 @@
  * interface of the vendor's; the console is the board's serial port, or another one.
  */
 #include <ctype.h>
-#include <fcntl.h>
+#include <limits.h>
 #include <string.h>
-#include <termios.h>
 
 #include "base/limits.h"
 #include "drivers/families.h"
+#include "drivers/serial.h"
 #include "drivers/storage/mux.h"
 #include "drivers/usb/handle.h"
 
@@ -35,7 +35,8 @@ static const struct jmp_option dutlink_options[] = {
       .help = "the block device that the storage becomes; name it by /dev/disk/by-path/" },
     { JMP_FIELD(struct dutlink, alternate_console), .nullable = true, .value_name = "PATH",
       .help = "serial port of the console, when it is not the board's own" },
-    { JMP_FIELD(struct dutlink, baudrate), .preset = "115200", .help = "speed of the console" },
+    { JMP_FIELD(struct dutlink, baudrate), .preset = "115200", .min = 1, .max = 100000000, .value_name = "BAUD",
+      .help = "speed of the console" },
     { .key = "timeout_s",
       JMP_FIELD_AS(struct dutlink, timeout),
       .preset = "20",
@@ -138,22 +139,41 @@ static void dutlink_close(void *self)
 
 struct dutlink_power {
     bool known;
-    uint16_t last; /* what was sent last: the same again would only cost time */
+    uint16_t last;         /* what was sent last: the same again would only cost time */
+    unsigned bus, address; /* to whom: a board that was plugged in anew has forgotten it */
 };
+
+static bool is_done(const struct dutlink_power *power, uint16_t action, const struct jmp_usb_device *device)
+{
+    return power->known && power->last == action && power->bus == device->bus && power->address == device->address;
+}
 
 static int power_set(struct dutlink_power *power, struct jmp_call *call, uint16_t action, const char *words)
 {
+    _cleanup_(jmp_usb_list_freep) struct jmp_usb_list *list = NULL;
+    const struct jmp_usb_device *device;
     int r;
 
-    if (power->known && power->last == action)
+    r = find(jmp_call_parent(call), call, &list, &device);
+    if (r < 0)
+        return r;
+    if (is_done(power, action, device))
         return 0;
     power->known = false;
     r = request(jmp_call_parent(call), call, SET_POWER, action, NULL, 0);
     if (r < 0)
         return r;
-    power->known = true;
-    power->last = action;
+    *power = (struct dutlink_power){ true, action, device->bus, device->address };
     jmp_call_log(call, JMP_LOG_INFO, "%s", words);
+    return 0;
+}
+
+/* Nobody knows what became of the board between two leases. */
+static int power_reset(void *self, struct jmp_call *call)
+{
+    struct dutlink_power *power = self;
+
+    power->known = false;
     return 0;
 }
 
@@ -241,6 +261,7 @@ static const struct jmp_driver_class dutlink_power_class = {
     .client = "jumpstarter_driver_power.client.PowerClient",
     .help = "power of a DUT Link board",
     .methods = power_methods,
+    .reset = power_reset,
 };
 
 /* storage */
@@ -292,23 +313,10 @@ static const struct jmp_driver_class dutlink_storage_class = {
 
 /* console */
 
-static const struct {
-    unsigned rate;
-    speed_t speed;
-} speeds[] = {
-    { 9600, B9600 },     { 19200, B19200 },   { 38400, B38400 },   { 57600, B57600 },     { 115200, B115200 },
-    { 230400, B230400 }, { 460800, B460800 }, { 921600, B921600 }, { 1000000, B1000000 }, { 1500000, B1500000 },
+struct dutlink_console {
+    struct jmp_serial serial;
+    char path[PATH_MAX];
 };
-
-static int dutlink_check(const void *self, struct jmp_error *reterr)
-{
-    const struct dutlink *dutlink = self;
-
-    for (size_t i = 0; i < ELEMENTSOF(speeds); i++)
-        if (speeds[i].rate == dutlink->baudrate)
-            return 0;
-    return jmp_error_set(reterr, -EINVAL, "baudrate %u is none of the usual ones", dutlink->baudrate);
-}
 
 /* The board's own tty: there is exactly one. */
 static int console_path(const struct dutlink *dutlink, struct jmp_call *call, char *path, size_t size)
@@ -333,44 +341,31 @@ static int console_path(const struct dutlink *dutlink, struct jmp_call *call, ch
     return 0;
 }
 
-static int console_connect(void *self, struct jmp_call *call, int *ret)
+static int console_open(void *self, struct jmp_call *call)
 {
     const struct dutlink *dutlink = jmp_call_parent(call);
-    _cleanup_close_ int fd = -EBADF;
-    struct termios settings;
-    char path[4096];
+    struct dutlink_console *console = self;
     int r;
 
-    r = console_path(dutlink, call, path, sizeof(path));
+    r = console_path(dutlink, call, console->path, sizeof(console->path));
     if (r < 0)
         return r;
-    fd = open(path, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
-    if (fd < 0)
-        return jmp_call_fail(call, errno == ENOENT || errno == ENXIO ? -ENODEV : -errno, "%s cannot be opened: %m",
-                             path);
-    if (tcgetattr(fd, &settings) < 0)
-        return jmp_call_fail(call, -errno, "%s is no serial port: %m", path);
-    cfmakeraw(&settings);
-    settings.c_cflag |= CLOCAL | CREAD;
-    for (size_t i = 0; i < ELEMENTSOF(speeds); i++)
-        if (speeds[i].rate == dutlink->baudrate)
-            cfsetspeed(&settings, speeds[i].speed);
-    if (tcsetattr(fd, TCSANOW, &settings) < 0)
-        return jmp_call_fail(call, -errno, "%s cannot be set up: %m", path);
-    *ret = TAKE_FD(fd);
-    return 0;
+    console->serial.url = console->path;
+    console->serial.baudrate = dutlink->baudrate;
+    console->serial.check_present = console->serial.low_latency = true;
+    return jmp_serial_open(console, call);
 }
-
-static const struct jmp_method console_methods[] = { { .name = "connect", .open = console_connect, .shared = true },
-                                                     {} };
 
 static const struct jmp_driver_class dutlink_console_class = {
     JMP_DRIVER_HEAD,
     .name = "dutlink-console",
     .kind = "console",
+    .size = sizeof(struct dutlink_console),
     .client = "jumpstarter_driver_pyserial.client.PySerialClient",
     .help = "console of a DUT Link board",
-    .methods = console_methods,
+    .methods = jmp_serial_methods,
+    .open = console_open,
+    .close = jmp_serial_close,
 };
 
 static const struct jmp_child dutlink_children[] = {
@@ -389,5 +384,4 @@ const struct jmp_driver_class jmp_dutlink_class = {
     .children = dutlink_children,
     .open = dutlink_open,
     .close = dutlink_close,
-    .check = dutlink_check,
 };

@@ -6,6 +6,7 @@ target_sources(jmp-drivers PRIVATE
 target_link_libraries(jmp-drivers PRIVATE PkgConfig::EXPAT PkgConfig::LIBUSB PkgConfig::OPENSSL)
 
 driver_test(drivers-disk-test storage/disk_test.c)
+driver_test(drivers-dutlink-test storage/dutlink_test.c)
 driver_test(drivers-gadget-test storage/gadget_test.c)
 driver_test(drivers-hash-test storage/hash_test.c)
 driver_test(drivers-io-test storage/io_test.c)

@@ -257,6 +257,15 @@ def test_dutlink_switches_power_and_storage(hardware, serve):
             raw.call(raw.uuid(f"board.{device}"), method)
             board.program.wait_line(f"^{said}$", since=mark)
         raw.call(raw.uuid("board.power"), "on")
+        mark = board.program.mark()
+        raw.call(raw.uuid("board.power"), "on")         # the same again is not sent
+        raw.call(raw.uuid("board.storage"), "host")
+        board.program.wait_line("^storage 1$", since=mark)
+        assert "power" not in board.program.output(since=mark)
+        board.unplug()
+        board.plug()                                    # it has forgotten everything
+        raw.call(raw.uuid("board.power"), "on")
+        board.program.wait_line("^power 1$")
         reading = next(iter(raw.items(raw.uuid("board.power"), "read")))
         assert "5.02" in str(reading) and "0.31" in str(reading)
         upload(raw, "board.storage", IMAGE, "write")
@@ -266,6 +275,9 @@ def test_dutlink_switches_power_and_storage(hardware, serve):
             stream.headers()
             stream.send(b"hello board\n")
             wires.expect(b"hello board\n")
+            raw.call(raw.uuid("board.console"), "set_dtr", False)
+            raw.call(raw.uuid("board.console"), "close")
+            assert stream.read_to_end()[0] == b""
         wires.close()
 
 

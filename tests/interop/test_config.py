@@ -19,12 +19,13 @@ from harness.controller import ReferenceController
 from harness.lab import Labd
 from harness.oidc import Provider, jwt
 from harness.program import Program, run, wait_until
+from harness.stock import environment
 from harness.terminal import Terminal
 from jumpstarter.config.client import ClientConfigV1Alpha1
 from jumpstarter.config.exporter import ExporterConfigV1Alpha1
 from jumpstarter.config.user import UserConfigV1Alpha1
 from jumpstarter_cli.jmp import jmp
-from test_parity import environment, fields
+from test_parity import fields
 
 MADE = ["--namespace", "ns", "--name", "n", "--endpoint", "lab:8082", "--token", "tok"]
 

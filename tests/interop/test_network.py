@@ -217,12 +217,12 @@ class TestFrames:
                 assert record.severity == "WARNING" and "Connection reset by peer" in record.message
 
     def test_dropped_stream_closes_the_connection_to_the_board(self, raw, board):
-        before = board.tcp.open
+        wait_until(lambda: board.tcp.open == 0, 10, "a connection of an earlier test to the board stays open")
         with Duplex(raw, driver_request(raw.uuid("net")), timeout=20) as stream:
             stream.send(b"x")
             assert stream.read(1) == b"x"
-            assert board.tcp.open == before + 1
-        wait_until(lambda: board.tcp.open == before, 10, "the connection to the board stays open")
+            assert board.tcp.open == 1
+        wait_until(lambda: board.tcp.open == 0, 10, "the connection to the board stays open")
 
     def test_board_that_does_not_read_holds_back_the_client_only(self, serve):
         """16 MiB into a connection nobody reads: neither memory nor other calls may suffer."""

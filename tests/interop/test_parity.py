@@ -11,7 +11,6 @@ import json
 import os
 import re
 import shutil
-from contextlib import contextmanager
 
 import pytest
 import yaml
@@ -20,6 +19,7 @@ from harness import exporter as exporters
 from harness.lab import Labd
 from harness.place import BIN
 from harness.program import Program, run, wait_until
+from harness.stock import environment
 from harness.terminal import Terminal
 from jumpstarter_cli.jmp import jmp
 
@@ -32,18 +32,6 @@ EXPORTERS = {
 }
 
 numbers = itertools.count(1)
-
-
-@contextmanager
-def environment(env):
-    before = dict(os.environ)
-    os.environ.clear()
-    os.environ.update(env)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
 
 
 class Both:

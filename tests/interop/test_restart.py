@@ -1,78 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """The agent is started anew while a client works: the client dials again and goes on, the board has noticed nothing."""
 
-import array
-import itertools
 import os
 import shutil
 import signal
-import socket
-import threading
 
 import pytest
 import yaml
 from harness import exporter as exporters
 from harness.board import PtyBoard
 from harness.lab import Lease
+from harness.manager import Manager
 from harness.program import Program, wait_until
 from harness.stock import client
 
 pytestmark = pytest.mark.native(reason="the stock exporter begins every lease anew")
-
-_numbers = itertools.count(1)
-
-FIRST = 3       # where a service manager puts the descriptors that it hands over
-
-
-class Manager:
-    """Just enough of a service manager: it keeps what is sent to $NOTIFY_SOCKET and hands it to the next process."""
-
-    def __init__(self, place):
-        self.store = {}
-        self.path = place.root / f"notify-{next(_numbers)}"
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.socket.bind(str(self.path))
-        self.socket.settimeout(0.1)
-        self.ending = False
-        self.thread = threading.Thread(target=self._listen, daemon=True)
-        self.thread.start()
-
-    def _listen(self):
-        while not self.ending:
-            try:
-                data, control, _, _ = self.socket.recvmsg(4096, socket.CMSG_SPACE(16))
-            except TimeoutError:
-                continue
-            said = dict(line.split("=", 1) for line in data.decode().splitlines())
-            fds = array.array("i")
-            for level, kind, payload in control:
-                if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
-                    fds.frombytes(payload)
-            if said.get("FDSTORE") == "1":
-                self.store[said["FDNAME"]] = fds[0]
-            elif said.get("FDSTOREREMOVE") == "1" and said["FDNAME"] in self.store:
-                os.close(self.store.pop(said["FDNAME"]))
-
-    def start(self, exporter, env):
-        """The next process of the service."""
-        names = list(self.store)
-        high = [os.dup2(self.store[name], 200 + i) for i, name in enumerate(names)]
-        moves = " ".join(f"{FIRST + i}<&{fd} {fd}<&-" for i, fd in enumerate(high))
-        script = f'exec "$@" {moves}\n'
-        if names:
-            script = f"export LISTEN_PID=$$ LISTEN_FDS={len(names)} LISTEN_FDNAMES={':'.join(names)}\n" + script
-        argv = ["bash", "-c", script, "agent", *exporter.program.argv]
-        program = Program(argv, env={**env, "NOTIFY_SOCKET": str(self.path)}, name="jmp-agent", pass_fds=high)
-        for fd in high:
-            os.close(fd)
-        return program
-
-    def close(self):
-        self.ending = True
-        self.thread.join()
-        self.socket.close()
-        for fd in self.store.values():
-            os.close(fd)
 
 
 @pytest.fixture
@@ -150,14 +92,16 @@ class TestLease:
 
     def test_in_beforeLease_it_begins_anew(self, lab, kind, place):
         log = place.root / "slow"
+        # The first one goes on for as long as it is let; the second finds that it is not the first.
+        script = f"echo begun >> {log}; [ $(wc -l < {log}) -gt 1 ] || sleep 1000; echo done >> {log}"
         exporter = lab.add_exporter(kind, {"power": exporters.driver(exporters.POWER)},
-                                    hooks={"beforeLease": {"script": f"echo begun >> {log}; sleep 3; echo done >> {log}"}})
+                                    hooks={"beforeLease": {"script": script}})
         shell = Program([*Lease.shell, "--client-config", lab.clients["alice"], "-n", exporter.name, "--", "sh", "-c",
                          "j power on && echo powered"], env=place.env, name="jmp shell")
-        wait_until(lambda: log.exists(), 40, "the hook does not begin")
+        wait_until(lambda: log.exists() and log.read_text() == "begun\n", 40, "the hook does not begin")
         again(lab, exporter, "hand over")
         shell.wait(60)
-        wait_until(lambda: log.read_text().split()[:3] == ["begun", "begun", "done"], 30, log.read_text)
+        wait_until(lambda: log.read_text().split() == ["begun", "begun", "done"], 30, log.read_text)
         lab.exporters.pop(exporter.name)
         exporter.stop()
         exporter.program.forget()
@@ -165,15 +109,15 @@ class TestLease:
 
 class TestBoard:
     @pytest.mark.parametrize("how", ["hand over", "kill"])
-    def test_console_stays_open_and_whole(self, lab, board, place, how):
+    def test_console_stays_open_and_whole(self, lab, board, how):
         """What the board says while nobody is there waits in the kernel; DTR does not fall, for nobody closes the port."""
-        manager = Manager(place)
+        manager, argv = Manager(), board.program.argv
         try:
             board.program.stop()
             board.program.forget()
-            board.program = manager.start(board, lab.place.env)
+            board.program = manager.start(argv, lab.place.env)
             lab.wait_status(board.name, "AVAILABLE")
-            wait_until(lambda: "serial/port" in manager.store, 10, lambda: manager.store)
+            wait_until(lambda: "serial/port" in manager.parked, 10, lambda: manager.parked)
             board.pty.let_go()
             with Lease(lab, "-n", board.name) as lease:
                 old = board.program
@@ -184,8 +128,7 @@ class TestBoard:
                 old.forget()
                 assert not board.pty.is_hung_up()
                 board.pty.write(b"said to nobody, ")
-                old.argv = old.argv[4:]
-                board.program = manager.start(board, lab.place.env)
+                board.program = manager.start(argv, lab.place.env)
                 board.program.wait_line("ready for commands", 30)
                 with client(lease.path) as root, root.children["serial"].pexpect() as console:
                     board.pty.write(b"said to us\r\n")

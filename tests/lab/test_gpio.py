@@ -14,14 +14,13 @@ import pytest
 from gpiod.line import Bias, Direction, Drive
 from harness import exporter as exporters
 from harness import stock
+from harness.background import Background
 from harness.exporter import INPUT, OUTPUT, SWITCH, driver
-from harness.lab import Lease
-from harness.place import BIN
+from harness.lab import CtlLease, Lease
+from harness.manager import Manager
 from harness.program import Program, run, wait_until
 from harness.stock import Raw, failure
 from jumpstarter.client.core import DriverInvalidArgument, DriverMethodNotImplemented
-
-from manager import Manager
 
 Code = grpc.StatusCode
 SOON = 60       # a deadline, for a guest on a busy machine
@@ -34,11 +33,7 @@ def reaches(chip, line, level, timeout=SOON):
 @pytest.fixture
 def j(place):
     """Runs a stock `j` command on an exporter: j(exporter, "power on")."""
-    def command(exporter, words, *, timeout=SOON):
-        env = {**place.env, "JUMPSTARTER_HOST": exporter.endpoint, "JMP_DRIVERS_ALLOW": "UNSAFE",
-               "JMP_GRPC_INSECURE": "1", "_JMP_SUPPRESS_DRIVER_WARNINGS": "1"}
-        return run([BIN / "j", *words.split()], env=env, timeout=timeout)
-    return command
+    return lambda exporter, words: stock.j(exporter.endpoint, *words.split(), env=place.env)
 
 
 @pytest.fixture
@@ -152,20 +147,24 @@ def test_every_command_of_an_input(hardware, serve, j):
 @pytest.mark.parametrize("words,press", [
     ("ready wait-for-active", 1), ("ready wait-for-inactive", 0), ("ready wait-for-edge rising", 1),
     ("ready wait-for-edge falling", 0)])
-def test_a_waiting_command_ends_when_the_button_is_pressed(hardware, serve, place, words, press):
+def test_a_waiting_command_ends_when_the_button_is_pressed(hardware, serve, j, words, press):
     chip = hardware.gpio(lines=4)
     chip.pull(3, 1 - press)
     exporter = serve({"ready": driver(INPUT, device=str(chip.path), line=3)})
-    env = {**place.env, "JUMPSTARTER_HOST": exporter.endpoint, "JMP_DRIVERS_ALLOW": "UNSAFE", "JMP_GRPC_INSECURE": "1"}
+    pressed = threading.Event()
     with Raw(exporter.endpoint) as raw:
         begun = Begun(raw)
-        waiting = Program([BIN / "j", *words.split()], env=env)
-        begun.wait(1, "ready")
-        assert call(raw, "ready", "read_pin") == 1 - press      # others go on meanwhile
-    assert waiting.alive()
-    chip.pull(3, press)
-    assert waiting.wait(SOON) == 0, waiting.tail()
-    waiting.forget()
+
+        def press_it():
+            begun.wait(1, "ready")
+            assert call(raw, "ready", "read_pin") == 1 - press      # others go on meanwhile
+            pressed.set()
+            chip.pull(3, press)
+
+        pressing = Background(press_it)
+        j(exporter, words).ok()
+        assert pressed.is_set(), "it has not waited"
+        pressing.result()
 
 
 # keys of `config`, the level after the start, the level after on, read_pin then, the level after off, read_pin then
@@ -449,9 +448,10 @@ def test_a_least_time_off(hardware, serve):
         before = time.monotonic()
         call(raw, "power", "off")
         waiting = Pending(raw, "power", "on")
-        while time.monotonic() < before + 1 and not waiting.done():
-            assert call(raw, "power", "read_pin") == 0      # others have their turn
-        assert chip.value(1) == 0
+        turns = 0
+        while call(raw, "power", "read_pin") == 0:      # others have their turn
+            turns += 1
+        assert turns and time.monotonic() - before >= 1.5
         waiting.result()
         assert time.monotonic() - before >= 1.5
         assert chip.value(1) == 1
@@ -607,7 +607,7 @@ def test_only_a_call_or_the_start_of_a_lease_switches(hardware, lab, kind):
 
 @contextlib.contextmanager
 def exporters_lease(lab, exporter):
-    with Lease(lab, "-n", exporter.name, timeout=SOON) as lease, Raw(lease.path) as raw:
+    with CtlLease(lab, lab.build / "ctl/jmpctl", "-n", exporter.name, timeout=SOON) as lease, Raw(lease.path) as raw:
         yield raw
 
 
@@ -632,11 +632,10 @@ def test_a_restart_lets_go_of_nothing(hardware, lab, build):
     watcher = None
     try:
         for agent in agents(build) * 2:
-            argv, fds = manager.start([str(agent), "run", "--exporter-config", str(exporter.path)])
-            program = Program(argv, env={**lab.place.env, **manager.environment()}, name="jmp-agent", pass_fds=fds)
+            program = manager.start([agent, "run", "--exporter-config", exporter.path], lab.place.env)
             program.wait_line(r"registered with", timeout=SOON)
             lab.wait_status(exporter.name, "AVAILABLE")
-            assert len(manager.parked) == 2, manager.parked
+            wait_until(lambda: len(manager.parked) == 2, SOON, lambda: manager.parked)
             if watcher:
                 assert watcher.end() == []
                 assert (chip.value(1), chip.value(2)) == (1, 0)
@@ -666,8 +665,7 @@ def test_a_restart_in_the_middle_of_a_lease_switches_nothing(hardware, lab, buil
     exporter.program.forget()
 
     def start():
-        argv, fds = manager.start([str(build / "agent/jmp-agent"), "run", "--exporter-config", str(exporter.path)])
-        program = Program(argv, env={**lab.place.env, **manager.environment()}, name="jmp-agent", pass_fds=fds)
+        program = manager.start([build / "agent/jmp-agent", "run", "--exporter-config", exporter.path], lab.place.env)
         program.wait_line(r"registered with", timeout=SOON)
         return program
 

@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from harness import stock
 from harness.background import Background
 from harness.board import payload
 from harness.exporter import driver
@@ -33,10 +34,7 @@ def uf2(data, address=FLASH):
 @pytest.fixture
 def j(place):
     """The stock command against an exporter: j(exporter, "pico", "flash", ...)."""
-    def call(exporter, *words):
-        env = {**place.env, "JUMPSTARTER_HOST": exporter.endpoint, "JMP_DRIVERS_ALLOW": "UNSAFE", "JMP_GRPC_INSECURE": "1"}
-        return run([BIN / "j", *words], env=env, timeout=120)
-    return call
+    return lambda exporter, *words: stock.j(exporter.endpoint, *words, env=place.env)
 
 
 @pytest.fixture
@@ -100,12 +98,13 @@ def test_a_pico_in_its_boot_loader_says_who_it_is_and_refuses_what_does_not_fit(
     assert flash.read_bytes()[:4096] == payload(4096, "small")
 
 
-def test_a_boot_loader_that_wedges_is_an_error_and_no_more(serve, place, j, hardware):
+def test_a_boot_loader_that_wedges_is_an_error_and_no_more(serve, place, hardware):
     board = hardware.program("lab-pico", hardware.directory / "flash", "boot", "wedged")
     firmware = place.file("blink.uf2", "")
     firmware.write_bytes(uf2(payload(4096, "new")))
     exporter = serve({"pico": driver(PICO), "other": driver("power-mock")})
-    flashing = Background(j, exporter, "pico", "flash", firmware)
+    env = {**place.env, "JUMPSTARTER_HOST": exporter.endpoint, "JMP_DRIVERS_ALLOW": "UNSAFE", "JMP_GRPC_INSECURE": "1"}
+    flashing = Background(run, [BIN / "j", "pico", "flash", firmware], env=env, timeout=120)
     board.program.wait_line("^boot loader$", timeout=60)
     with client(exporter.endpoint) as root:
         while flashing.is_alive():

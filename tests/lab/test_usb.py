@@ -219,7 +219,7 @@ def test_only_one_has_it_and_the_others_are_told_who(hardware, serve, attach, wo
                "the kernel has it not back")
 
 
-def test_the_stock_client_lists_shows_and_resets_it(hardware, serve, place):
+def test_the_stock_client_lists_shows_and_resets_it(hardware, serve, words, place):
     played = hardware.program("lab-pipes", "PIPES")
     exporter = serve({"usb": device(played.sysfs())})
     path = played.sysfs().name
@@ -236,7 +236,7 @@ def test_the_stock_client_lists_shows_and_resets_it(hardware, serve, place):
         mark = played.program.mark()
         j("usb-reset")
         played.program.wait_line("^configured$", since=mark)
-        forward = Forward(place, exporter, "usb ip")
+        forward = Forward(place, exporter, "usb ip", words(exporter))
         usb = Import(forward.port, path)
         assert "(in use by USB/IP)" in j("list")
         assert "the device is in use already, by USB/IP" in j("usb-reset")
@@ -264,13 +264,13 @@ def test_hubs_disks_in_use_and_strangers_are_refused(hardware, serve, words, pla
 
 
 class Forward:
-    """A local port, or with `unix` a socket of that path, to a driver, by the stock client."""
+    """A local port, or with `unix` a socket of that path, to a driver: by jmpctl with these words, or by the stock client."""
 
-    def __init__(self, place, exporter, driver, unix=None):
+    def __init__(self, place, exporter, driver, ctl=None, unix=None):
         env = {**place.env, "JUMPSTARTER_HOST": exporter.endpoint, "JMP_DRIVERS_ALLOW": "UNSAFE",
                "JMP_GRPC_INSECURE": "1"}
         how = ["forward-unix", unix] if unix else ["forward-tcp", "0", "--address", "127.0.0.1"]
-        self.program = Program([BIN / "j", *driver.split(), *how], env=env, name=f"j {driver} {how[0]}")
+        self.program = Program([*(ctl or [BIN / "j"]), *driver.split(), *how], env=env, name=f"{driver} {how[0]}")
         said = self.program.wait_line(rf"^{re.escape(str(unix))}$" if unix else r"^127\.0\.0\.1:(\d+)$", timeout=60)
         self.port = None if unix else said.group(1)
 
@@ -300,11 +300,11 @@ def test_the_stock_usbip_tool_works_over_the_stock_client(hardware, serve, place
     forward.close()
 
 
-def test_each_transfer_ends_as_usbip_has_it(hardware, serve, place):
+def test_each_transfer_ends_as_usbip_has_it(hardware, serve, words, place):
     hid = hardware.hid(serial="HID")
     exporter = serve({"usb": device(hid.gadget.sysfs())})
     kernels = hid.raw
-    forward = Forward(place, exporter, "usb ip")
+    forward = Forward(place, exporter, "usb ip", words(exporter))
     usb = Import(forward.port, hid.gadget.sysfs().name)
     assert not kernels.exists(), "the kernel's driver still has the device"
     board = os.open(hid.board, os.O_RDWR)
@@ -332,7 +332,7 @@ def test_each_transfer_ends_as_usbip_has_it(hardware, serve, place):
     # The transfers of a client that goes in the middle of them go with it.
     usb.submit(incoming, 8)
     usb.submit(incoming, 8)
-    forward.close()     # with it goes the stream; not with the socket alone, whose reset the stock client may keep to itself
+    forward.close()     # with it goes the stream
     usb.close()
     os.close(board)
     wait_until(lambda: hid.host("*:*/*:*/hidraw/hidraw*"), PLUG_TIMEOUT, "the kernel has it not back")
@@ -382,11 +382,11 @@ def test_a_transfer_that_takes_too_long_is_called_back_and_nothing_is_lost(hardw
     wait_until(lambda: answers(usb), 60, "the device does not answer again")
 
 
-def test_a_reset_reaches_the_device(hardware, serve, place):
+def test_a_reset_reaches_the_device(hardware, serve, words, place):
     """As importers ask for it, which hand a port's reset on; and by the exporter's command."""
     played = hardware.program("lab-pipes", "PIPES")
     exporter = serve({"usb": device(played.sysfs())})
-    forward = Forward(place, exporter, "usb ip")
+    forward = Forward(place, exporter, "usb ip", words(exporter))
     usb = Import(forward.port, played.sysfs().name)
     for _ in range(2):
         mark = played.program.mark()
@@ -437,7 +437,7 @@ def boot_sector(words):
 
 
 @pytest.mark.parametrize("by", ["tcp", "unix"])
-def test_a_virtual_machine_boots_from_a_stick_by_usbredir(hardware, serve, place, by):
+def test_a_virtual_machine_boots_from_a_stick_by_usbredir(hardware, serve, words, place, by):
     """QEMU's own usb-redir finds the device, and the firmware in the machine enumerates and reads it."""
     qemu = shutil.which("qemu-system-x86_64")
     if not qemu or "usb-redir" not in run([qemu, "-device", "help"], env=place.env, timeout=60).ok().out:
@@ -448,7 +448,9 @@ def test_a_virtual_machine_boots_from_a_stick_by_usbredir(hardware, serve, place
     stick.gadget.plug()
     exporter = serve({"usb": device(stick.gadget.sysfs())})
     path = place.run / "redir"
-    forward = Forward(place, exporter, "usb redir", unix=path if by == "unix" else None)
+    # By either client, for the stock one takes as long to start as the machine.
+    forward = Forward(place, exporter, "usb redir", unix=path) if by == "unix" else \
+        Forward(place, exporter, "usb redir", words(exporter))
     where = f"path={path}" if by == "unix" else f"host=127.0.0.1,port={forward.port}"
     said = place.root / f"debug-port-{by}"
     machine = Program([qemu, "-accel", "tcg,tb-size=16", "-machine", "pc", "-m", "32", "-nodefaults", "-display", "none",
@@ -464,14 +466,14 @@ def test_a_virtual_machine_boots_from_a_stick_by_usbredir(hardware, serve, place
     wait_until(lambda: list(stick.gadget.sysfs().glob("*:*/host*")), PLUG_TIMEOUT, "the kernel has it not back")
 
 
-def test_what_the_filter_of_usbredir_does_not_allow_stays_here(hardware, serve, place):
+def test_what_the_filter_of_usbredir_does_not_allow_stays_here(hardware, serve, words, place):
     stick, hid = hardware.storage(size=MIB), hardware.hid(serial="HID")
     no_disks = "0x08,-1,-1,-1,0|-1,-1,-1,-1,1"
     exporter = serve({name: {"type": "usb-device", "config": {"path": part.gadget.sysfs().name, "filter": no_disks}}
                       for name, part in (("stick", stick), ("hid", hid))})
     said = {}
     for name in ("stick", "hid"):
-        forward = Forward(place, exporter, f"{name} redir")
+        forward = Forward(place, exporter, f"{name} redir", words(exporter))
         with socket.create_connection(("127.0.0.1", int(forward.port)), timeout=60) as guest:
             said[name] = guest.recv(12)
         forward.close()

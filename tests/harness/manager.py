@@ -1,11 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """A service manager's store of descriptors, as far as an agent sees it: what it parks comes back at its next start."""
 
+import fcntl
 import os
+import shlex
 import shutil
 import socket
 import tempfile
 import threading
+
+from .program import Program
+
+FIRST = 3       # where a service manager puts the descriptors that it hands over
+HIGH = 200      # where none of them is in the way of another
+BARRIER = b"BARRIER=test"
 
 
 class Manager:
@@ -16,6 +24,7 @@ class Manager:
         os.chmod(self.directory, 0o755)
         self.path = os.path.join(self.directory, "notify")
         self.parked = {}
+        self.heard = threading.Semaphore(0)
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind(self.path)
         os.chmod(self.path, 0o777)
@@ -34,24 +43,30 @@ class Manager:
             elif "FDSTORE" in words:
                 self._drop(name)
                 self.parked[name] = fds.pop()
-            for fd in fds:      # a barrier, which waits for its end to be closed
+            elif data == BARRIER:
+                self.heard.release()
+            for fd in fds:      # a barrier of the agent's, which waits for its end to be closed
                 os.close(fd)
 
     def _drop(self, name):
         if name in self.parked:
             os.close(self.parked.pop(name))
 
-    def environment(self):
-        return {"NOTIFY_SOCKET": self.path, "FDSTORE": "16"}
-
-    def start(self, argv):
-        """The words that start `argv` with everything that is parked, and the descriptors that have to be passed."""
-        names, fds = list(self.parked), list(self.parked.values())
-        if not fds:
-            return argv, ()
-        takes = "".join(f"exec {3 + i}<&{fd}; " for i, fd in enumerate(fds))
-        script = (f'{takes}export LISTEN_PID=$$ LISTEN_FDS={len(fds)} LISTEN_FDNAMES="$1"; shift; exec "$@"')
-        return ["bash", "-c", script, "bash", ":".join(names), *argv], fds
+    def start(self, argv, env):
+        """The next process of the service, with everything that the ones before have parked."""
+        self.socket.sendto(BARRIER, self.path)
+        assert self.heard.acquire(timeout=20), "the manager does not hear itself"
+        names = list(self.parked)
+        high = [fcntl.fcntl(self.parked[name], fcntl.F_DUPFD, HIGH) for name in names]
+        script = 'exec "$@"' + "".join(f" {FIRST + i}<&{fd} {fd}<&-" for i, fd in enumerate(high))
+        if names:
+            script = f"export LISTEN_PID=$$ LISTEN_FDS={len(names)} LISTEN_FDNAMES={shlex.quote(':'.join(names))}\n" + script
+        try:
+            return Program(["bash", "-c", script, "agent", *argv], env={**env, "NOTIFY_SOCKET": self.path, "FDSTORE": "16"},
+                           name="jmp-agent", pass_fds=high)
+        finally:
+            for fd in high:
+                os.close(fd)
 
     def close(self):
         self.socket.sendto(b"", self.path)

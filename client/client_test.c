@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The library against a lab in this process, over real sockets: what it does when all is well, and when it is not. */
 #include <fcntl.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -625,6 +626,77 @@ JMP_TEST(a_pipe_whose_writer_takes_its_time_holds_up_nothing)
     assert_int_equal(lab->uploaded_length, 9);
     assert_memory_equal(lab->uploaded, "something", 9);
     assert_int_equal(jmp_resource_client_problem(resource, NULL), 0);
+}
+
+static void *read_all(void *data)
+{
+    int fd = *(int *)data;
+    static char piece[5000];
+    size_t at = 0;
+    ssize_t n;
+
+    while ((n = read(fd, piece, sizeof(piece))) > 0)
+        for (ssize_t i = 0; i < n; i++, at++)
+            if (piece[i] != lab_download_byte(at))
+                return NULL;
+    return (void *)at;
+}
+
+JMP_TEST(a_pipe_whose_reader_takes_its_time_holds_up_nothing)
+{
+    LAB(lab);
+    _cleanup_(jmp_session_client_freep) struct jmp_session_client *session = session_of(lab, NULL);
+    _cleanup_(jmp_resource_client_freep) struct jmp_resource_client *resource = NULL;
+    _cleanup_close_pair_ int ends[2] = { -EBADF, -EBADF };
+    uint64_t begun = jmp_now();
+    pthread_t reader;
+    void *got;
+
+    lab->download = 3 * 1024 * 1024 + 7;
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    assert_int_equal(
+        jmp_resource_client_open(
+            session,
+            &(const struct jmp_resource_options){
+                .uuid = LAB_POWER, .direction = JMP_RESOURCE_DOWNLOAD, .fd = ends[1] },
+            &resource, NULL),
+        0);
+    /* Nobody reads: a wait ends by its time, or when it is interrupted, which it could not while somebody writes. */
+    while (jmp_resource_client_bytes(resource) == 0 && jmp_now() - begun < 60 * JMP_USEC_PER_SEC)
+        assert_int_equal(jmp_client_pause(lab->client, JMP_USEC_PER_SEC / 10), 0);
+    assert_true(jmp_resource_client_bytes(resource) > 0);
+    jmp_client_interrupt(lab->client);
+    assert_int_equal(jmp_resource_client_finish(resource, 60 * JMP_USEC_PER_SEC, NULL), -ECANCELED);
+    jmp_client_resume(lab->client);
+
+    assert_int_equal(pthread_create(&reader, NULL, read_all, &ends[0]), 0);
+    assert_int_equal(jmp_resource_client_finish(resource, 60 * JMP_USEC_PER_SEC, NULL), 0);
+    ends[1] = jmp_close(ends[1]);
+    assert_int_equal(pthread_join(reader, &got), 0);
+    assert_int_equal((size_t)got, lab->download);
+    assert_int_equal(jmp_resource_client_bytes(resource), lab->download);
+}
+
+JMP_TEST(a_pipe_whose_reader_has_gone_ends_the_transfer)
+{
+    LAB(lab);
+    _cleanup_(jmp_session_client_freep) struct jmp_session_client *session = session_of(lab, NULL);
+    _cleanup_(jmp_resource_client_freep) struct jmp_resource_client *resource = NULL;
+    _cleanup_close_pair_ int ends[2] = { -EBADF, -EBADF };
+
+    lab->download = 3 * 1024 * 1024;
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    assert_int_equal(
+        jmp_resource_client_open(
+            session,
+            &(const struct jmp_resource_options){
+                .uuid = LAB_POWER, .direction = JMP_RESOURCE_DOWNLOAD, .fd = ends[1] },
+            &resource, NULL),
+        0);
+    assert_int_equal(jmp_client_pause(lab->client, JMP_USEC_PER_SEC / 10), 0);
+    ends[0] = jmp_close(ends[0]);
+    assert_int_equal(jmp_resource_client_finish(resource, 60 * JMP_USEC_PER_SEC, NULL), -EPIPE);
+    assert_int_equal(jmp_resource_client_problem(resource, NULL), -EPIPE);
 }
 
 JMP_TEST(a_file_that_the_exporter_cannot_unpack_is_not_sent)

@@ -454,10 +454,31 @@ static void on_upload_sent(struct jmp_rpc *rpc, bool ok, void *user)
         jmp_rpc_finish(rpc, JMP_ABORTED, "as stock exporters do");
 }
 
+char lab_download_byte(size_t at) { return (char)(at * 7 + at / 251); }
+
+static void on_download_sent(struct jmp_rpc *rpc, bool ok, void *user)
+{
+    struct lab *lab = user;
+    static char data[64 * 1024];
+    size_t size = lab->download - lab->downloaded < sizeof(data) ? lab->download - lab->downloaded : sizeof(data);
+
+    if (!ok)
+        return;
+    if (lab->downloaded > lab->download) {
+        jmp_rpc_finish(rpc, JMP_ABORTED, "as stock exporters do");
+        return;
+    }
+    for (size_t i = 0; i < size; i++)
+        data[i] = lab_download_byte(lab->downloaded + i);
+    lab->downloaded += size > 0 ? size : 1;
+    jmp_rpc_send_buffer(rpc, jmp_frame_encode(size > 0 ? JMP_FRAME_DATA : JMP_FRAME_GOAWAY, data, size));
+}
+
 static void exporter_stream(struct jmp_rpc *rpc, const ProtobufCMessage *message, void *user)
 {
     static const struct jmp_rpc_events echo = { .buffer = on_echo, .sent = on_echo_sent };
     static const struct jmp_rpc_events upload = { .buffer = on_upload, .sent = on_upload_sent };
+    static const struct jmp_rpc_events download = { .sent = on_download_sent };
     static const struct jmp_rpc_events chatter = { .sent = on_chatter_sent, .closed = on_chatter_closed };
     const char *request = jmp_rpc_metadata(rpc, "request", NULL);
     struct lab *lab = user;
@@ -473,11 +494,13 @@ static void exporter_stream(struct jmp_rpc *rpc, const ProtobufCMessage *message
         jmp_rpc_send_headers(rpc, NULL);
         jmp_rpc_receive(rpc);
     } else if (strncmp(request, "{\"kind\":\"resource\",\"uuid\":\"" LAB_POWER "\"", 20) == 0) {
-        jmp_rpc_listen(rpc, &upload, lab);
+        jmp_rpc_listen(rpc, lab->download ? &download : &upload, lab);
         jmp_rpc_send_headers(rpc, lab->refuse_encoding
             ? (const struct jmp_metadata[]){ { "resource", "{\"kind\":\"client_stream\",\"uuid\":\"u\"}" }, { 0 } }
             : (const struct jmp_metadata[]){ { "resource", "{\"kind\":\"client_stream\",\"uuid\":\"u\"}" },
                                              { "x_jmp_accept_encoding", "gzip" }, { 0 } });
+        if (lab->download)
+            on_download_sent(rpc, true, lab);
         jmp_rpc_receive(rpc);
     } else {
         jmp_rpc_finish(rpc, JMP_NOT_FOUND, "no such stream");

@@ -46,6 +46,8 @@ struct lab {
     unsigned page_size;                  /* of the last list that was asked for */
     const char *new_token;               /* what RotateToken gives, NULL: nothing */
     unsigned gets, creates, deletes, dials, dials_cancelled, tunnels, calls, ends;
+    size_t download;                     /* the driver's file has so many bytes; see lab_download_byte() */
+    size_t downloaded;
     char uploaded[256 * 1024];
     size_t uploaded_length;
     bool upload_ended;
@@ -57,6 +59,7 @@ struct lab {
 
 struct lab *lab_new(void);
 void lab_free(struct lab *lab);
+char lab_download_byte(size_t at);
 
 /* What its exporter reports: uuids of its drivers. */
 #define LAB_POWER "00000000-0000-4000-8000-000000000002"

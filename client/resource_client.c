@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client/resource_client.h"
 
+#include <limits.h>
+#include <poll.h>
 #include <string.h>
 
 #include "base/json.h"
@@ -19,11 +21,20 @@ struct jmp_resource_client {
     const struct jmp_node *handle;
     struct jmp_rpc *rpc;             /* NULL once it is closed */
     struct jmp_error error;
-    struct jmp_io io;                /* UPLOAD: a file that can be waited for: a pipe, a socket, a terminal */
+    struct jmp_io io;                /* a file that can be waited for: a pipe, a socket, a terminal */
+    char *data;                      /* DOWNLOAD: a frame of which the file has not taken all; NULL: none */
+    const char *rest;                /* of it */
+    size_t rest_size;
     uint64_t bytes;
     bool opened, ended, sending, sent_all;
     bool local;                      /* the error is of this side */
 };
+
+static void end(struct jmp_resource_client *resource)
+{
+    resource->ended = true;
+    jmp_client_wake(resource->client);
+}
 
 static void fail(struct jmp_resource_client *resource, int error, const char *words)
 {
@@ -34,6 +45,8 @@ static void fail(struct jmp_resource_client *resource, int error, const char *wo
     }
     if (resource->rpc)
         jmp_rpc_cancel(resource->rpc);
+    else
+        end(resource);
 }
 
 static void moved(struct jmp_resource_client *resource, size_t length)
@@ -74,10 +87,62 @@ static void send_piece(struct jmp_resource_client *resource)
         jmp_rpc_half_close(resource->rpc);
 }
 
-static void on_readable(struct jmp_io *io, uint32_t revents)
+/* 1: the file has all of the frame; 0: it takes no more for now. What poll() calls writable takes so much without
+ * waiting; more may wait, and a pipe that others write to as well is not ours to make non-blocking. */
+static int write_rest(struct jmp_resource_client *resource)
 {
+    while (resource->rest_size > 0) {
+        struct pollfd writable = { .fd = resource->options.fd, .events = POLLOUT };
+        size_t size = resource->rest_size;
+        ssize_t n;
+
+        if (resource->io.source && poll(&writable, 1, 0) == 0)
+            return 0;
+        if (resource->io.source && size > PIPE_BUF)
+            size = PIPE_BUF;
+        n = write(resource->options.fd, resource->rest, size);
+        if (n < 0 && errno == EAGAIN && resource->io.source)
+            return 0;
+        if (n < 0 && errno != EINTR)
+            return -errno;
+        if (n > 0) {
+            resource->rest += n;
+            resource->rest_size -= (size_t)n;
+            moved(resource, (size_t)n);
+        }
+    }
+    return 1;
+}
+
+/* The next frame is asked for when the file has this one: a reader that takes its time holds up the exporter, and
+ * nobody here. */
+static void take_rest(struct jmp_resource_client *resource)
+{
+    int r;
+
+    r = write_rest(resource);
+    if (r == 0) {
+        jmp_io_set(&resource->io, EPOLLOUT);
+        return;
+    }
+    free(TAKE_PTR(resource->data));
+    if (r < 0)
+        fail(resource, r, "the file cannot be written");
+    else if (resource->rpc)
+        jmp_rpc_receive(resource->rpc);
+    else
+        end(resource);
+}
+
+static void on_ready(struct jmp_io *io, uint32_t revents)
+{
+    struct jmp_resource_client *resource = CONTAINER_OF(io, struct jmp_resource_client, io);
+
     jmp_io_pause(io);
-    send_piece(CONTAINER_OF(io, struct jmp_resource_client, io));
+    if (resource->options.direction == JMP_RESOURCE_UPLOAD)
+        send_piece(resource);
+    else
+        take_rest(resource);
 }
 
 /* One frame at a time: the next is read from the file when the last was accepted. A pipe whose writer takes its time
@@ -86,7 +151,7 @@ static void send_next(struct jmp_resource_client *resource)
 {
     if (resource->sending || resource->sent_all)
         return;
-    if (resource->io.source)
+    if (resource->io.source && resource->options.direction == JMP_RESOURCE_UPLOAD)
         jmp_io_set(&resource->io, EPOLLIN);
     else
         send_piece(resource);
@@ -96,9 +161,7 @@ static int watch_file(struct jmp_resource_client *resource)
 {
     int r;
 
-    if (resource->options.direction != JMP_RESOURCE_UPLOAD)
-        return 0;
-    r = jmp_io_start(jmp_client_loop(resource->client), &resource->io, resource->options.fd, EPOLLIN, on_readable);
+    r = jmp_io_start(jmp_client_loop(resource->client), &resource->io, resource->options.fd, 0, on_ready);
     if (r == 0)
         jmp_io_pause(&resource->io);
     return r == -EPERM ? 0 : r; /* a regular file or a disk, which is always ready */
@@ -136,21 +199,6 @@ static void take_handle(struct jmp_resource_client *resource, struct jmp_rpc *rp
 
 static void on_headers(struct jmp_rpc *rpc, void *user) { take_handle(user, rpc); }
 
-static bool write_all(int fd, const char *data, size_t length)
-{
-    while (length > 0) {
-        ssize_t n = write(fd, data, length);
-
-        if (n < 0 && errno != EINTR)
-            return false;
-        if (n > 0) {
-            data += n;
-            length -= (size_t)n;
-        }
-    }
-    return true;
-}
-
 static void on_buffer(struct jmp_rpc *rpc, struct jmp_buffer *taken, void *user)
 {
     struct jmp_resource_client *resource = user;
@@ -161,8 +209,7 @@ static void on_buffer(struct jmp_rpc *rpc, struct jmp_buffer *taken, void *user)
     unsigned type;
 
     if (!buffer) {
-        resource->ended = true;
-        jmp_client_wake(resource->client);
+        end(resource);
         return;
     }
     length = jmp_buffer_length(buffer);
@@ -176,14 +223,13 @@ static void on_buffer(struct jmp_rpc *rpc, struct jmp_buffer *taken, void *user)
         return;
     }
     if (type == JMP_FRAME_GOAWAY) {
-        resource->ended = true;
-        jmp_client_wake(resource->client);
+        end(resource);
     } else if (type == JMP_FRAME_DATA && resource->options.direction == JMP_RESOURCE_DOWNLOAD && length > 0) {
-        if (!write_all(resource->options.fd, payload, length)) {
-            fail(resource, -errno, "the file cannot be written");
-            return;
-        }
-        moved(resource, length);
+        resource->data = TAKE_PTR(data);
+        resource->rest = payload;
+        resource->rest_size = length;
+        take_rest(resource);
+        return;
     }
     jmp_rpc_receive(rpc);
 }
@@ -205,8 +251,11 @@ static void on_closed(struct jmp_rpc *rpc, const struct jmp_status *status, void
     /* Stock exporters end every stream by ABORTED, also after a GOAWAY. */
     if (status->code != JMP_OK && !resource->ended && resource->error.error == 0)
         jmp_client_refuse(&resource->error, status);
-    resource->opened = resource->ended = true;
+    resource->opened = true;
     jmp_client_wake(resource->client);
+    /* What came before a good end still goes to the file. */
+    if (!resource->data || resource->error.error < 0)
+        end(resource);
 }
 
 static int request_json(const struct jmp_resource_options *options, struct jmp_tree *tree, char **ret)
@@ -285,6 +334,7 @@ struct jmp_resource_client *jmp_resource_client_free(struct jmp_resource_client 
         jmp_rpc_cancel(resource->rpc);
     }
     jmp_tree_free(resource->tree);
+    free(resource->data);
     free(resource);
     return NULL;
 }
@@ -306,9 +356,14 @@ uint64_t jmp_resource_client_bytes(const struct jmp_resource_client *resource) {
 
 int jmp_resource_client_finish(struct jmp_resource_client *resource, uint64_t timeout, struct jmp_error *reterr)
 {
+    uint64_t before;
     int r;
 
-    r = jmp_client_wait(resource->client, &resource->ended, timeout);
+    /* How long a reader of ours takes is not the exporter's fault. */
+    do {
+        before = resource->bytes;
+        r = jmp_client_wait(resource->client, &resource->ended, timeout);
+    } while (r == -ETIMEDOUT && (resource->data || resource->bytes > before));
     if (r < 0)
         return jmp_error_set(reterr, r, r == -ECANCELED ? "interrupted" : "the exporter does not end the transfer: %m");
     if (resource->error.error < 0 && reterr)

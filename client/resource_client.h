@@ -31,8 +31,9 @@ struct jmp_resource_client *jmp_resource_client_free(struct jmp_resource_client 
 JMP_DEFINE_CLEANUP(struct jmp_resource_client *, jmp_resource_client_free)
 /** jmp_resource_client_handle() - the argument of the driver call */
 const struct jmp_node *jmp_resource_client_handle(const struct jmp_resource_client *resource);
-/** jmp_resource_client_finish() - wait until the exporter has had, or given, everything. Return: 0, or why the file is
- * not whole. */
+/** jmp_resource_client_finish() - wait until the exporter has had, or given, everything
+ * @timeout:  microseconds in which nothing moves; that the file of a download takes nothing does not count
+ * Return: 0, or why the file is not whole. */
 int jmp_resource_client_finish(struct jmp_resource_client *resource, uint64_t timeout, struct jmp_error *reterr);
 /** jmp_resource_client_problem() - when the driver call has failed: was it because of our file? Return: 0, or what was
  * wrong with reading or writing it, in words. */

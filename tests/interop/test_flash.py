@@ -2,13 +2,16 @@
 """Images onto block devices by the stock client: every encoding, URLs, formats, and what is refused or goes wrong."""
 
 import bz2
+import fcntl
 import gzip
 import json
 import lzma
 import os
 import shlex
 import signal
+import struct
 import subprocess
+import termios
 from pathlib import Path
 
 import pytest
@@ -225,6 +228,27 @@ def test_ctrl_c_while_a_pipe_is_silent(serve, place, build, disk):
         assert flashing.wait(60) != 0
     assert "being transferred" not in flashing.output()
     exporter.program.wait_line("power off", since=mark)
+
+
+def test_ctrl_c_while_nobody_reads(serve, place, build, disk):
+    """A dump into a pipe whose reader has stopped is ended as quickly as any other."""
+    exporter = serve(export(disk))
+    ours, theirs = os.pipe()
+    env = {**place.env, "JUMPSTARTER_HOST": exporter.endpoint, "JMP_DRIVERS_ALLOW": "UNSAFE", "JMP_GRPC_INSECURE": "1"}
+    with open(ours, "rb", buffering=0) as reading:
+        with open(theirs, "wb") as writing:
+            dumping = Program(["bash", "-c", 'exec "$0" storage dump - >&"$1"', build / "ctl/jmpctl", writing.fileno()],
+                              env=env, pass_fds=[writing.fileno()], name="jmpctl storage dump")
+        wait_until(lambda: waiting(reading) == fcntl.fcntl(reading, fcntl.F_GETPIPE_SZ), 20, dumping.tail)
+        mark = exporter.program.mark()
+        os.kill(dumping.pid, signal.SIGINT)
+        assert dumping.wait(60) != 0
+    exporter.program.wait_line("power off", since=mark)
+
+
+def waiting(pipe):
+    """Bytes that are in it."""
+    return struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)))[0]
 
 
 def test_no_switching_while_an_image_is_written(serve, place, disk):

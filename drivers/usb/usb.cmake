@@ -2,7 +2,7 @@
 target_sources(jmp-drivers PRIVATE
     usb/config.c usb/ctl.c usb/device.c usb/find.c usb/handle.c usb/hidraw.c usb/hub.c usb/port.c usb/redir.c
     usb/redir_filter.c usb/relay_hid.c usb/relay_proto.c serial/relay.c usb/usbip.c usb/usbip_describe.c
-    usb/ykush.c)
+    usb/usbip_urbs.c usb/ykush.c)
 
 # Both ends: the driver, and jmpctl, which needs no other driver.
 add_library(jmp-usbip STATIC usb/usbip_proto.c usb/usbip_input.c)

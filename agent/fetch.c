@@ -528,7 +528,7 @@ int jmp_fetch_run(const struct jmp_fetch *fetch, struct jmp_error *reterr)
     _cleanup_(request_close) struct request request = { .fetch = fetch, .curl = curl, .begun = jmp_now() };
 
     if (!curl)
-        return -ENOPKG;
+        return -EOPNOTSUPP; /* to the client this exporter cannot do that */
     request.method = jmp_node_string(jmp_node_get(fetch->handle, "method"));
     request.put = strcmp(request.method, "PUT") == 0;
     request.told = request.begun;

@@ -40,8 +40,8 @@ int jmp_fetch_check(const struct jmp_node *handle, struct jmp_error *reterr);
  * GET follows redirects, 301 302 303 307 308, as long as they do not lead from https to http; headers that carry
  * credentials are not taken along to another origin. An answer of 400 and above is an error.
  *
- * Return: 0, -ECANCELED, -ETIMEDOUT, -EPROTO (no connection, not a good answer, cut short), -ENOMEM, or what sink or
- * source said; with words.
+ * Return: 0, -ECANCELED, -ETIMEDOUT, -EPROTO (no connection, not a good answer, cut short), -ENOMEM,
+ * -EOPNOTSUPP (libcurl is not installed), or what sink or source said; with words.
  */
 int jmp_fetch_run(const struct jmp_fetch *fetch, struct jmp_error *reterr);
 

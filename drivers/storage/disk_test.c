@@ -319,12 +319,12 @@ JMP_TEST(a_mux_switches_writes_and_goes_back)
         { "", { "host", "dut", "off" }, true, true, "on off on " },
         { ",\"host_when\":\"off\"", { "host", "dut", "off" }, true, true, "off on off " },
         { "", { "dut", "write" }, true, true, "off on " }, /* as with every mux, the client says where it goes next */
-        { "", { "host", "write", "dut" }, true, true, "on off " },
+        { "", { "host", "write", "dut" }, true, true, "on on off " }, /* it may have been moved meanwhile */
         { "", { "dut", "!write" }, false, true, "off on off " }, /* it failed: where it was */
         { "", { "dut", "!write" }, true, true, "off on off ", .cut = true },
-        { "", { "dut", "host", "!write" }, false, true, "off on " },     /* it failed at the host */
-        { "", { "dut", "host", "!write" }, true, false, "off on off " }, /* nobody is there to say dut */
-        { "", { "dut", "host", "!write" }, true, true, "off on off ", .cut = true }, /* nor will be in a moment */
+        { "", { "dut", "host", "!write" }, false, true, "off on on " },     /* it failed at the host */
+        { "", { "dut", "host", "!write" }, true, false, "off on on off " }, /* nobody is there to say dut */
+        { "", { "dut", "host", "!write" }, true, true, "off on on off ", .cut = true }, /* nor will be in a moment */
         { "", { "!write" }, true, false, "on " },                        /* nobody knows where it was */
     };
 

@@ -119,7 +119,7 @@ static int transfer(struct jmp_mux *mux, struct jmp_call *call,
     if (r < 0)
         return r;
     from = mux->position;
-    r = from == JMP_MUX_HOST ? 0 : mux_select(mux, call, JMP_MUX_HOST);
+    r = mux_select(mux, call, JMP_MUX_HOST); /* also when it is there: others may have moved it, or its plug was out */
     if (r == 0)
         r = find_path(mux, call, path, sizeof(path));
     if (r == 0)

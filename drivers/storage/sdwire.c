@@ -123,17 +123,13 @@ static int find(struct sdwire *sdwire, struct jmp_call *call, struct jmp_usb_lis
     return r < 0 ? fail(call, r == -ENOTUNIQ ? -EINVAL : r, &error) : 0;
 }
 
-/* What libusb says to "the driver has it already" and "nobody had it". */
-static bool is_done_already(int r)
-{
-    return r == LIBUSB_ERROR_NOT_FOUND || r == LIBUSB_ERROR_BUSY;
-}
-
 static int switch_reader(libusb_device_handle *handle, bool host)
 {
     int r = host ? libusb_attach_kernel_driver(handle, 0) : libusb_detach_kernel_driver(handle, 0);
 
-    if (r < 0 && !is_done_already(r))
+    if (r == LIBUSB_ERROR_BUSY)
+        return 0; /* the driver has it already, and perhaps somebody reads the card */
+    if (r < 0 && r != LIBUSB_ERROR_NOT_FOUND) /* nobody had it */
         return r;
     r = libusb_reset_device(handle);
     return r == LIBUSB_ERROR_NOT_FOUND ? 0 : r; /* it came back as a new device, which is what was wanted */

@@ -2,8 +2,10 @@
 #include "agent/device_bench.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/eventfd.h>
 
 #include "base/json.h"
 
@@ -138,6 +140,21 @@ void bench_until_closed(struct bench *bench, int count)
     while (atomic_load(&bench_world.close_count) < count) {
         run_once(bench, deadline);
         sleep_once(bench);
+    }
+}
+
+void bench_await(const atomic_int *what, int least)
+{
+    struct pollfd counted = { .fd = bench_counted(), .events = POLLIN };
+    uint64_t begun = jmp_now();
+    eventfd_t n;
+
+    assert_true(counted.fd >= 0);
+    while (atomic_load(what) < least) {
+        if (jmp_now() - begun > BENCH_DEADLINE)
+            fail_msg("what was waited for did not come");
+        if (poll(&counted, 1, BENCH_DEADLINE / JMP_USEC_PER_MSEC) > 0)
+            eventfd_read(counted.fd, &n);
     }
 }
 

@@ -18,7 +18,7 @@
 struct bench_world {
     atomic_bool present;          /* "part" opens, else -ENODEV */
     atomic_int open_count, close_count, reset_count, inside;
-    atomic_bool released;         /* lets part.stuck go on */
+    atomic_bool released;         /* lets part.stuck and part.deaf go on */
     atomic_bool stuck_open;       /* part's open does not return */
     atomic_bool stuck_close;      /* part's close does not, until released */
     atomic_int reset_error;
@@ -31,6 +31,7 @@ struct bench_world {
     atomic_int image_complete;    /* jmp_call_complete() of the last upload */
 };
 extern struct bench_world bench_world;
+int bench_counted(void);          /* an eventfd: one of the counts of bench_world has changed */
 extern unsigned bench_fault;      /* the allocation that fails in the next bench_call(), 0: none */
 
 struct bench {
@@ -52,6 +53,8 @@ void bench_start(struct bench *bench);
 void bench_until(struct bench *bench, const bool *flag);
 void bench_until_missing(struct bench *bench, const char *path, bool missing);
 void bench_until_closed(struct bench *bench, int count);
+/** bench_await() - sleep, without the loop, until @what of bench_world has grown to @least */
+void bench_await(const atomic_int *what, int least);
 /** bench_done() - for done() of the device functions: user is a bool */
 void bench_done(void *user);
 

@@ -4,8 +4,10 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <pty.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 
 #include "drivers/registry.h"
@@ -45,6 +47,24 @@ static int part_check(const void *self, struct jmp_error *reterr)
     return 0;
 }
 
+/* Of the process, for a thread that a test has left behind may still count. */
+static int counted;
+static void make_counted(void) { counted = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); }
+
+int bench_counted(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, make_counted);
+    return counted;
+}
+
+static void count(atomic_int *what, int change)
+{
+    atomic_fetch_add(what, change);
+    eventfd_write(bench_counted(), 1);
+}
+
 static void spin_until(const atomic_bool *flag)
 {
     while (!atomic_load(flag))
@@ -66,7 +86,7 @@ static int part_open(void *self, struct jmp_call *call)
 {
     struct part *part = self;
 
-    atomic_fetch_add(&bench_world.open_count, 1);
+    count(&bench_world.open_count, 1);
     part->value = part->start;
     if (atomic_load(&bench_world.stuck_open))
         spin_until(&bench_world.released);
@@ -79,7 +99,7 @@ static void part_close(void *self)
 {
     if (atomic_load(&bench_world.stuck_close))
         spin_until(&bench_world.released);
-    atomic_fetch_add(&bench_world.close_count, 1);
+    count(&bench_world.close_count, 1);
 }
 
 static int part_reset(void *self, struct jmp_call *call)
@@ -155,12 +175,12 @@ static int part_wait(void *self, struct jmp_call *call)
 {
     int r;
 
-    atomic_fetch_add(&bench_world.inside, 1);
+    count(&bench_world.inside, 1);
     r = jmp_call_wait(call, -1, 0,
                       jmp_call_has(call, "seconds")
                           ? jmp_now() + (uint64_t)(jmp_call_number(call, "seconds") * (double)JMP_USEC_PER_SEC)
                           : JMP_USEC_INFINITY);
-    atomic_fetch_sub(&bench_world.inside, 1);
+    count(&bench_world.inside, -1);
     return r < 0 ? jmp_call_fail(call, r, "the wait ended: %m") : 0;
 }
 
@@ -192,11 +212,14 @@ static int part_wait_fd(void *self, struct jmp_call *call)
 /* Holds the turn and ignores that it was cancelled. */
 static int part_stuck(void *self, struct jmp_call *call)
 {
-    atomic_fetch_add(&bench_world.inside, 1);
+    count(&bench_world.inside, 1);
     spin_until(&bench_world.released);
-    atomic_fetch_sub(&bench_world.inside, 1);
+    count(&bench_world.inside, -1);
     return 0;
 }
+
+/* The same of a server. */
+static int part_deaf(void *self, struct jmp_call *call, int fd) { return part_stuck(self, call); }
 
 static int part_count(void *self, struct jmp_call *call)
 {
@@ -256,11 +279,11 @@ static int part_mirror(void *self, struct jmp_call *call, int fd)
     char data[4096];
     ssize_t n;
 
-    atomic_fetch_add(&bench_world.inside, 1);
+    count(&bench_world.inside, 1);
     while ((n = read(fd, data, sizeof(data))) > 0)
         if (write(fd, data, (size_t)n) != n)
             break;
-    atomic_fetch_sub(&bench_world.inside, 1);
+    count(&bench_world.inside, -1);
     return 0;
 }
 
@@ -285,6 +308,7 @@ static const struct jmp_method part_methods[] = {
     { .name = "some", .items = part_some, .args = { { "to", JMP_UINT } }, .quick = true },
     { .name = "pair", .open = part_pair },
     { .name = "mirror", .serve = part_mirror },
+    { .name = "deaf", .serve = part_deaf },
     {}
 };
 

@@ -121,6 +121,14 @@ static int apply_filter(const char *text, const struct jmp_usb_claim *claim, str
                  : 0;
 }
 
+/*
+ * usbredirhost_close(), _set_device() and the guest's resets cancel all transfers and wait without a limit until they
+ * have come back. That is no wait for the device: Linux takes a cancelled transfer from the host controller inside
+ * USBDEVFS_DISCARDURB, that is in libusb_cancel_transfer(), and has it ready when that returns; of a device that has
+ * gone libusb gives all back by itself. What can hang is that one call, where the controller's driver is broken, and
+ * neither a signal nor a limit of ours would end it. Then the core leaves this thread behind, as it does with every
+ * driver that does not return; the lease ends, and who wants the device hears that usbredir has it still.
+ */
 static int serve(struct redir *redir, struct jmp_usb_claim *claim, struct jmp_error *reterr)
 {
     struct usbredirhost *host;

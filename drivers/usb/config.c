@@ -87,3 +87,13 @@ bool jmp_usb_config_next(const struct jmp_usb_config *config, struct jmp_usb_par
     }
     return false;
 }
+
+int jmp_usb_config_above(const struct jmp_usb_config *config, unsigned limit)
+{
+    struct jmp_usb_part part = { 0 };
+
+    while (jmp_usb_config_next(config, &part))
+        if (part.interface >= limit)
+            return part.interface;
+    return -1;
+}

@@ -40,5 +40,7 @@ struct jmp_usb_part {
     uint32_t seen[8];
 };
 
+/** jmp_usb_config_above() - the first interface with the number @limit or one above it; -1: there is none */
+int jmp_usb_config_above(const struct jmp_usb_config *config, unsigned limit);
 /** jmp_usb_config_next() - the next setting or endpoint; false: there are no more. What makes no sense is left out. */
 bool jmp_usb_config_next(const struct jmp_usb_config *config, struct jmp_usb_part *part);

@@ -104,3 +104,14 @@ JMP_TEST(a_configuration_is_found_by_its_value)
     assert_string_equal(text, "");
     assert_int_equal(jmp_usb_config_read(-1, 1, &config), -EBADF);
 }
+
+JMP_TEST(interfaces_with_high_numbers_are_found)
+{
+    static uint8_t data[] = { CONFIG(45), SETTING(0, 0), SETTING(31, 0), SETTING(200, 0), SETTING(33, 0) };
+    const struct jmp_usb_config config = { .data = data, .size = sizeof(data) }, none = { 0 };
+
+    assert_int_equal(jmp_usb_config_above(&config, 32), 200);
+    assert_int_equal(jmp_usb_config_above(&config, 31), 31);
+    assert_int_equal(jmp_usb_config_above(&config, 201), -1);
+    assert_int_equal(jmp_usb_config_above(&none, 0), -1);
+}

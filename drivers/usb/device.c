@@ -12,7 +12,7 @@
 #include "drivers/usb/port.h"
 #include "drivers/usb/redir_filter.h"
 
-#define INTERFACES_MAX 32u
+#define INTERFACES_MAX 32u /* libusb claims none with a higher number, of those 256 that the specification allows */
 
 struct usb_device {
     const char *path, *id, *serial;
@@ -212,6 +212,7 @@ static int claim_interfaces(struct jmp_usb_claim *claim)
     r = jmp_usb_config_read(claim->usb.fd, (unsigned)claim->active, &config);
     if (r < 0)
         return r;
+    claim->left_out = jmp_usb_config_above(&config, INTERFACES_MAX);
     while (r == 0 && jmp_usb_config_next(&config, &part)) {
         if (!part.first || part.interface >= INTERFACES_MAX)
             continue;
@@ -224,7 +225,16 @@ static int claim_interfaces(struct jmp_usb_claim *claim)
     return jmp_usb_errno(r);
 }
 
-int jmp_usb_claim_configuration(struct jmp_usb_claim *claim, int configuration)
+static void tell_left_out(const struct jmp_usb_claim *claim, struct jmp_call *call)
+{
+    if (claim->left_out >= 0)
+        jmp_call_log(call, JMP_LOG_WARNING,
+                     "interface %d of the device in port %s, and any above, stay with this machine: libusb takes only "
+                     "those with numbers below %u",
+                     claim->left_out, claim->info.path, INTERFACES_MAX);
+}
+
+int jmp_usb_claim_configuration(struct jmp_usb_claim *claim, struct jmp_call *call, int configuration)
 {
     int r;
 
@@ -234,7 +244,9 @@ int jmp_usb_claim_configuration(struct jmp_usb_claim *claim, int configuration)
     if (r < 0)
         return jmp_usb_errno(r);
     claim->active = configuration;
-    return claim_interfaces(claim);
+    r = claim_interfaces(claim);
+    tell_left_out(claim, call);
+    return r;
 }
 
 static int open_claim(struct usb_device *device, struct jmp_usb_claim *claim, struct jmp_error *reterr)
@@ -277,7 +289,7 @@ static void tell_identity(struct usb_device *device, struct jmp_call *call, cons
 int jmp_usb_claim(struct usb_device *device, struct jmp_call *call, const char *holder, struct jmp_usb_claim *ret,
                   struct jmp_error *reterr)
 {
-    struct jmp_usb_claim claim = { .device = device, .usb = JMP_USB_HANDLE_CLOSED };
+    struct jmp_usb_claim claim = { .device = device, .usb = JMP_USB_HANDLE_CLOSED, .left_out = -1 };
     int r;
 
     r = take(device, holder, reterr);
@@ -291,6 +303,7 @@ int jmp_usb_claim(struct usb_device *device, struct jmp_call *call, const char *
     tell_identity(device, call, &claim.info);
     jmp_call_log(call, JMP_LOG_INFO, "%04x:%04x in port %s is given away by %s", claim.info.vendor, claim.info.product,
                  claim.info.path, holder);
+    tell_left_out(&claim, call);
     *ret = claim;
     return 0;
 }

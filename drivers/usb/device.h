@@ -41,6 +41,7 @@ struct jmp_usb_claim {
     int configuration;   /* as found; 0: none */
     int active;          /* as it is now */
     uint32_t interfaces; /* bits: claimed by us */
+    int left_out;        /* the first interface that libusb cannot claim; -1: none */
     bool complete;       /* all was claimed */
     bool gone;           /* for whoever finds out that it was unplugged */
 };
@@ -58,7 +59,7 @@ int jmp_usb_claim(struct usb_device *device, struct jmp_call *call, const char *
 
 /** jmp_usb_claim_configuration() - choose a configuration and claim its interfaces; 0: none. Return: 0 or negative
  * errno. */
-int jmp_usb_claim_configuration(struct jmp_usb_claim *claim, int configuration);
+int jmp_usb_claim_configuration(struct jmp_usb_claim *claim, struct jmp_call *call, int configuration);
 
 /** jmp_usb_give_back() - reset the device, so that it forgets what was done to it, and let the kernel's drivers have
  * it */

@@ -184,7 +184,7 @@ static void learn_endpoints(struct jmp_urbs *urbs)
     if (jmp_usb_config_read(urbs->claim.usb.fd, (unsigned)urbs->claim.active, &config) < 0)
         return;
     while (jmp_usb_config_next(&config, &part))
-        if (part.endpoint && part.alternate == urbs->alternates[part.interface % 32])
+        if (part.endpoint && part.alternate == urbs->alternates[part.interface])
             urbs->types[(part.endpoint & 15) | (part.endpoint & LIBUSB_ENDPOINT_IN ? 16 : 0)] = part.type + 1;
 }
 
@@ -192,7 +192,7 @@ static int set_configuration(struct jmp_urbs *urbs, unsigned value, unsigned ind
 {
     int r;
 
-    r = jmp_usb_claim_configuration(&urbs->claim, (int)value);
+    r = jmp_usb_claim_configuration(&urbs->claim, urbs->call, (int)value);
     memset(urbs->alternates, 0, sizeof(urbs->alternates));
     learn_endpoints(urbs);
     return r;
@@ -205,7 +205,7 @@ static int set_interface(struct jmp_urbs *urbs, unsigned value, unsigned index)
     r = libusb_set_interface_alt_setting(urbs->claim.usb.handle, (int)index, (int)value);
     if (r < 0)
         return jmp_usb_errno(r);
-    urbs->alternates[index % 32] = (uint8_t)value;
+    urbs->alternates[(uint8_t)index] = (uint8_t)value;
     learn_endpoints(urbs);
     return 0;
 }

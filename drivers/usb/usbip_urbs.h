@@ -38,8 +38,8 @@ struct jmp_urbs {
     size_t count, bytes;    /* of all that there are, results not sent included */
     struct jmp_urb *replies, **last_reply;
     uint8_t types[32];      /* of endpoints, enum libusb_transfer_type + 1; in: 16 and up; 0: there is none */
-    uint8_t alternates[32]; /* setting of each interface */
-    bool short_told;        /* that the kernel has no memory */
+    uint8_t alternates[UINT8_MAX + 1]; /* setting of each interface */
+    bool short_told;                   /* that the kernel has no memory */
 };
 
 /** jmp_urbs_begin() - once the device is claimed */

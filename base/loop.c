@@ -6,8 +6,17 @@
 #include <sys/eventfd.h>
 #include <time.h>
 
+/* How much is done in one go before the loop looks at everything anew: nobody has it for himself. */
+#define POSTS_MAX 256u
+#define SOURCES_MAX 32u
+#define ROUNDS_MAX 8u
+/* How often a signal comes first while the loop has not been idle. */
+#define SIGNALS_FIRST 8u
+
 struct loop_signal {
     struct loop_signal *next;
+    struct jmp_loop *loop;
+    unsigned runs;                    /* since the loop was idle */
     void (*run)(int signal, void *user);
     void *user;
     sd_event_source *source;
@@ -20,8 +29,10 @@ struct jmp_loop {
     void (*wake)(void *user);
     void *wake_user;
     bool dirty, exiting;
+    bool busy;                        /* the last dispatch has left something */
     int code;
     struct loop_signal *signals;
+    bool signalled;                   /* since it was idle */
     pthread_t owner;                  /* looks for posts by itself before it blocks */
 
     pthread_mutex_t lock;             /* guards the queue of posts, nothing else */
@@ -174,17 +185,12 @@ static struct jmp_post *take_post(struct jmp_loop *loop)
     return post;
 }
 
-/* At most @most, so that a handler which posts itself again cannot starve the descriptors. */
-static unsigned run_posts(struct jmp_loop *loop, unsigned most)
+static void run_posts(struct jmp_loop *loop)
 {
-    unsigned n = 0;
     struct jmp_post *post;
 
-    while (n < most && !loop->exiting && (post = take_post(loop))) {
+    for (unsigned n = 0; n < POSTS_MAX && !loop->exiting && (post = take_post(loop)); n++)
         post->run(post);
-        n++;
-    }
-    return n;
 }
 
 static bool has_posts(struct jmp_loop *loop)
@@ -197,14 +203,34 @@ static bool has_posts(struct jmp_loop *loop)
     return any;
 }
 
+static void set_first(struct loop_signal *entry, bool first)
+{
+    /* Without a descriptor for it all stays as it is. */
+    (void)sd_event_source_set_priority(entry->source, first ? SD_EVENT_PRIORITY_IMPORTANT : SD_EVENT_PRIORITY_NORMAL);
+}
+
+static void be_idle(struct jmp_loop *loop)
+{
+    if (!loop->signalled)
+        return;
+    loop->signalled = false;
+    for (struct loop_signal *entry = loop->signals; entry; entry = entry->next) {
+        if (entry->runs >= SIGNALS_FIRST)
+            set_first(entry, true);
+        entry->runs = 0;
+    }
+}
+
 static void run_sources(struct jmp_loop *loop)
 {
     loop->dirty = false;
-    for (unsigned n = 0; n < 256 && !loop->exiting; n++) {
+    for (unsigned n = 0; n < SOURCES_MAX && !loop->exiting; n++) {
         int r = sd_event_run(loop->event, 0);
 
         if (r < 0 && r != -EINTR)
             jmp_loop_exit(loop, r);
+        if (r == 0)
+            be_idle(loop);
         if (r <= 0)
             return;
     }
@@ -213,19 +239,24 @@ static void run_sources(struct jmp_loop *loop)
 
 bool jmp_loop_dispatch(struct jmp_loop *loop, bool sources)
 {
+    unsigned rounds = 0;
+
     do {
-        run_posts(loop, 256);
+        run_posts(loop);
         if (sources || loop->dirty)
             run_sources(loop);
         sources = false;
-    } while (!loop->exiting && (has_posts(loop) || loop->dirty));
+        loop->busy = has_posts(loop) || loop->dirty;
+    } while (!loop->exiting && loop->busy && ++rounds < ROUNDS_MAX);
     return !loop->exiting;
 }
+
+bool jmp_loop_is_busy(const struct jmp_loop *loop) { return loop->busy; }
 
 int jmp_loop_run(struct jmp_loop *loop)
 {
     while (jmp_loop_dispatch(loop, true)) {
-        int r = sd_event_run(loop->event, UINT64_MAX);
+        int r = sd_event_run(loop->event, loop->busy ? 0 : UINT64_MAX);
 
         if (r < 0 && r != -EINTR)
             return r;
@@ -354,6 +385,9 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *inf
 {
     struct loop_signal *entry = user;
 
+    entry->loop->signalled = true;
+    if (++entry->runs == SIGNALS_FIRST)
+        set_first(entry, false);
     entry->run((int)info->ssi_signo, entry->user);
     return 0;
 }
@@ -366,6 +400,7 @@ int jmp_loop_signal(struct jmp_loop *loop, int signal, void (*run)(int signal, v
 
     if (!entry)
         return -ENOMEM;
+    entry->loop = loop;
     entry->run = run;
     entry->user = user;
     sigemptyset(&mask);

@@ -88,14 +88,17 @@ void jmp_io_close(struct jmp_io *io);    /* the struct is zeroed, the descriptor
 
 /** jmp_loop_signal() - call @run on the loop for @signal, which is blocked in this thread; call before other threads
  * start. @user goes to run(). A signal comes before all else that is ready: Ctrl-C reaches us and our child at once,
- * and the child may have died of it before this loop looks; that it was a Ctrl-C has to be known first. */
+ * and the child may have died of it before this loop looks; that it was a Ctrl-C has to be known first. One that comes
+ * again and again takes its turn with the rest, until the loop has been idle. */
 int jmp_loop_signal(struct jmp_loop *loop, int signal, void (*run)(int signal, void *user), void *user);
 
 /*
  * For rpc/queue.c: how to run this loop from another one.
  */
 void jmp_loop_set_waker(struct jmp_loop *loop, void (*wake)(void *user), void *user);   /* NULL: an eventfd */
-/** jmp_loop_dispatch() - run all posts and, with @sources or when one was changed, all ready sources, without blocking;
- * returns false after jmp_loop_exit() */
+/** jmp_loop_dispatch() - run posts and, with @sources or when one was changed, ready sources, without blocking and not
+ * without end; returns false after jmp_loop_exit() */
 bool jmp_loop_dispatch(struct jmp_loop *loop, bool sources);
+/** jmp_loop_is_busy() - the last dispatch has left something: the next must come before anybody blocks */
+bool jmp_loop_is_busy(const struct jmp_loop *loop);
 int jmp_loop_exit_code(const struct jmp_loop *loop);

@@ -2,6 +2,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/loop.h"
 #include "base/test.h"
@@ -169,4 +170,60 @@ JMP_TEST(a_signal_reaches_the_loop)
     assert_int_equal(raise(SIGUSR1), 0);
     assert_int_equal(jmp_loop_run(loop), SIGUSR1);
     jmp_loop_free(loop);
+}
+
+struct signals {
+    unsigned runs;
+    bool again;
+};
+
+static void signal_again(int signal, void *user)
+{
+    struct signals *signals = user;
+
+    signals->runs++;
+    if (signals->again)
+        kill(getpid(), signal);
+}
+
+static void stop_on_io(struct jmp_io *io, uint32_t revents) { jmp_loop_exit(io->loop, 7); }
+
+static void late(struct jmp_timer *timer) { jmp_loop_exit(timer->loop, -ETIMEDOUT); }
+
+/* They come first, and yet not only they; and when that is over, they come first again. */
+JMP_TEST(signals_without_end_stop_nothing_else)
+{
+    struct signals signals = { .again = true };
+    struct jmp_timer timer = { 0 };
+    struct jmp_io io = { 0 };
+    struct jmp_loop *loop;
+    int pair[2];
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    assert_int_equal(jmp_loop_new(&loop), 0);
+    assert_int_equal(jmp_loop_signal(loop, SIGUSR1, signal_again, &signals), 0);
+    assert_int_equal(jmp_io_start(loop, &io, pair[0], EPOLLIN, stop_on_io), 0);
+    assert_int_equal(jmp_timer_start(loop, &timer, 20 * JMP_USEC_PER_SEC, late), 0);
+    assert_int_equal(write(pair[1], "x", 1), 1);
+    kill(getpid(), SIGUSR1);
+    assert_int_equal(jmp_loop_run(loop), 7);
+    assert_true(signals.runs > 1);
+
+    jmp_io_pause(&io);
+    signals.again = false;
+    assert_int_equal(jmp_timer_start(loop, &timer, 20 * JMP_USEC_PER_MSEC, stop), 0); /* idle until then */
+    jmp_loop_resume(loop);
+    assert_int_equal(jmp_loop_run(loop), 0);
+    signals.runs = 0;
+    jmp_io_set(&io, EPOLLIN);
+    kill(getpid(), SIGUSR1);
+    jmp_loop_resume(loop);
+    assert_int_equal(jmp_loop_run(loop), 7);
+    assert_int_equal(signals.runs, 1);
+
+    jmp_io_close(&io);
+    jmp_timer_close(&timer);
+    jmp_loop_free(loop);
+    jmp_close(pair[0]);
+    jmp_close(pair[1]);
 }

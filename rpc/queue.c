@@ -83,7 +83,7 @@ static void *watch(void *user)
 
 /*
  * News only: the watcher then need not wait until the loop has looked, which would wake it once more for each event.
- * The loop looks until nothing is left, so what it has not seen is still to come.
+ * The loop is busy until it has looked at all there is, so what it has not seen then is still to come.
  */
 static int watch_start(struct jmp_queue *queue)
 {
@@ -180,7 +180,8 @@ int jmp_queue_run(struct jmp_queue *queue)
 
     jmp_log_gather(true);
     while (running) {
-        next(queue, gpr_inf_future(GPR_CLOCK_MONOTONIC));
+        next(queue,
+             jmp_loop_is_busy(queue->loop) ? gpr_inf_past(GPR_CLOCK_MONOTONIC) : gpr_inf_future(GPR_CLOCK_MONOTONIC));
         running = jmp_loop_dispatch(queue->loop, false) && gather_log(queue);
     }
     jmp_log_gather(false);

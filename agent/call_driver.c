@@ -49,6 +49,15 @@ int jmp_call_fd(struct jmp_call *call, const char *arg, bool write)
     return jmp_resource_use(call, handle, write);
 }
 
+uint64_t jmp_call_size(struct jmp_call *call, const char *arg)
+{
+    const struct jmp_node *size = jmp_node_get(find_arg(call, arg), "x_jmp_content_length");
+
+    /* Numbers travel as doubles. */
+    return size && size->kind == JMP_NODE_NUMBER && size->number >= 1 && size->number < 0x1p53 ? (uint64_t)size->number
+                                                                                              : 0;
+}
+
 int jmp_call_complete(struct jmp_call *call) { return jmp_resources_complete(call); }
 
 void *jmp_call_parent(struct jmp_call *call) { return call->instance->parent ? call->instance->parent->self : NULL; }

@@ -438,11 +438,18 @@ static int flasher_dump(void *self, struct jmp_call *call)
     return 0;
 }
 
+static int flasher_size(void *self, struct jmp_call *call)
+{
+    jmp_writer_number(jmp_call_reply(call), (double)jmp_call_size(call, "image"));
+    return 0;
+}
+
 static int flasher_ignore(void *self, struct jmp_call *call) { return 0; }
 
 static const struct jmp_method flasher_methods[] = {
     { .name = "flash", .call = flasher_flash, .args = { { "image", JMP_NODE }, { "most", JMP_UINT, true } } },
     { .name = "dump", .call = flasher_dump, .args = { { "image", JMP_NODE }, { "fail", JMP_BOOL, true } } },
+    { .name = "size", .call = flasher_size, .args = { { "image", JMP_NODE } } },
     { .name = "ignore", .call = flasher_ignore, .args = { { "image", JMP_NODE } } },
     {}
 };

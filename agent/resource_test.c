@@ -363,3 +363,25 @@ JMP_TEST(cancelling_ends_transfers_that_block)
         }
     }
 }
+
+JMP_TEST(the_size_of_an_image_is_what_the_client_says_if_that_makes_sense)
+{
+    static const struct {
+        const char *said, *known;
+    } cases[] = {
+        { "4294967297", "4294967297" }, { "0", "0" }, { "-1", "0" }, { "1e300", "0" }, { "\"7\"", "0" },
+        { "null", "0" },
+    };
+    _cleanup_(bench_freep) struct bench *bench = bench_new(FLASHER);
+    _cleanup_outcome_ struct outcome outcome = OUTCOME;
+    char args[128];
+
+    bench_start(bench);
+    for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+        snprintf(args, sizeof(args), "[{\"kind\":\"client_stream\",\"x_jmp_content_length\":%s}]", cases[i].said);
+        bench_answer(bench, "flasher", "size", args, &outcome);
+        assert_string_equal(outcome.result, cases[i].known);
+    }
+    bench_answer(bench, "flasher", "size", "[{\"kind\":\"client_stream\"}]", &outcome);
+    assert_string_equal(outcome.result, "0");
+}

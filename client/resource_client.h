@@ -29,7 +29,7 @@ int jmp_resource_client_open(struct jmp_session_client *session, const struct jm
                              struct jmp_resource_client **ret, struct jmp_error *reterr);
 struct jmp_resource_client *jmp_resource_client_free(struct jmp_resource_client *resource);
 JMP_DEFINE_CLEANUP(struct jmp_resource_client *, jmp_resource_client_free)
-/** jmp_resource_client_handle() - the argument of the driver call */
+/** jmp_resource_client_handle() - the argument of the driver call; "x_jmp_content_length" may be added to it */
 const struct jmp_node *jmp_resource_client_handle(const struct jmp_resource_client *resource);
 /** jmp_resource_client_finish() - wait until the exporter has had, or given, everything
  * @timeout:  microseconds in which nothing moves; that the file of a download takes nothing does not count

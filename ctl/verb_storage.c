@@ -80,6 +80,7 @@ static void on_progress(uint64_t bytes, void *user)
 static int open_file(const struct transfer *transfer, uint64_t *retsize, struct jmp_error *reterr)
 {
     struct stat info;
+    off_t at;
     int fd;
 
     if (strcmp(transfer->file, "-") == 0)
@@ -95,7 +96,10 @@ static int open_file(const struct transfer *transfer, uint64_t *retsize, struct 
         jmp_error_at(reterr, transfer->file, 0, 0, NULL);
         return r;
     }
-    *retsize = fstat(fd, &info) == 0 && S_ISREG(info.st_mode) ? (uint64_t)info.st_size : 0;
+    at = lseek(fd, 0, SEEK_CUR); /* of standard input, some may have been read */
+    *retsize = at >= 0 && fstat(fd, &info) == 0 && S_ISREG(info.st_mode) && info.st_size > at
+                   ? (uint64_t)(info.st_size - at)
+                   : 0;
     return fd;
 }
 
@@ -116,15 +120,33 @@ static int url_handle(const struct transfer *transfer, struct jmp_writer *writer
     return jmp_writer_finish(writer, ret);
 }
 
+/* The exporter's handle; and how large the file is, so that one that does not fit is refused before it is written.
+ * Exporters that do not know of that pass over it. */
+static void write_handle(struct jmp_writer *writer, const struct jmp_node *handle, uint64_t size)
+{
+    if (size == 0 || handle->kind != JMP_NODE_MAP) {
+        jmp_writer_node(writer, handle);
+        return;
+    }
+    jmp_writer_begin_map(writer);
+    JMP_NODE_EACH(member, handle) {
+        jmp_writer_key(writer, member->key);
+        jmp_writer_node(writer, member);
+    }
+    jmp_writer_key(writer, "x_jmp_content_length");
+    jmp_writer_number(writer, (double)size);
+    jmp_writer_end_map(writer);
+}
+
 static int call(struct jmp_ctl *ctl, const struct jmp_driver_ref *driver, const struct transfer *transfer,
-                const struct jmp_node *handle, struct jmp_tree *tree, struct jmp_writer *writer,
+                const struct jmp_node *handle, uint64_t size, struct jmp_tree *tree, struct jmp_writer *writer,
                 struct jmp_error *reterr)
 {
     const struct jmp_node *args;
     int r;
 
     jmp_writer_begin_list(writer);
-    jmp_writer_node(writer, handle);
+    write_handle(writer, handle, size);
     if (transfer->has_target)
         jmp_writer_string(writer, transfer->target);
     jmp_writer_end_list(writer);
@@ -147,6 +169,7 @@ static int move(struct jmp_ctl *ctl, const struct jmp_driver_ref *driver, const 
     _cleanup_close_ int fd = -EBADF;
     struct progress progress = { 0 };
     const struct jmp_node *handle;
+    uint64_t size;
     int r, local = 0;
 
     r = jmp_tree_new(0, &tree);
@@ -159,12 +182,13 @@ static int move(struct jmp_ctl *ctl, const struct jmp_driver_ref *driver, const 
             return jmp_ctl_usage(ctl, reterr, "--compression is for files, not for URLs");
         r = url_handle(transfer, writer, &handle);
         return r < 0 ? jmp_error_set(reterr, r, "the URL cannot be sent: %m")
-                     : call(ctl, driver, transfer, handle, tree, writer, reterr);
+                     : call(ctl, driver, transfer, handle, 0, tree, writer, reterr);
     }
 
-    fd = open_file(transfer, &progress.size, reterr);
+    fd = open_file(transfer, &size, reterr);
     if (fd < 0)
         return fd;
+    progress.size = size;
     options.fd = fd;
     if (jmp_ctl_is_terminal(ctl)) {
         options.progress = on_progress;
@@ -176,7 +200,8 @@ static int move(struct jmp_ctl *ctl, const struct jmp_driver_ref *driver, const 
             jmp_error_prefix(reterr, "%s", driver->path);
         return r;
     }
-    r = call(ctl, driver, transfer, jmp_resource_client_handle(resource), tree, writer, reterr);
+    r = call(ctl, driver, transfer, jmp_resource_client_handle(resource),
+             transfer->direction == JMP_RESOURCE_UPLOAD && !transfer->compression ? size : 0, tree, writer, reterr);
     if (r >= 0)
         local = jmp_resource_client_finish(resource, FINISH_TIMEOUT, reterr);
     else if (r != -ECANCELED)   /* the driver only saw that nothing came any more, or went */

@@ -414,6 +414,13 @@ int jmp_call_fd(struct jmp_call *call, const char *arg, bool write)
     return call->device->lent;
 }
 
+uint64_t jmp_call_size(struct jmp_call *call, const char *arg)
+{
+    const struct jmp_node *size = jmp_node_get(argument(call, arg), "x_jmp_content_length");
+
+    return size ? (uint64_t)size->number : 0;
+}
+
 int jmp_call_complete(struct jmp_call *call)
 {
     return call->device->cut ? jmp_call_fail(call, -ECONNRESET, "the client broke its upload off") : 0;

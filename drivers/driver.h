@@ -99,6 +99,9 @@ bool jmp_call_has(struct jmp_call *call, const char *arg);   /* given and not nu
  * plain bytes to @write false, writable to @write true. Return: the descriptor, or negative errno with the error
  * set. */
 int jmp_call_fd(struct jmp_call *call, const char *arg, bool write);
+/** jmp_call_size() - of an image argument that is to be read: how many bytes its client says it has, as jmp_call_fd()
+ * gives them; 0: nothing is known. Good for refusing early, not for believing. */
+uint64_t jmp_call_size(struct jmp_call *call, const char *arg);
 /** jmp_call_complete() - whether the images that were read to their end are whole. A call with one that was broken off,
  * or that came damaged, fails in any case; this is for who has to know before. Return: 0, or negative errno with the
  * error set. */

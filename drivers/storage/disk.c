@@ -36,6 +36,7 @@ struct flash {
     EVP_MD_CTX *written;       /* what went to the medium, in order; only to be compared, NULL: the image as it came */
     struct piece *pieces;      /* where; only to be compared */
     size_t n_pieces, pieces_capacity;
+    uint64_t announced; /* bytes that the image is said to have; 0: not said */
     uint64_t begun, told, total;
     char *map_text; /* a block map instead of an image */
     size_t map_size;
@@ -255,6 +256,10 @@ static int write_begin(struct flash *flash, const void *data, size_t size)
         r = jmp_image_new(kind, kind == JMP_IMAGE_RAW ? flash->disk->map : NULL, flash->medium.size, &sink,
                           &flash->image);
     flash->straight = kind == JMP_IMAGE_RAW && !flash->disk->map;
+    if (r == 0 && flash->straight && flash->announced > flash->medium.size)
+        return jmp_call_fail(call, -ENOSPC,
+                             "the image of %" PRIu64 " bytes is larger than the medium, which has %" PRIu64 " bytes",
+                             flash->announced, flash->medium.size);
     if (r == 0 && flash->disk->verify && !flash->straight)
         r = digest_new(&flash->written);
     if (r < 0)
@@ -484,6 +489,7 @@ int jmp_disk_write(struct jmp_disk *disk, struct jmp_call *call, const char *pat
     from = jmp_call_fd(call, arg, false);
     if (from < 0)
         return from;
+    flash.announced = jmp_call_size(call, arg);
     flash.begun = flash.told = jmp_now();
     r = write_image(&flash, from);
     if (!flash.map_text)

@@ -227,6 +227,35 @@ JMP_TEST(what_cannot_be_flashed_is_said_so)
     assert_int_equal(device_call(device, "flash", "[{}, \"boot\"]"), -EINVAL);
 }
 
+JMP_TEST(an_image_that_is_known_to_be_too_large_leaves_the_medium_alone)
+{
+    static const struct {
+        unsigned size; /* as the client says */
+        const char *image;
+        int r;
+    } cases[] = {
+        { MIB + 1, "a plain one", -ENOSPC },
+        { MIB, "a plain one", 0 },
+        { MIB + 1, "\x3a\xff\x26\xed and so on", -EBADMSG }, /* Android's is unfolded: it is judged by what it says */
+    };
+
+    for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+        _cleanup_(medium_free) struct medium medium;
+        _cleanup_(device_freep) struct device *device = NULL;
+        _cleanup_close_ int fd = -EBADF;
+        char args[64];
+
+        medium_new(&medium, MIB);
+        assert_int_equal(pwrite(medium.fd, "what was there", 14, 0), 14);
+        device = flasher_new(medium.path, "");
+        fd = lend(device, cases[i].image, strlen(cases[i].image));
+        snprintf(args, sizeof(args), "[{\"x_jmp_content_length\":%u}]", cases[i].size);
+        if (device_call(device, "flash", args) != cases[i].r)
+            fail_msg("row %zu: %s", i, device_error(device));
+        expect(medium.fd, 0, cases[i].r < 0 ? "what was there" : "a plain oneere", 14);
+    }
+}
+
 JMP_TEST(a_medium_that_is_not_there_is_waited_for)
 {
     _cleanup_(device_freep) struct device *missing = flasher_new("/var/tmp/no/such/medium", "");

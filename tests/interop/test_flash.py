@@ -22,7 +22,7 @@ from harness.board import payload
 from harness.certificates import Authority
 from harness.media import MIB, Web, android_sparse, block_map, checksum, loop_device, medium, sparse_image
 from harness.place import BIN
-from harness.program import Program, descendants, wait_until
+from harness.program import Program, descendants, run, wait_until
 from harness.stock import Duplex, Raw, failure, resource_request, upload
 
 pytestmark = pytest.mark.native(reason="it has no such drivers")
@@ -212,6 +212,19 @@ def test_client_that_vanishes_has_the_mux_go_back(serve, disk):
     exporter.program.wait_line("storage switched back to the board, where it was")
     with Raw(exporter.endpoint) as raw:         # and serves the next one
         raw.call(raw.uuid("storage"), "host")
+
+
+def test_jmpctl_says_how_large_an_image_is(serve, place, build, disk):
+    """One that cannot fit leaves the medium as it was; from a pipe, nobody knows before the medium is full."""
+    exporter = serve(export(disk))
+    env = {**place.env, "JUMPSTARTER_HOST": exporter.endpoint, "JMP_DRIVERS_ALLOW": "UNSAFE", "JMP_GRPC_INSECURE": "1"}
+    large, before = place.file("large", payload(SIZE + 1, "x")), checksum(disk, SIZE)
+    said = run([build / "ctl/jmpctl", "disk", "flash", large], env=env)
+    assert said.status != 0 and f"{SIZE + 1} bytes" in str(said) and checksum(disk, SIZE) == before
+    assert run(["sh", "-c", f"cat {large} | {build}/ctl/jmpctl disk flash -"], env=env).status != 0
+    assert checksum(disk, SIZE) != before
+    run([build / "ctl/jmpctl", "disk", "flash", place.file("small", IMAGE)], env=env).ok()
+    assert checksum(disk, len(IMAGE)) == checksum(place.file("plain", IMAGE), len(IMAGE))
 
 
 def test_ctrl_c_while_a_pipe_is_silent(serve, place, build, disk):

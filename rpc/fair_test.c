@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Nobody has the loop for himself: whatever one thing does without end, the others go on. */
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/test.h"
 #include "jumpstarter/v1/jumpstarter.pb-c.h"
@@ -146,5 +149,37 @@ JMP_TEST(a_post_that_posts_itself_again_stops_no_call)
     make_calls(bench);
     assert_true(bench->runs > bench->calls);
     jmp_loop_unpost(bench->loop, &bench->post);
+    bench_free(bench);
+}
+
+static void refused(struct jmp_io *io, uint32_t revents) { jmp_loop_exit(io->loop, 0); }
+
+/* Whoever comes then is sent away at once, and whoever comes later is served. */
+JMP_TEST(a_server_without_descriptors_serves_again_when_there_are_some)
+{
+    struct bench *bench = bench_new();
+    _cleanup_close_ int stranger = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct rlimit limit, few;
+    int first, last;
+
+    assert_true(stranger >= 0);
+    be_patient(bench);   /* the first timer takes a descriptor */
+    first = last = fcntl(stranger, F_DUPFD_CLOEXEC, 0);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    few = (struct rlimit){ .rlim_cur = (rlim_t)first + 16, .rlim_max = limit.rlim_max };
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    for (int fd = first; fd >= 0; fd = fcntl(stranger, F_DUPFD_CLOEXEC, first))
+        last = fd;
+
+    assert_int_equal(connect(stranger, (const struct sockaddr *)&bench->address, sizeof(bench->address)), 0);
+    assert_int_equal(jmp_io_start(bench->loop, &bench->io, stranger, EPOLLIN, refused), 0);
+    run(bench);
+    assert_true(read(stranger, &(char){ 0 }, 1) <= 0);
+    jmp_io_close(&bench->io);
+
+    for (int fd = first; fd <= last; fd++)
+        close(fd);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    make_calls(bench);
     bench_free(bench);
 }

@@ -8,6 +8,7 @@
 #include <openssl/x509.h>
 #include <string.h>
 
+#include "rpc/accept.h"
 #include "rpc/internal.h"
 
 /* Calls asked for ahead of their coming. */
@@ -29,6 +30,7 @@ struct jmp_server {
     struct waiting waiting[WAITING];
     unsigned armed;
     bool started, stopping, stopped, freed;
+    bool listens;
 
     struct jmp_tag shutdown_tag;
     struct jmp_timer grace;
@@ -41,6 +43,8 @@ static void maybe_destroy(struct jmp_server *server)
     if (!server->freed || !server->stopped || server->armed > 0)
         return;
     grpc_server_destroy(server->server);
+    if (server->listens)
+        jmp_accept_drop();
     jmp_queue_drop(server->queue);
     free(server);
 }
@@ -224,8 +228,13 @@ int jmp_server_listen(struct jmp_server *server, const char *address, const char
                       unsigned *retport, struct jmp_error *reterr)
 {
     grpc_server_credentials *credentials;
-    int port, r;
+    int port, r = 0;
 
+    if (!server->listens)
+        r = jmp_accept_hold();
+    if (r < 0)
+        return jmp_error_set(reterr, r, "cannot listen on %s: %m", address);
+    server->listens = true;
     if (cert) {
         grpc_ssl_pem_key_cert_pair pair = { .private_key = key, .cert_chain = cert };
 

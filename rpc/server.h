@@ -33,7 +33,8 @@ int jmp_server_new(struct jmp_queue *queue, const struct jmp_server_options *opt
  * @cert,key: PEM text, both or neither (plaintext)
  * @retport:  the TCP port taken, may be NULL
  *
- * Return: 0, -EADDRINUSE, -EACCES, -EINVAL (certificate and key do not fit, with words). SO_REUSEPORT is off. */
+ * Return: 0, -EADDRINUSE, -EACCES, -EINVAL (certificate and key do not fit, with words), -EMFILE. SO_REUSEPORT is off.
+ * Whoever connects while no descriptor is left is sent away (rpc/accept.c). */
 int jmp_server_listen(struct jmp_server *server, const char *address, const char *cert, const char *key,
                       unsigned *retport, struct jmp_error *reterr);
 int jmp_server_start(struct jmp_server *server);

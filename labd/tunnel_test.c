@@ -6,6 +6,7 @@
 #include "labd/bench_test.h"
 
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -375,6 +376,48 @@ JMP_TEST(what_is_written_in_small_pieces_travels_in_few_messages)
         bench_wait_count(&far, i);
         assert_int_equal(far.frame_length, 100 + 2); /* key and length of the field */
     }
+    bench_cancel(&far);
+    jmp_pump_free(pump);
+    bench_free(bench);
+}
+
+static void tcp_pair(int pair[2])
+{
+    struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    _cleanup_close_ int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    socklen_t size = sizeof(address);
+
+    assert_int_equal(bind(listener, (const struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(listen(listener, 1), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &size), 0);
+    pair[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(pair[0], (const struct sockaddr *)&address, sizeof(address)), 0);
+    pair[1] = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    assert_true(pair[1] >= 0);
+}
+
+/* As telnet sends it for Ctrl-C. A read stops before the urgent byte, and of what is behind it there is no more news. */
+JMP_TEST(what_comes_behind_an_urgent_byte_is_read)
+{
+    char bearer[JMP_TOKEN_MAX];
+    const struct jmp_metadata headers[] = { { "authorization", bearer }, { 0 } };
+    _cleanup_close_ int near = -EBADF;
+    struct bench *bench = bench_new();
+    struct jmp_pump *pump;
+    struct call far;
+    int pair[2];
+
+    tcp_pair(pair);
+    near = pair[0];
+    sign(bench, bearer, sizeof(bearer));
+    dial(bench, pair[1], &pump);
+    bench_start_raw(bench, bench->channel, headers, &jmp_router_stream, NULL, &far);
+    assert_int_equal(send(near, "before", 6, 0), 6);
+    assert_int_equal(send(near, "!", 1, MSG_OOB), 1);
+    assert_int_equal(send(near, "behind", 6, 0), 6);
+    bench_wait_count(&far, 2);
+    assert_int_equal(far.frame_length, 6 + 2);
+    assert_memory_equal(far.frame + 2, "behind", 6);
     bench_cancel(&far);
     jmp_pump_free(pump);
     bench_free(bench);

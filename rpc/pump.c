@@ -26,8 +26,8 @@ struct jmp_pump {
     bool sending;                      /* a message is in flight: nothing is read meanwhile */
     bool early;                        /* more came during it: not watched until all that is there has been read */
     bool more;                         /* the last read may have left something */
-    /* The far side has: behind what it said comes the end, of which there is no more news. */
-    bool ends;
+    /* Behind what a read gives comes the far side's end, or what it has sent behind an urgent byte: no more news of it. */
+    bool behind;
     bool eof, goaway_due, goaway_sent;
     int read_error;
 
@@ -58,7 +58,7 @@ static void watch(struct jmp_pump *pump)
      * there already, and none of them wakes the loop.
      */
     if (!pump->eof && !(pump->sending && pump->early))
-        events |= EPOLLIN | EPOLLRDHUP;
+        events |= EPOLLIN | EPOLLPRI | EPOLLRDHUP;
     if (pump->rest_length > 0)
         events |= EPOLLOUT;
     if (events)
@@ -199,8 +199,8 @@ static void on_io(struct jmp_io *io, uint32_t revents)
 {
     struct jmp_pump *pump = CONTAINER_OF(io, struct jmp_pump, io);
 
-    if (revents & (EPOLLRDHUP | EPOLLERR | EPOLLHUP))
-        pump->ends = true;
+    if (revents & (EPOLLPRI | EPOLLRDHUP | EPOLLERR | EPOLLHUP))
+        pump->behind = true;
     if (revents & (EPOLLOUT | EPOLLERR | EPOLLHUP) && pump->rest_length > 0)
         write_some(pump);
     if (revents & (EPOLLIN | EPOLLERR | EPOLLHUP)) {
@@ -273,7 +273,7 @@ static void on_sent(struct jmp_rpc *rpc, bool ok, void *user)
         say_goaway(pump);
     maybe_finish(pump);
     /* In bulk transfers the next bytes are there already. */
-    if (pump->early || pump->more || pump->ends)
+    if (pump->early || pump->more || pump->behind)
         read_some(pump);
     watch(pump);
 }
@@ -379,15 +379,6 @@ int jmp_pump_serve(struct jmp_rpc *rpc, int fd, const struct jmp_pump_events *ev
     begin(pump);
     *ret = pump;
     return 0;
-}
-
-void jmp_pump_end(struct jmp_pump *pump)
-{
-    pump->ends = true;
-    if (pump->is_socket && pump->fd >= 0)
-        shutdown(pump->fd, SHUT_RD);
-    else
-        end_of_input(pump, 0);
 }
 
 struct jmp_pump *jmp_pump_free(struct jmp_pump *pump)

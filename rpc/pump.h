@@ -33,7 +33,7 @@ int jmp_pump_dial(struct jmp_channel *channel, const struct jmp_metadata *metada
 /**
  * jmp_pump_serve() - be the server of a stream
  * @rpc:  taken: the pump listens to it; headers must have been sent, or are sent at once without metadata
- * @fd:   taken; may be two different descriptors for reading and writing when @wfd is not negative
+ * @fd:   taken, also on failure; socket, pty or pipe, O_NONBLOCK
  *
  * At end of file GOAWAY; the call stays open until the client's side has ended too (GOAWAY, half-close or cancel), then
  * OK. A read error ends the stream with GOAWAY and then UNAVAILABLE and the reason.
@@ -41,9 +41,6 @@ int jmp_pump_dial(struct jmp_channel *channel, const struct jmp_metadata *metada
 int jmp_pump_serve(struct jmp_rpc *rpc, int fd, const struct jmp_pump_events *events, void *user,
                    struct jmp_pump **ret);
 
-/** jmp_pump_end() - the far side of the descriptor is to be treated as at end of file: what was read is still
- * delivered */
-void jmp_pump_end(struct jmp_pump *pump);
 /** jmp_pump_free() - cancel the call if it still runs, close the descriptor, no callback. Inside closed() too. */
 struct jmp_pump *jmp_pump_free(struct jmp_pump *pump);
 JMP_DEFINE_CLEANUP(struct jmp_pump *, jmp_pump_free)

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -7,6 +8,8 @@
 
 #include "base/log.h"
 #include "rpc/internal.h"
+
+#define SHUTDOWN_LIMIT 1000 /* milliseconds; it takes a few, but for a peer that does not read */
 
 struct jmp_queue {
     struct jmp_loop *loop;
@@ -189,6 +192,39 @@ int jmp_queue_run(struct jmp_queue *queue)
     return jmp_loop_exit_code(queue->loop);
 }
 
+static void *shut_down(void *user)
+{
+    int told = *(int *)user;
+
+    free(user);
+    grpc_shutdown_blocking();
+    eventfd_write(told, 1);
+    return NULL;
+}
+
+/*
+ * After a connection that was closed while its peer did not read, a thread of gRPC's waits ten seconds for room that
+ * nobody needs any more. Who waits for us need not wait for that: the thread then ends by itself, or with the process.
+ */
+static void end_grpc(void)
+{
+    int *told = malloc(sizeof(*told)), fd = eventfd(0, EFD_CLOEXEC);
+    struct pollfd ended = { .fd = fd, .events = POLLIN };
+    pthread_t thread;
+
+    if (told)
+        *told = fd;
+    if (!told || fd < 0 || pthread_create(&thread, NULL, shut_down, told) != 0) {
+        free(told);
+        jmp_close(fd);
+        grpc_shutdown_blocking();
+        return;
+    }
+    pthread_detach(thread);
+    if (poll(&ended, 1, SHUTDOWN_LIMIT) > 0)
+        jmp_close(fd); /* otherwise it is still to be written to */
+}
+
 struct jmp_queue *jmp_queue_free(struct jmp_queue *queue)
 {
     gpr_timespec deadline;
@@ -221,7 +257,7 @@ struct jmp_queue *jmp_queue_free(struct jmp_queue *queue)
             ((struct jmp_tag *)event.tag)->run(event.tag, event.success);
     }
     grpc_completion_queue_destroy(queue->cq);
-    grpc_shutdown_blocking();
+    end_grpc();
 
     jmp_close(queue->watchfd);
     jmp_close(queue->stopfd);

@@ -14,8 +14,8 @@ struct jmp_queue;
 int jmp_queue_new(struct jmp_loop *loop, struct jmp_queue **ret);
 /** jmp_queue_run() - until jmp_loop_exit(); returns its code. May be called again. */
 int jmp_queue_run(struct jmp_queue *queue);
-/** jmp_queue_free() - wait (at most a few milliseconds: everything was cancelled) until all calls are gone, and shut
- * gRPC down. Free servers, channels and pumps first. */
+/** jmp_queue_free() - wait (a few milliseconds: everything was cancelled; at most five seconds) until all calls are
+ * gone, and shut gRPC down, for which it waits one second. Free servers, channels and pumps first. */
 struct jmp_queue *jmp_queue_free(struct jmp_queue *queue);
 JMP_DEFINE_CLEANUP(struct jmp_queue *, jmp_queue_free)
 struct jmp_loop *jmp_queue_loop(struct jmp_queue *queue);

@@ -10,6 +10,7 @@ import yaml
 from jumpstarter.config.client import ClientConfigV1Alpha1
 
 from . import exporter as exporters
+from . import stock
 from .controller import ReferenceController
 from .place import BIN
 from .program import Program, ProgramError, descendants, run, wait_until
@@ -160,10 +161,9 @@ class Lab:
     def leases(self, client="alice", active=True):
         return {lease.name: lease for lease in self.config(client).list_leases(only_active=active).leases}
 
-    def jmp(self, *arguments, client="alice", timeout=60, stdin=""):
+    def jmp(self, *arguments, client="alice", stdin=""):
         """`jmp VERB OBJECT ...` as that client."""
-        return run([BIN / "jmp", *arguments, "--client-config", self.clients[client]], env=self.place.env,
-                   timeout=timeout, stdin=stdin)
+        return stock.jmp(*arguments, "--client-config", self.clients[client], env=self.place.env, stdin=stdin)
 
     def shell(self, script, *options, client="alice", timeout=90, env=None):
         return run([BIN / "jmp", "shell", "--client-config", self.clients[client], *options, "--", "sh", "-c", script],

@@ -12,10 +12,12 @@ from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdo
 import anyio
 import grpc
 from anyio.from_thread import start_blocking_portal
+from click.testing import CliRunner
 from google.protobuf import empty_pb2, struct_pb2
 from jumpstarter.client.client import client_from_path
 from jumpstarter.config.tls import TLSConfigV1Alpha1
 from jumpstarter_cli.j import j_async
+from jumpstarter_cli.jmp import jmp as jmp_command
 from jumpstarter_protocol import jumpstarter_pb2_grpc, router_pb2, router_pb2_grpc
 from jumpstarter_protocol import jumpstarter_pb2 as pb
 from jumpstarter_protocol.jumpstarter.v1 import common_pb2
@@ -70,6 +72,16 @@ def j(endpoint, *words, env):
     finally:
         sys.argv = argv
     return Result(["j", *words], status, out.getvalue(), err.getvalue())
+
+
+def jmp(*words, env, stdin=""):
+    """What the program jmp does, in this process, for the same reason; what has a home of its own keeps that of the first."""
+    words = [str(word) for word in words]
+    with environment(env):
+        done = CliRunner().invoke(jmp_command, words, input=stdin)
+    crashed = done.exception and not isinstance(done.exception, SystemExit)
+    told = "".join(traceback.format_exception(done.exception)) if crashed else ""
+    return Result(["jmp", *words], done.exit_code, done.stdout, done.stderr + told)
 
 
 class Raw:

@@ -15,7 +15,7 @@ from harness.certificates import Authority
 from harness.lab import Lab, Labd, Lease
 from harness.place import BIN
 from harness.program import Program, list_fds, run, wait_until
-from harness.stock import EMPTY, Duplex, Raw, client, driver_request, pb
+from harness.stock import EMPTY, Duplex, Raw, client, driver_request, jmp, pb
 
 EXPORT = {"power": exporters.driver(exporters.POWER), "echo": exporters.driver(exporters.ECHO)}
 
@@ -220,6 +220,7 @@ class TestShell:
             with Raw(lease.path) as raw:
                 with pytest.raises(grpc.RpcError):
                     raw.report(timeout=10)
+            lease.program.kill()    # which would look for the exporter for half a minute
 
     def test_many_connections_in_one_lease(self, lab, board):
         """Each is a Dial and a tunnel of its own, as every `j` makes one."""
@@ -331,19 +332,19 @@ class TestAuthentication:
                 settings["token"] = "x"
 
         config = self.config(lab, place, change)
-        done = run([BIN / "jmp", "get", "exporters", "--client-config", config], env=place.env, timeout=30)
+        done = jmp("get", "exporters", "--client-config", config, env=place.env)
         assert done.status != 0 and "rpi4-1" not in done.out, str(done)
 
     def test_authority_of_a_stranger(self, lab, board, place):
         stranger = Authority(place.root, "stranger")
         config = self.config(lab, place, lambda s: s["tls"].update(
             ca=base64.b64encode(stranger.path.read_bytes()).decode()))
-        done = run([BIN / "jmp", "get", "exporters", "--client-config", config], env=place.env, timeout=30)
+        done = jmp("get", "exporters", "--client-config", config, env=place.env)
         assert done.status != 0 and "rpi4-1" not in done.out, str(done)
 
     def test_insecure_skips_the_authority_only(self, lab, board, place):
         config = self.config(lab, place, lambda s: s["tls"].update(ca="", insecure=True))
-        done = run([BIN / "jmp", "get", "exporters", "--client-config", config], env=place.env, timeout=30)
+        done = jmp("get", "exporters", "--client-config", config, env=place.env)
         assert "rpi4-1" in done.ok().out
 
     def test_files_with_tokens_are_private(self, lab, board):

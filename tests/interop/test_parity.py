@@ -14,14 +14,12 @@ import shutil
 
 import pytest
 import yaml
-from click.testing import CliRunner
 from harness import exporter as exporters
 from harness.lab import Labd
 from harness.place import BIN
 from harness.program import Program, run, wait_until
-from harness.stock import environment
+from harness.stock import jmp
 from harness.terminal import Terminal
-from jumpstarter_cli.jmp import jmp
 
 EXPORTERS = {
     "pi-1": {"board": "rpi4", "rack": "a"},
@@ -43,9 +41,8 @@ class Both:
         self.clients = {name: self.labd.create_client(name) for name in names}
 
     def stock(self, words, client="alice"):
-        with environment(self.place.env):
-            done = CliRunner().invoke(jmp, [*words, "--client-config", str(self.clients[client])])
-        return done.exit_code, done.stdout, done.stderr
+        done = jmp(*words, "--client-config", self.clients[client], env=self.place.env)
+        return done.status, done.out, done.err
 
     def ours(self, words, client="alice"):
         done = run([self.jmpctl, *words, "--client-config", self.clients[client]], env=self.place.env, timeout=30)
@@ -302,9 +299,8 @@ class TestWords:
                                        "get leases -A -o name", "conf client list", "auth status", "a get nosuch"])
     def test_aliases(self, both, words):
         if words.startswith(("conf", "a ")):      # no controller is asked
-            with environment(both.place.env):
-                theirs = CliRunner().invoke(jmp, words.split())
-            assert theirs.exit_code == run([both.jmpctl, *words.split()], env=both.place.env, timeout=30).status, theirs.output
+            theirs = jmp(*words.split(), env=both.place.env)
+            assert theirs.status == run([both.jmpctl, *words.split()], env=both.place.env, timeout=30).status, str(theirs)
         else:
             compare(both, words.split(), "WORDS" if words.startswith("auth") else "")
 
@@ -330,11 +326,10 @@ class TestWords:
                                        "config nosuch", "auth", "auth nosuch", "create lease --nosuch", "delete", "update", "shell --nosuch",
                                        "version extra"])
     def test_mistakes(self, both, words):
-        with environment(both.place.env):
-            theirs = CliRunner().invoke(jmp, words.split())
+        theirs = jmp(*words.split(), env=both.place.env)
         done = run([both.jmpctl, *words.split()], env=both.place.env, timeout=30)
         reason = DIFFERENT.get(words)
-        assert (theirs.exit_code, done.status) == (reason or (2, 2)), (theirs.output, str(done))
+        assert (theirs.status, done.status) == (reason or (2, 2)), (str(theirs), str(done))
         assert not done.out and len(done.err.splitlines()) >= 1, str(done)
 
     @pytest.mark.parametrize("words", ["--help", "get --help", "get exporters --help", "get leases --help", "create --help", "create lease --help",
@@ -344,21 +339,18 @@ class TestWords:
                                        "admin --help", "admin create client --help", "admin get lease --help", "admin rotate client --help"])
     def test_help(self, both, words):
         """Each option of the stock command is one of ours."""
-        with environment(both.place.env):
-            theirs = CliRunner().invoke(jmp, words.split())
+        theirs = jmp(*words.split(), env=both.place.env)
         done = run([both.jmpctl, *words.split()], env=both.place.env, timeout=30)
-        assert theirs.exit_code == done.status == 0 and done.out.startswith("Usage: ") and not done.err, str(done)
-        wanted = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*[a-z]\b(?!-)", theirs.output)) - NOT_OURS
+        assert theirs.status == done.status == 0 and done.out.startswith("Usage: ") and not done.err, str(done)
+        wanted = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*[a-z]\b(?!-)", str(theirs))) - NOT_OURS
         assert wanted <= set(re.findall(r"--[a-z][a-z-]+", done.out)), (sorted(wanted - set(re.findall(r"--[a-z][a-z-]+", done.out))))
 
     def test_version(self, both):
-        with environment(both.place.env):
-            theirs = CliRunner().invoke(jmp, ["version"])
+        theirs = jmp("version", env=both.place.env)
         done = run([both.jmpctl, "version"], env=both.place.env, timeout=30).ok()
-        assert theirs.exit_code == 0 and re.fullmatch(r"jmpctl \d+\.\d+\.\d+\S*\n", done.out)
+        assert theirs.status == 0 and re.fullmatch(r"jmpctl \d+\.\d+\.\d+\S*\n", done.out)
         for form, load in (("json", json.loads), ("yaml", yaml.safe_load)):
-            with environment(both.place.env):
-                theirs = load(CliRunner().invoke(jmp, ["version", "-o", form]).stdout)
+            theirs = load(jmp("version", "-o", form, env=both.place.env).out)
             document = load(run([both.jmpctl, "version", "-o", form], env=both.place.env, timeout=30).ok().out)
             # Of the stock one's two members Python's is none of ours.
             assert set(theirs) - {"pythonVersion"} == set(document) and f"jmpctl {document['gitVersion']}\n" == done.out

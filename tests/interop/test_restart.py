@@ -75,6 +75,7 @@ class TestLease:
             lab.config().delete_lease(name=lease.name)
             board.program = Program(old.argv, env=lab.place.env, name="jmp-agent")
             board.program.wait_line(f"lease {lease.name} ended while nobody was here", 30)
+            lease.program.kill()    # which would look for the exporter for half a minute
         lab.wait_status(board.name, "AVAILABLE")
         assert board.ran() == ["before"]
         with Lease(lab, "-n", board.name):
@@ -87,6 +88,7 @@ class TestLease:
             assert lease.name not in lab.leases()
             board.program.forget()
             board.program = Program(board.program.argv, env=lab.place.env, name="jmp-agent")
+            lease.program.kill()
         lab.wait_status(board.name, "AVAILABLE")
         assert board.ran() == ["before", "after"]
 

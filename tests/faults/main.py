@@ -108,8 +108,10 @@ class Runner:
 
 
 def run_shard(options, index):
+    # those that take long are dealt out first, and those of a moment to all agents, which then end together
+    rows = sorted(wanted(options), key=lambda row: (-row[3], row[0].partition(" x ")[2]))[index::options.jobs]
     # what needs much memory comes first, and what restarts the agent last: the longer one lives, the more its memory tells
-    rows = sorted(wanted(options)[index::options.jobs], key=lambda row: (row[2], not row[0].startswith("edge")))
+    rows.sort(key=lambda row: (row[2], not row[0].startswith("edge")))
     runner = Runner(options)
     try:
         runner.fresh()

@@ -221,7 +221,7 @@ def test_a_service_that_keeps_failing_is_started_anew_after_longer_and_longer(fa
 def test_a_loop_that_stands_still_is_noticed(installed):
     hurry = Path(f"/run/systemd/system/{UNIT}.d/hurry.conf")
     hurry.parent.mkdir(parents=True)
-    hurry.write_text("[Service]\nWatchdogSec=10\n")
+    hurry.write_text("[Service]\nWatchdogSec=10\nTimeoutAbortSec=5\n")
     systemctl("daemon-reload")
     try:
         installed({"power": driver(POWER)})

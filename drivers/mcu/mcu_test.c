@@ -293,6 +293,7 @@ JMP_TEST(the_boot_loader_is_entered_by_pins_in_the_right_order)
     _cleanup_(device_freep) struct device *device = device_new(&jmp_pico_class, "{\"bootloader_wait_seconds\":0.1,"
                                                                                 "\"gpio_reset_hold_seconds\":0.001}");
     _cleanup_(device_freep) struct device *bare = device_new(&jmp_pico_class, NULL);
+    uint8_t firmware[JMP_UF2_BLOCK];
 
     assert_int_equal(device_open(device), 0);
     device_give(device, "bootsel", bootsel);
@@ -306,6 +307,9 @@ JMP_TEST(the_boot_loader_is_entered_by_pins_in_the_right_order)
     assert_int_equal(device_call(device, "enter_bootloader", NULL), -ECANCELED);
     assert_string_equal(pins, "bootsel+ run- bootsel- "); /* no button stays pressed */
     assert_int_equal(device_call(bare, "enter_bootloader", NULL), -EOPNOTSUPP);
+    block(firmware, WITH_FAMILY, 0x10000000, 256, 0, 1, RP2040);
+    assert_int_equal(flash(bare, firmware, sizeof(firmware), "[{}]"), -EIO);
+    assert_non_null(strstr(device_error(bare), "children bootsel and run"));
 }
 
 /* A console that goes while it is touched, as it should, or was gone before. */

@@ -373,8 +373,8 @@ static int pico_flash(void *self, struct jmp_call *call)
     if (jmp_uf2_check(data, size, &error) < 0)
         return jmp_call_fail(call, error.error, "%s", error.text);
     r = enter(self, call);
-    if (r < 0)
-        return r;
+    if (r < 0) /* there is a flash(), only not for this board now */
+        return r == -EOPNOTSUPP ? -EIO : r;
     r = find_usb(self, call, &list, &device);
     if (r > 0)
         return flash_by_usb(device, call, data, size);

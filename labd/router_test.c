@@ -194,3 +194,38 @@ JMP_TEST(a_tunnel_ends_with_the_service)
     bench_wait(&alone.call);
     bench_free(bench);
 }
+
+#define STREAMS 1024u   /* as many as one connection may have */
+
+JMP_TEST(a_thousand_streams_share_a_connection)
+{
+    struct bench *bench = bench_new();
+    struct end *ends = calloc(STREAMS, sizeof(*ends));
+    char name[16];
+
+    assert_non_null(ends);
+    for (unsigned i = 0; i < STREAMS; i++) {
+        snprintf(name, sizeof(name), "%u", i / 2);
+        open_end(bench, name, 600, &ends[i]);
+    }
+    for (unsigned i = 0; i < STREAMS; i++) {
+        snprintf(name, sizeof(name), "%u", i);
+        send(&ends[i], JMP_FRAME_DATA, name);
+    }
+    for (unsigned i = 0; i < STREAMS; i++) {
+        snprintf(name, sizeof(name), "%u", i ^ 1);
+        bench_wait_count(&ends[i].call, 1);
+        assert_frame(&ends[i], JMP_FRAME_DATA, name);
+    }
+    assert_int_equal(bench->lab->end_count, STREAMS);
+
+    for (unsigned i = 0; i < STREAMS; i += 2)
+        bench_cancel(&ends[i].call);
+    for (unsigned i = 1; i < STREAMS; i += 2) {
+        bench_wait(&ends[i].call);
+        assert_frame(&ends[i], JMP_FRAME_GOAWAY, "");
+        assert_int_equal(ends[i].call.code, JMP_OK);
+    }
+    free(ends);
+    bench_free(bench);
+}

@@ -220,9 +220,12 @@ static void end_grpc(void)
         grpc_shutdown_blocking();
         return;
     }
-    pthread_detach(thread);
-    if (poll(&ended, 1, SHUTDOWN_LIMIT) > 0)
-        jmp_close(fd); /* otherwise it is still to be written to */
+    if (poll(&ended, 1, SHUTDOWN_LIMIT) > 0) {
+        pthread_join(thread, NULL);
+        jmp_close(fd);
+    } else {
+        pthread_detach(thread); /* @fd is still to be written to */
+    }
 }
 
 struct jmp_queue *jmp_queue_free(struct jmp_queue *queue)

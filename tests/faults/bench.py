@@ -27,7 +27,7 @@ BACKOFF = 0.9       # the longest pause between two tries, in seconds
 BOUND = 20
 # That a connection is dead is noticed a little later than that share of the usual, for peers in Python on a busy machine are
 # not always awake.
-GRPC = {"grpc.keepalive_time_ms": 300, "grpc.keepalive_timeout_ms": 2000, "grpc.min_reconnect_backoff_ms": 600,
+GRPC = {"grpc.keepalive_time_ms": 300, "grpc.keepalive_timeout_ms": 1000, "grpc.min_reconnect_backoff_ms": 600,
         "grpc.initial_reconnect_backoff_ms": 20, "grpc.max_reconnect_backoff_ms": 200}
 EMPTY = empty_pb2.Empty()
 NAME = "board"

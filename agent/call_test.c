@@ -395,6 +395,7 @@ JMP_TEST(a_driver_that_does_not_return_is_left_behind)
     _cleanup_(bench_freep) struct bench *bench = bench_new(ONE_PART);
     _cleanup_outcome_ struct outcome stuck = OUTCOME, queued = OUTCOME, outcome = OUTCOME;
 
+    bench_hurry(bench);
     bench_start(bench);
     bench_call(bench, "part", "stuck", JMP_CALL_UNARY, NULL, &stuck);
     while (atomic_load(&bench_world.inside) == 0)

@@ -42,12 +42,15 @@ struct bench {
     struct jmp_devices *devices;
 };
 
-/** bench_new() - a tree from the JSON of an "export" map; not started. The limits are those of a hurried person. */
+/** bench_new() - a tree from the JSON of an "export" map; not started. Drivers may take as long as a test: on a busy
+ * machine nobody is given up by chance. */
 struct bench *bench_new(const char *json);
 /** bench_try() - the same, for trees that are wrong: what jmp_devices_new() says */
 int bench_try(const char *json, struct bench **ret);
 struct bench *bench_free(struct bench *bench);
 JMP_DEFINE_CLEANUP(struct bench *, bench_free)
+/** bench_hurry() - for who wants to see drivers given up: open 0.3 s, reset 1 s, to return once cancelled 0.2 s */
+void bench_hurry(struct bench *bench);
 void bench_start(struct bench *bench);
 /** bench_until() - run the loop until *flag */
 void bench_until(struct bench *bench, const bool *flag);

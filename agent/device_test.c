@@ -204,6 +204,7 @@ JMP_TEST(a_driver_whose_open_hangs_delays_nobody_for_long)
     _cleanup_outcome_ struct outcome outcome = OUTCOME;
 
     atomic_store(&bench_world.stuck_open, true);
+    bench_hurry(bench);
     bench_start(bench);
     assert_string_equal(jmp_device_missing(jmp_devices_find_path(bench->devices, "part")),
                         "part is not available: it did not open within 0.3 s");
@@ -288,6 +289,7 @@ JMP_TEST(a_stream_whose_server_does_not_return_holds_up_nobody)
     bool ended = false;
     char data[16];
 
+    bench_hurry(bench);
     bench_start(bench);
     bench_call(bench, "part", "deaf", JMP_CALL_STREAM, NULL, &stream);
     bench_until(bench, &stream.stream);
@@ -336,6 +338,7 @@ JMP_TEST(a_close_that_hangs_holds_up_neither_lease_nor_device)
     _cleanup_outcome_ struct outcome running = OUTCOME, answer = OUTCOME;
     bool ended = false;
 
+    bench_hurry(bench);
     bench_start(bench);
     assert_int_equal(bench_world.open_count, 2);
     bench_call(bench, "bad", "stuck", JMP_CALL_UNARY, NULL, &running);

@@ -22,6 +22,7 @@ from harness.background import Background
 from harness.board import payload
 from harness.certificates import Authority
 from harness.media import MIB, Web, android_sparse, block_map, checksum, loop_device, medium, sparse_image
+from harness.lab import CtlLease
 from harness.place import BIN
 from harness.program import Program, descendants, run, wait_until
 from harness.stock import Duplex, Raw, failure, resource_request, upload
@@ -265,6 +266,25 @@ def test_ctrl_c_while_nobody_reads(serve, place, build, disk):
 def waiting(pipe):
     """Bytes that are in it."""
     return struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)))[0]
+
+
+def test_the_end_of_a_lease_gives_the_board_its_medium_back(lab, kind, build, disk):
+    """Whoever is flashing does not let go; the next one to lease it finds the board as it was."""
+    exporter = lab.add_exporter(kind, export(disk))
+    ours, theirs = os.pipe()
+    with open(ours, "rb") as reading, open(theirs, "wb", buffering=0) as writing, \
+            CtlLease(lab, build / "ctl/jmpctl", "-n", exporter.name) as lease:
+        command = [build / "ctl/jmpctl", "--client-config", lab.clients["alice"], "--lease", lease.name, "storage"]
+        run([*command, "dut"], env=lab.place.env, timeout=60).ok()
+        flashing = Program([*command, "flash", "-"], env=lab.place.env, stdin=reading)
+        writing.write(IMAGE[:BEGUN])
+        exporter.program.wait_line("writing a plain image", timeout=60)
+        mark = exporter.program.mark()
+        lab.config().delete_lease(name=lease.name)
+        exporter.program.wait_line("storage switched back to the board, where it was", timeout=60, since=mark)
+        lab.wait_status(exporter.name, "AVAILABLE")
+        assert flashing.wait(60) != 0
+        flashing.forget()
 
 
 def test_no_switching_while_an_image_is_written(serve, place, disk):

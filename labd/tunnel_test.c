@@ -396,7 +396,7 @@ static void tcp_pair(int pair[2])
     assert_true(pair[1] >= 0);
 }
 
-/* As telnet sends it for Ctrl-C. A read stops before the urgent byte, and of what is behind it there is no more news. */
+/* As telnet sends it for Ctrl-C. A read stops before the urgent byte, and of what is behind there is no more news. */
 JMP_TEST(what_comes_behind_an_urgent_byte_is_read)
 {
     char bearer[JMP_TOKEN_MAX];

@@ -26,7 +26,7 @@ struct jmp_pump {
     bool sending;                      /* a message is in flight: nothing is read meanwhile */
     bool early;                        /* more came during it: not watched until all that is there has been read */
     bool more;                         /* the last read may have left something */
-    /* Behind what a read gives comes the far side's end, or what it has sent behind an urgent byte: no more news of it. */
+    /* Behind what a read gives comes the far side's end, or what follows an urgent byte: no more news of it. */
     bool behind;
     bool eof, goaway_due, goaway_sent;
     int read_error;

@@ -26,7 +26,7 @@ struct board {
 
 static const struct jmp_option noyito_options[] = {
     { JMP_FIELD(struct board, port), .required = true, .value_name = "PATH", .help = "of the serial adapter" },
-    { JMP_FIELD(struct board, channel), .preset = "1", .min = 1, .max = 2, .help = "which relay, 1 or 2" },
+    { JMP_FIELD(struct board, channel), .preset = "1", .help = "which relay, 1 or 2" },
     { JMP_FIELD(struct board, all_channels), .preset = "false", .help = "switch both relays together" },
     {}
 };
@@ -39,18 +39,19 @@ static const struct jmp_option lcus_options[] = {
     {}
 };
 
+static unsigned count_of(const struct board *board)
+{
+    return board->num_channels ?: 2;
+}
+
 static int board_check(const void *self, struct jmp_error *reterr)
 {
     const struct board *board = self;
 
-    if (board->num_channels && !board->all_channels && board->channel > board->num_channels)
-        return jmp_error_set(reterr, -EINVAL, "channel: %u of %u channels", board->channel, board->num_channels);
+    /* Stock files may name any with all_channels. */
+    if (!board->all_channels && (board->channel < 1 || board->channel > count_of(board)))
+        return jmp_error_set(reterr, -EINVAL, "channel: %u of %u channels", board->channel, count_of(board));
     return 0;
-}
-
-static unsigned count_of(const struct board *board)
-{
-    return board->num_channels ?: 2;
 }
 
 static unsigned wanted(const struct board *board)

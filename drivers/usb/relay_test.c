@@ -68,6 +68,8 @@ JMP_TEST(options_are_those_of_the_stock_drivers)
         { &jmp_relay_noyito_hid_class, "{\"channel\": 0}", "channel" },
         { &jmp_relay_noyito_serial_class, "{\"port\": \"/dev/ttyUSB0\", \"channel\": 2}", NULL },
         { &jmp_relay_noyito_serial_class, "{\"port\": \"/dev/ttyUSB0\", \"channel\": 3}", "channel" },
+        { &jmp_relay_noyito_serial_class, "{\"port\": \"/dev/ttyUSB0\", \"channel\": 0}", "channel" },
+        { &jmp_relay_noyito_serial_class, "{\"port\": \"x\", \"channel\": 3, \"all_channels\": true}", NULL },
         { &jmp_relay_noyito_serial_class, "{}", "port" },
         { &jmp_relay_lcus_class, "{\"port\": \"/dev/ttyUSB0\", \"num_channels\": 4, \"channel\": 4}", NULL },
         { &jmp_relay_lcus_class, "{\"port\": \"/dev/ttyUSB0\", \"num_channels\": 2, \"channel\": 4}", "channel" },

@@ -26,7 +26,7 @@ static const char *const presets[] = { "on", "off", "keep", NULL };
 
 static const struct jmp_option ykush_options[] = {
     { JMP_FIELD(struct ykush, serial), .nullable = true, .value_name = "TEXT",
-      .help = "serial number, for one of several hubs" },
+      .help = "serial number; of several hubs the first is taken without it" },
     { JMP_FIELD(struct ykush, port), .words = ports, .preset = "all", .help = "which port; in quotes" },
     { .key = "default",
       JMP_FIELD_AS(struct ykush, preset),
@@ -41,9 +41,10 @@ static uint8_t code(const struct ykush *ykush, unsigned what)
     return (uint8_t)(what | (strcmp(ykush->port, "all") == 0 ? 0x0a : (unsigned)(ykush->port[0] - '0')));
 }
 
-static int find(const struct ykush *ykush, struct jmp_call *call, struct jmp_usb_device *ret)
+/* Of several hubs without a serial number the first, as with the stock driver; @warn: that is said. */
+static int find(const struct ykush *ykush, struct jmp_call *call, bool warn, struct jmp_usb_device *ret)
 {
-    const struct jmp_usb_selector selector = { .id = ID, .serial = ykush->serial };
+    struct jmp_usb_selector selector = { .id = ID, .serial = ykush->serial };
     _cleanup_(jmp_usb_list_freep) struct jmp_usb_list *list = NULL;
     const struct jmp_usb_device *device = NULL;
     struct jmp_error error = JMP_ERROR_INIT;
@@ -52,7 +53,18 @@ static int find(const struct ykush *ykush, struct jmp_call *call, struct jmp_usb
     r = jmp_usb_list_read("", &list);
     if (r < 0)
         return jmp_call_fail(call, r, "the USB devices cannot be listed: %m");
-    if (jmp_usb_choose(list, &selector, &device, &error) < 0)
+    r = jmp_usb_choose(list, &selector, &device, &error);
+    if (r == -ENOTUNIQ && !ykush->serial) {
+        for (size_t i = 0; r < 0 && i < list->count; i++) {
+            selector.path = list->devices[i].path;
+            if (!list->devices[i].imported)
+                r = jmp_usb_choose(list, &selector, &device, NULL);
+        }
+        if (r == 0 && warn)
+            jmp_call_log(call, JMP_LOG_WARNING, "%s; that in port %s is taken, name another by \"serial\"", error.text,
+                         device->path);
+    }
+    if (r < 0)
         return jmp_usb_fail(call, &error);
     *ret = *device;
     return 0;
@@ -111,7 +123,7 @@ static int command(const struct ykush *ykush, struct jmp_call *call, uint8_t wha
     uint8_t out = 0, in = 0;
     int done, r;
 
-    r = find(ykush, call, &device);
+    r = find(ykush, call, false, &device);
     if (r < 0)
         return r;
     if (jmp_usb_open(&device, &usb, &error) < 0)
@@ -181,7 +193,7 @@ static int ykush_open(void *self, struct jmp_call *call)
 {
     struct jmp_usb_device device;
 
-    return find(self, call, &device);
+    return find(self, call, true, &device);
 }
 
 /* As the stock driver does, ports go off when a lease begins, unless told to be left alone. */

@@ -71,6 +71,8 @@ class YkushBoard:
 def test_a_ykush_switches_its_ports(hardware, serve):
     board = YkushBoard()
     hid_board(hardware, board, 64, raw=False, vid=0x04d8, pid=0xf2f7, serial="YK1")
+    other = YkushBoard()
+    hid_board(hardware, other, 64, raw=False, vid=0x04d8, pid=0xf2f7, serial="YK0")
     ykush = "jumpstarter_driver_yepkit.driver.Ykush"
     exporter = serve({"two": {"type": ykush, "config": {"serial": "YK1", "port": "2", "default": "keep"}},
                       "all": {"type": ykush, "config": {"default": "keep"}}})
@@ -82,6 +84,9 @@ def test_a_ykush_switches_its_ports(hardware, serve):
         assert board.ports == {1: False, 2: False, 3: False}
         root.two.on()
         assert board.ports == {1: False, 2: True, 3: False} and root.two.call("status") == "on"
+    # Of two hubs the first in the order of ports, and whoever named none is told.
+    assert other.ports == {1: True, 2: True, 3: True}
+    exporter.program.wait_line("there are several devices.*that in port .* is taken")
 
 
 @pytest.mark.direct(reason="exporters of their own")

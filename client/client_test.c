@@ -677,6 +677,36 @@ JMP_TEST(a_pipe_whose_reader_takes_its_time_holds_up_nothing)
     assert_int_equal(jmp_resource_client_bytes(resource), lab->download);
 }
 
+JMP_TEST(what_an_exporter_sent_before_its_end_reaches_a_late_reader)
+{
+    LAB(lab);
+    _cleanup_(jmp_session_client_freep) struct jmp_session_client *session = session_of(lab, NULL);
+    _cleanup_(jmp_resource_client_freep) struct jmp_resource_client *resource = NULL;
+    _cleanup_close_pair_ int ends[2] = { -EBADF, -EBADF };
+    uint64_t begun = jmp_now();
+    pthread_t reader;
+    void *got;
+
+    lab->download = 150000; /* three frames, of which a pipe takes the first */
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    assert_int_equal(
+        jmp_resource_client_open(
+            session,
+            &(const struct jmp_resource_options){
+                .uuid = LAB_POWER, .direction = JMP_RESOURCE_DOWNLOAD, .fd = ends[1] },
+            &resource, NULL),
+        0);
+    while (lab->downloaded <= lab->download && jmp_now() - begun < 60 * JMP_USEC_PER_SEC)
+        assert_int_equal(jmp_client_pause(lab->client, JMP_USEC_PER_SEC / 10), 0);
+    assert_int_equal(jmp_client_pause(lab->client, JMP_USEC_PER_SEC / 10), 0);
+
+    assert_int_equal(pthread_create(&reader, NULL, read_all, &ends[0]), 0);
+    assert_int_equal(jmp_resource_client_finish(resource, 60 * JMP_USEC_PER_SEC, NULL), 0);
+    ends[1] = jmp_close(ends[1]);
+    assert_int_equal(pthread_join(reader, &got), 0);
+    assert_int_equal((size_t)got, lab->download);
+}
+
 JMP_TEST(a_pipe_whose_reader_has_gone_ends_the_transfer)
 {
     LAB(lab);

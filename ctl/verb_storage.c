@@ -169,7 +169,7 @@ static int move(struct jmp_ctl *ctl, const struct jmp_driver_ref *driver, const 
     _cleanup_close_ int fd = -EBADF;
     struct progress progress = { 0 };
     const struct jmp_node *handle;
-    uint64_t size;
+    uint64_t size = 0;   /* as GCC sees it, open_file() may fail with 0 */
     int r, local = 0;
 
     r = jmp_tree_new(0, &tree);

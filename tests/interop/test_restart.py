@@ -103,7 +103,8 @@ class TestLease:
         wait_until(lambda: log.exists() and log.read_text() == "begun\n", 40, "the hook does not begin")
         again(lab, exporter, "hand over")
         shell.wait(60)
-        wait_until(lambda: log.read_text().split() == ["begun", "begun", "done"], 30, log.read_text)
+        # A stock shell that was connected to the old process at times gives the lease back and takes another.
+        wait_until(lambda: log.read_text().split()[:3] == ["begun", "begun", "done"], 30, log.read_text)
         lab.exporters.pop(exporter.name)
         exporter.stop()
         exporter.program.forget()

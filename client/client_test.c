@@ -642,6 +642,29 @@ static void *read_all(void *data)
     return (void *)at;
 }
 
+/* Into a pipe, of which the test has the other end. */
+static void open_download(struct jmp_session_client *session, int ends[2], struct jmp_resource_client **ret)
+{
+    struct jmp_resource_options options = { .uuid = LAB_POWER, .direction = JMP_RESOURCE_DOWNLOAD };
+
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    options.fd = ends[1];
+    assert_int_equal(jmp_resource_client_open(session, &options, ret, NULL), 0);
+}
+
+/* Somebody reads now: all of it comes. */
+static void finish_read(const struct lab *lab, struct jmp_resource_client *resource, int ends[2])
+{
+    pthread_t reader;
+    void *got;
+
+    assert_int_equal(pthread_create(&reader, NULL, read_all, &ends[0]), 0);
+    assert_int_equal(jmp_resource_client_finish(resource, 60 * JMP_USEC_PER_SEC, NULL), 0);
+    ends[1] = jmp_close(ends[1]);
+    assert_int_equal(pthread_join(reader, &got), 0);
+    assert_int_equal((size_t)got, lab->download);
+}
+
 JMP_TEST(a_pipe_whose_reader_takes_its_time_holds_up_nothing)
 {
     LAB(lab);
@@ -649,18 +672,9 @@ JMP_TEST(a_pipe_whose_reader_takes_its_time_holds_up_nothing)
     _cleanup_(jmp_resource_client_freep) struct jmp_resource_client *resource = NULL;
     _cleanup_close_pair_ int ends[2] = { -EBADF, -EBADF };
     uint64_t begun = jmp_now();
-    pthread_t reader;
-    void *got;
 
     lab->download = 3 * 1024 * 1024 + 7;
-    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
-    assert_int_equal(
-        jmp_resource_client_open(
-            session,
-            &(const struct jmp_resource_options){
-                .uuid = LAB_POWER, .direction = JMP_RESOURCE_DOWNLOAD, .fd = ends[1] },
-            &resource, NULL),
-        0);
+    open_download(session, ends, &resource);
     /* Nobody reads: a wait ends by its time, or when it is interrupted, which it could not while somebody writes. */
     while (jmp_resource_client_bytes(resource) == 0 && jmp_now() - begun < 60 * JMP_USEC_PER_SEC)
         assert_int_equal(jmp_client_pause(lab->client, JMP_USEC_PER_SEC / 10), 0);
@@ -669,11 +683,7 @@ JMP_TEST(a_pipe_whose_reader_takes_its_time_holds_up_nothing)
     assert_int_equal(jmp_resource_client_finish(resource, 60 * JMP_USEC_PER_SEC, NULL), -ECANCELED);
     jmp_client_resume(lab->client);
 
-    assert_int_equal(pthread_create(&reader, NULL, read_all, &ends[0]), 0);
-    assert_int_equal(jmp_resource_client_finish(resource, 60 * JMP_USEC_PER_SEC, NULL), 0);
-    ends[1] = jmp_close(ends[1]);
-    assert_int_equal(pthread_join(reader, &got), 0);
-    assert_int_equal((size_t)got, lab->download);
+    finish_read(lab, resource, ends);
     assert_int_equal(jmp_resource_client_bytes(resource), lab->download);
 }
 
@@ -684,27 +694,14 @@ JMP_TEST(what_an_exporter_sent_before_its_end_reaches_a_late_reader)
     _cleanup_(jmp_resource_client_freep) struct jmp_resource_client *resource = NULL;
     _cleanup_close_pair_ int ends[2] = { -EBADF, -EBADF };
     uint64_t begun = jmp_now();
-    pthread_t reader;
-    void *got;
 
     lab->download = 150000; /* three frames, of which a pipe takes the first */
-    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
-    assert_int_equal(
-        jmp_resource_client_open(
-            session,
-            &(const struct jmp_resource_options){
-                .uuid = LAB_POWER, .direction = JMP_RESOURCE_DOWNLOAD, .fd = ends[1] },
-            &resource, NULL),
-        0);
+    open_download(session, ends, &resource);
     while (lab->downloaded <= lab->download && jmp_now() - begun < 60 * JMP_USEC_PER_SEC)
         assert_int_equal(jmp_client_pause(lab->client, JMP_USEC_PER_SEC / 10), 0);
     assert_int_equal(jmp_client_pause(lab->client, JMP_USEC_PER_SEC / 10), 0);
 
-    assert_int_equal(pthread_create(&reader, NULL, read_all, &ends[0]), 0);
-    assert_int_equal(jmp_resource_client_finish(resource, 60 * JMP_USEC_PER_SEC, NULL), 0);
-    ends[1] = jmp_close(ends[1]);
-    assert_int_equal(pthread_join(reader, &got), 0);
-    assert_int_equal((size_t)got, lab->download);
+    finish_read(lab, resource, ends);
 }
 
 JMP_TEST(a_pipe_whose_reader_has_gone_ends_the_transfer)
@@ -715,14 +712,7 @@ JMP_TEST(a_pipe_whose_reader_has_gone_ends_the_transfer)
     _cleanup_close_pair_ int ends[2] = { -EBADF, -EBADF };
 
     lab->download = 3 * 1024 * 1024;
-    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
-    assert_int_equal(
-        jmp_resource_client_open(
-            session,
-            &(const struct jmp_resource_options){
-                .uuid = LAB_POWER, .direction = JMP_RESOURCE_DOWNLOAD, .fd = ends[1] },
-            &resource, NULL),
-        0);
+    open_download(session, ends, &resource);
     assert_int_equal(jmp_client_pause(lab->client, JMP_USEC_PER_SEC / 10), 0);
     ends[0] = jmp_close(ends[0]);
     assert_int_equal(jmp_resource_client_finish(resource, 60 * JMP_USEC_PER_SEC, NULL), -EPIPE);

@@ -97,6 +97,17 @@ static void dial(struct bench *bench, int fd, struct jmp_pump **ret)
     assert_int_equal(jmp_pump_dial(bench->channel, headers, fd, NULL, NULL, ret), 0);
 }
 
+/* A pump at one end, and at the other a call that shows each message. */
+static void dial_one(struct bench *bench, int fd, struct jmp_pump **retpump, struct call *retfar)
+{
+    char bearer[JMP_TOKEN_MAX];
+    const struct jmp_metadata headers[] = { { "authorization", bearer }, { 0 } };
+
+    sign(bench, bearer, sizeof(bearer));
+    dial(bench, fd, retpump);
+    bench_start_raw(bench, bench->channel, headers, &jmp_router_stream, NULL, retfar);
+}
+
 static void tunnel_free(struct tunnel *tunnel)
 {
     no_clock = false;
@@ -356,19 +367,15 @@ JMP_TEST(an_echo_through_a_tunnel_takes_few_packets_and_no_clock)
 
 JMP_TEST(what_is_written_in_small_pieces_travels_in_few_messages)
 {
-    char bearer[JMP_TOKEN_MAX];
-    const struct jmp_metadata headers[] = { { "authorization", bearer }, { 0 } };
     _cleanup_close_ int near = -EBADF;
     struct bench *bench = bench_new();
     struct jmp_pump *pump;
     struct call far;
     int pair[2];
 
-    sign(bench, bearer, sizeof(bearer));
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
     near = pair[0];
-    dial(bench, pair[1], &pump);
-    bench_start_raw(bench, bench->channel, headers, &jmp_router_stream, NULL, &far);
+    dial_one(bench, pair[1], &pump, &far);
     for (unsigned i = 1; i <= 3; i++) {
         /* As many as come while the loop has other things to do. */
         for (unsigned j = 0; j < 100; j++)
@@ -399,8 +406,6 @@ static void tcp_pair(int pair[2])
 /* As telnet sends it for Ctrl-C. A read stops before the urgent byte, and of what is behind there is no more news. */
 JMP_TEST(what_comes_behind_an_urgent_byte_is_read)
 {
-    char bearer[JMP_TOKEN_MAX];
-    const struct jmp_metadata headers[] = { { "authorization", bearer }, { 0 } };
     _cleanup_close_ int near = -EBADF;
     struct bench *bench = bench_new();
     struct jmp_pump *pump;
@@ -409,9 +414,7 @@ JMP_TEST(what_comes_behind_an_urgent_byte_is_read)
 
     tcp_pair(pair);
     near = pair[0];
-    sign(bench, bearer, sizeof(bearer));
-    dial(bench, pair[1], &pump);
-    bench_start_raw(bench, bench->channel, headers, &jmp_router_stream, NULL, &far);
+    dial_one(bench, pair[1], &pump, &far);
     assert_int_equal(send(near, "before", 6, 0), 6);
     assert_int_equal(send(near, "!", 1, MSG_OOB), 1);
     assert_int_equal(send(near, "behind", 6, 0), 6);

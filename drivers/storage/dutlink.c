@@ -96,19 +96,14 @@ static int find_interface(libusb_device_handle *handle)
 }
 
 /* One request; to the host when there is room for an answer. Return: bytes of the answer, or with a sentence. */
-static int request(const struct dutlink *dutlink, struct jmp_call *call, uint8_t what, uint16_t value, uint8_t *answer,
-                   uint16_t room)
+static int request_of(const struct dutlink *dutlink, struct jmp_call *call, const struct jmp_usb_device *device,
+                      uint8_t what, uint16_t value, uint8_t *answer, uint16_t room)
 {
-    _cleanup_(jmp_usb_list_freep) struct jmp_usb_list *list = NULL;
     _cleanup_(jmp_usb_close) struct jmp_usb_handle handle = JMP_USB_HANDLE_CLOSED;
     struct jmp_error error = JMP_ERROR_INIT;
-    const struct jmp_usb_device *device;
     uint8_t direction = answer ? LIBUSB_ENDPOINT_IN : LIBUSB_ENDPOINT_OUT;
     int interface, r;
 
-    r = find(dutlink, call, &list, &device);
-    if (r < 0)
-        return r;
     r = jmp_usb_open(device, &handle, &error);
     if (r < 0)
         return fail(call, r, &error);
@@ -120,6 +115,17 @@ static int request(const struct dutlink *dutlink, struct jmp_call *call, uint8_t
             (uint16_t)interface, answer, room, (unsigned)(dutlink->timeout * 1000)));
     return r < 0 ? jmp_call_fail(call, r, "the DUT Link board in port %s does not take a request: %m", device->path)
                  : r;
+}
+
+static int request(const struct dutlink *dutlink, struct jmp_call *call, uint8_t what, uint16_t value, uint8_t *answer,
+                   uint16_t room)
+{
+    _cleanup_(jmp_usb_list_freep) struct jmp_usb_list *list = NULL;
+    const struct jmp_usb_device *device;
+    int r;
+
+    r = find(dutlink, call, &list, &device);
+    return r < 0 ? r : request_of(dutlink, call, device, what, value, answer, room);
 }
 
 static int dutlink_open(void *self, struct jmp_call *call)
@@ -160,7 +166,7 @@ static int power_set(struct dutlink_power *power, struct jmp_call *call, uint16_
     if (is_done(power, action, device))
         return 0;
     power->known = false;
-    r = request(jmp_call_parent(call), call, SET_POWER, action, NULL, 0);
+    r = request_of(jmp_call_parent(call), call, device, SET_POWER, action, NULL, 0);
     if (r < 0)
         return r;
     *power = (struct dutlink_power){ true, action, device->bus, device->address };

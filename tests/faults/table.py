@@ -112,9 +112,8 @@ def _faults():
         answer = getattr(grpc.StatusCode, code)
         yield Fault(f"{code}-once", f"each call of the exporter is answered {code} once",
                     **_answers(answer, 1, end=answer))
-        # by then the pauses have become as long as they can be
-        yield Fault(f"{code}-seven-times", f"each call of the exporter is answered {code} seven times",
-                    **_answers(answer, 7, end=answer))
+        yield Fault(f"{code}-ten-times", f"each call of the exporter is answered {code} ten times",
+                    **_answers(answer, 10, end=answer))
         yield Fault(f"{code}-a-while", f"all calls of the exporter are answered {code} for a while", hold=WHILE,
                     **_answers(answer, end=answer))
     yield Fault("controller-hangs", "calls of the exporter are taken and not answered", **_answers(Plan.HANG))
